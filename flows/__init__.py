@@ -1,0 +1,1 @@
+"""All that touches bytes, clocks, files, brokers and the dataflow engine."""

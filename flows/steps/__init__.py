@@ -1,0 +1,1 @@
+"""One dataflow operator per file."""

@@ -1,0 +1,1 @@
+"""Online detectors, one algorithm per file."""

@@ -1,0 +1,32 @@
+"""Exponentially weighted mean and variance of an entity's rates."""
+
+from typing import Annotated
+
+import msgspec
+
+
+class EwmaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ewma"):
+    """The learned baseline of every value of every entity, over one-minute tumbling windows.
+
+    The mean and mean square of each value in `models.features.rates` move by `alpha` with every window that is
+    learned (by 1/n while the entity is young). Silent minutes count as windows with no events, in closed form.
+    An entity is scored against its own baseline after `entity_warm_up` learned windows, before that against the
+    mean of its shard. Quantiles are known after `warm_up` learned windows of the shard, from a histogram of all
+    closed windows' scores that is halved every `half_life`.
+
+    A window does not teach when its quantile is at or above `guard`, or its failures or deleted accounts are at or
+    above the floors (ip and user only). A level that stays guarded for `accept_after` is learned, unless a floor holds it.
+
+    When it fails: a rate that changes with the hour is followed only as fast as `alpha` allows; a slow rise below the
+    guard is learned as normal (the rules' absolute limits are there for it).
+    """
+
+    id: str = "rates"
+    alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01
+    warm_up: Annotated[int, msgspec.Meta(ge=1)] = 500
+    entity_warm_up: Annotated[int, msgspec.Meta(ge=1)] = 10
+    guard: Annotated[float, msgspec.Meta(gt=0.5, lt=1)] = 0.999
+    accept_after: str = "3h"
+    floor_failures: Annotated[int, msgspec.Meta(ge=1)] = 20
+    floor_targets: Annotated[int, msgspec.Meta(ge=1)] = 5
+    half_life: str = "7d"

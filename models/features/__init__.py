@@ -1,0 +1,1 @@
+"""What a window says in numbers."""

@@ -1,0 +1,1 @@
+"""Functions over plain arrays, compiled as they stand; no classes."""

@@ -1,0 +1,26 @@
+"""One actor or address deletes many accounts."""
+
+from typing import Literal
+
+import msgspec
+
+from models.rules.base import About, Attack, Count, Severity
+
+ABOUT = About(
+    title="Account-deletion surge",
+    measure="accounts deleted",
+    attacks=(Attack("TA0040", "Impact", "T1531", "Account Access Removal"),),
+    remediation="Suspend the acting key or account, freeze deletions, restore what was removed.",
+    analytic_type=1,
+    confidence=85,
+)
+
+
+class DeletionSurge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="deletion_surge"):
+    """At least `at_least` different accounts deleted within 10 minutes by one acting user, or from one IP."""
+
+    id: str = ""
+    dimension: Literal["user", "ip"] = "user"
+    at_least: Count = 5
+    severity: Severity = "high"
+    quiet: str = "10m"

@@ -1,0 +1,23 @@
+"""One address fails on many accounts."""
+
+import msgspec
+
+from models.rules.base import About, Attack, Count, Severity
+
+ABOUT = About(
+    title="Password spray from one IP",
+    measure="accounts with failed logins",
+    attacks=(Attack("TA0006", "Credential Access", "T1110", "Brute Force", "T1110.003", "Password Spraying"),),
+    remediation="Block the address at the edge; reset and sign out every account that it has signed in to.",
+    analytic_type=1,
+    confidence=85,
+)
+
+
+class PasswordSprayIp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="password_spray_ip"):
+    """At least `at_least` accounts with failed logins from one IP within 15 minutes, and more than succeeded there."""
+
+    id: str = "password_spray_ip"
+    at_least: Count = 15
+    severity: Severity = "medium"
+    quiet: str = "15m"

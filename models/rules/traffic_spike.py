@@ -1,0 +1,32 @@
+"""Far more events in a minute than this entity has."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from models.rules.base import About, Attack, Count, Severity
+
+ABOUT = About(
+    title="Traffic spike",
+    measure="events a minute",
+    attacks=(
+        Attack("TA0040", "Impact", "T1498", "Network Denial of Service"),
+        Attack("TA0040", "Impact", "T1499", "Endpoint Denial of Service", "T1499.002", "Service Exhaustion Flood"),
+    ),
+    remediation="Rate-limit at the edge; list the noisiest addresses and endpoints of the minute and block those at fault.",
+    analytic_type=3,
+    confidence=80,
+)
+
+
+class TrafficSpike(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="traffic_spike"):
+    """At least `at_least` events a minute, above `times` the learned mean and `z` above it, at `panes` pane ends in a row."""
+
+    id: str = ""
+    dimension: Literal["tenant", "endpoint", "ip"] = "tenant"
+    at_least: Count = 200
+    times: Annotated[float, msgspec.Meta(gt=1)] = 4.0
+    z: Annotated[float, msgspec.Meta(gt=0)] = 6.0
+    panes: Annotated[int, msgspec.Meta(ge=1, le=12)] = 3
+    severity: Severity = "high"
+    quiet: str = "10m"
