@@ -1,0 +1,263 @@
+"""Events arrive: counted in their panes, and scored at once against what was known before them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.base import DELETION, FAILURE, IP, LATE, SKIP, SUCCESS, USER
+from models.kernels.baseline import own, quantile_of, value_z
+from models.kernels.conditions import crosses_now, expected_events, minute_of
+from models.kernels.layout import (
+    AHEAD5,
+    LATE_ROWS,
+    NEVER,
+    NEXT,
+    OVERTAKEN,
+    PANE_US,
+    PER30,
+    SEEN,
+    SPIKE,
+    VALUES,
+    X_DELETIONS,
+    X_ERROR_SHARE,
+    X_EVENTS,
+    X_FAILED,
+    X_FAILURES,
+    X_MET,
+    X_RESETS,
+    RuleArrays,
+    ShardArrays,
+)
+from models.kernels.pairs import COUNTERPART, TARGET, meet, recount
+from models.kernels.panes import add
+from models.kernels.table import enter, find
+
+
+class RowArrays(NamedTuple):
+    """The columns of a batch that one dimension needs; `rows` are this shard's, in input order."""
+
+    rows: NDArray[np.int64]
+    entity: NDArray[np.uint64]
+    other: NDArray[np.uint64]  # the counterpart's hash (ip: the user, user: the ip), 0: none
+    target: NDArray[np.uint64]
+    place: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+    counts: NDArray[np.uint8]
+    names: NDArray[np.uint8]
+    name_start: NDArray[np.int64]
+    name_length: NDArray[np.int32]
+    tenant_start: NDArray[np.int64]
+    tenant_length: NDArray[np.int32]
+
+
+class Learned(NamedTuple):
+    """What the arithmetic of a detector needs from its parameters."""
+
+    alpha: float
+    pool_alpha: float
+    warm_up: int
+    entity_warm_up: int
+    guard: float
+    accept_after: int  # minutes
+    floor_failures: int
+    floor_targets: int
+
+
+class ScoreArrays(NamedTuple):
+    """One place for each of the slice's rows."""
+
+    feature: NDArray[np.uint8]
+    score: NDArray[np.float64]
+    quantile: NDArray[np.float64]
+    z: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    severity: NDArray[np.uint8]  # of the gravest rule that has crossed, 0: none
+    slot: NDArray[np.int32]  # the entity's ring, -1: it has none
+
+
+@njit(cache=True, nogil=True)
+def current(s: ShardArrays, slot: int, value: int) -> float:
+    """A learned value over the windows that end with the entity's newest panes."""
+    if value == X_EVENTS:
+        return float(s.rings[slot].sum5[0])
+    if value == X_FAILURES:
+        return float(s.rings[slot].sum5[1])
+    if value == X_ERROR_SHARE:
+        return float(s.rings[slot].sum5[2]) / float(max(s.rings[slot].sum5[0], 1))
+    if value == X_DELETIONS:
+        return float(s.rings[slot].sum30[3])
+    if value == X_RESETS:
+        return float(s.rings[slot].sum30[4])
+    if value == X_MET:
+        return float(s.rings[slot].near[0])
+    if value == X_FAILED:
+        return float(s.rings[slot].near[1])
+    return float(s.rings[slot].near[3])
+
+
+@njit(cache=True, nogil=True)
+def score_slot(
+    s: ShardArrays,
+    r: RuleArrays,
+    p: Learned,
+    edges: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    slot: int,
+    minute: int,
+    i: int,
+    out: ScoreArrays,
+) -> None:
+    """The value that stands out most of an entity's current windows, and the gravest rule that they cross."""
+    record = s.rings[slot].record
+    warm = s.records[record].count >= p.entity_warm_up
+    out.feature[i] = codes[X_EVENTS]
+    out.observed[i] = float(s.rings[slot].sum5[0])
+    out.score[i] = np.nan
+    out.quantile[i] = np.nan
+    out.z[i] = np.nan
+    out.expected[i] = np.nan
+    if warm or s.head[SEEN] >= p.entity_warm_up:
+        best = -1e300
+        for value in range(VALUES):
+            if codes[value] < 0:
+                continue
+            x = current(s, slot, value)
+            if x == 0.0 and value != X_EVENTS:
+                continue
+            if warm:
+                mean, square = own(s, record, value, minute, p.alpha)
+            else:
+                mean, square = s.pool_mean[value], s.pool_square[value]
+            z = value_z(value, x, float(s.rings[slot].sum5[0]), mean, square)
+            if z > best:
+                best = z
+                out.feature[i] = codes[value]
+                out.observed[i] = x
+                out.expected[i] = mean
+        out.z[i] = best
+        out.score[i] = max(best, 0.0)
+        if s.head[SEEN] >= p.warm_up:
+            out.quantile[i] = quantile_of(s, edges, out.score[i])
+    severity = 0
+    mean = variance = -1.0
+    looked = False
+    for rule in range(len(r.kind)):
+        if r.severity[rule] <= severity:
+            continue
+        if s.crossed[slot, rule] != NEVER:
+            severity = r.severity[rule]
+            continue
+        if r.kind[rule] == SPIKE:
+            if s.rings[slot].sum5[0] < r.at_least[rule]:
+                continue
+            if not looked:
+                mean, variance = expected_events(s, slot, minute, p.alpha, p.warm_up, p.entity_warm_up)
+                looked = True
+        if crosses_now(s, r, rule, slot, mean, variance):
+            severity = r.severity[rule]
+    out.severity[i] = severity
+
+
+@njit(cache=True, nogil=True)
+def count_row(s: ShardArrays, rows: RowArrays, row: int, dimension: int, pane: int) -> int:
+    """Count one row in its entity's panes and pairs; its ring, or -1 where there is no room."""
+    slot = enter(
+        s,
+        rows.entity[row],
+        rows.names,
+        rows.name_start[row],
+        rows.name_length[row],
+        rows.tenant_start[row],
+        rows.tenant_length[row],
+    )
+    if slot < 0:
+        return -1
+    counts = rows.counts[row]
+    add(s, slot, pane, counts)
+    if dimension == IP or dimension == USER:
+        pane30 = pane // PER30
+        if rows.other[row] != 0:
+            meet(s, slot, pane30, rows.other[row], COUNTERPART, counts & FAILURE != 0, counts & SUCCESS != 0)
+        if counts & DELETION and rows.target[row] != 0:
+            meet(s, slot, pane30, rows.target[row], TARGET, False, False)
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def arrive(
+    s: ShardArrays,
+    r: RuleArrays,
+    p: Learned,
+    edges: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    dimension: int,
+    rows: RowArrays,
+    skip_before: int,
+    out: ScoreArrays,
+    ahead: NDArray[np.bool_],
+) -> int:
+    """Count and score a slice's rows; rows too far ahead of the open panes are marked in `ahead` and only scored.
+
+    The first `skip_before` rows were counted before a restart: they are scored, not added. Returns how many are ahead.
+    """
+    waiting = 0
+    for i in range(len(rows.rows)):
+        row = rows.rows[i]
+        pane = rows.place[row] // PANE_US
+        ahead[i] = False
+        slot = -1
+        flags = rows.flags[row]
+        if flags & LATE:
+            s.head[LATE_ROWS] += 1
+        if i >= skip_before and not flags & SKIP:
+            if s.head[NEXT] == NEVER or pane >= s.head[NEXT] + AHEAD5:
+                ahead[i] = True
+                waiting += 1
+            else:
+                if pane < s.head[NEXT]:
+                    s.head[OVERTAKEN] += 1
+                    pane = s.head[NEXT]
+                slot = count_row(s, rows, row, dimension, pane)
+                if slot >= 0 and (dimension == IP or dimension == USER) and s.rings[slot].near_at != s.newest30[slot]:
+                    recount(s, slot)
+        if slot < 0:
+            at = find(s, rows.entity[row])
+            if s.records[at].hash != 0:
+                slot = s.records[at].slot
+        out.slot[i] = slot
+        if slot >= 0:
+            score_slot(s, r, p, edges, codes, slot, minute_of(pane), i, out)
+        else:
+            out.feature[i] = codes[X_EVENTS]
+            out.score[i] = np.nan
+            out.quantile[i] = np.nan
+            out.z[i] = np.nan
+            out.expected[i] = np.nan
+            out.observed[i] = 0.0
+            out.severity[i] = 0
+    return waiting
+
+
+@njit(cache=True, nogil=True)
+def add_waiting(s: ShardArrays, dimension: int, rows: RowArrays, done: NDArray[np.bool_]) -> int:
+    """Count the waiting rows that are no longer too far ahead; how many still are."""
+    waiting = 0
+    for i in range(len(rows.rows)):
+        if done[i]:
+            continue
+        row = rows.rows[i]
+        pane = rows.place[row] // PANE_US
+        if s.head[NEXT] == NEVER or pane >= s.head[NEXT] + AHEAD5:
+            waiting += 1
+            continue
+        if pane < s.head[NEXT]:
+            s.head[OVERTAKEN] += 1
+            pane = s.head[NEXT]
+        count_row(s, rows, row, dimension, pane)
+        done[i] = True
+    return waiting
+
+

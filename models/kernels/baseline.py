@@ -1,0 +1,86 @@
+"""Exponentially weighted baselines of counts, and how far a count is from its own."""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.kernels.layout import RATES, X_ERROR_SHARE, ShardArrays
+
+
+@njit(cache=True, nogil=True)
+def power(base: float, exponent: int) -> float:
+    """`base ** exponent` by squaring: the same bits on every machine."""
+    result = 1.0
+    while exponent > 0:
+        if exponent & 1:
+            result *= base
+        base *= base
+        exponent >>= 1
+    return result
+
+
+@njit(cache=True, nogil=True)
+def silence(alpha: float, age: int, gap: int) -> float:
+    """What `gap` silent windows leave of a mean that has seen `age` windows: its weight is 1/n at first, alpha later."""
+    young = min(gap, max(0, int(1.0 / alpha) - age))
+    return float(age) / float(age + young) * power(1.0 - alpha, gap - young)
+
+
+@njit(cache=True, nogil=True)
+def own(s: ShardArrays, record: int, value: int, minute: int, alpha: float) -> tuple[float, float]:
+    """The entity's mean and mean square of a value just before a minute, silent minutes counted; nothing is written."""
+    mean = float(s.records[record].mean[value])
+    square = float(s.records[record].square[value])
+    if value < RATES:
+        gap = minute - s.records[record].last - 1
+        if gap > 0:
+            left = silence(alpha, s.records[record].last - s.records[record].first + 1, gap)
+            return mean * left, square * left
+    return mean, square
+
+
+@njit(cache=True, nogil=True)
+def count_z(count: float, mean: float, variance: float) -> float:
+    """Distance of a count from its mean in standard deviations of the square root (Anscombe 1948).
+
+    The square root makes a count's variance 1/4 whatever its mean, times the dispersion (variance over mean) where
+    the count is burstier than Poisson. From 0 to 3 is 2.4, not infinity.
+    """
+    dispersion = 1.0
+    if mean > 0.0 and variance > mean:
+        dispersion = min(variance / mean, 10000.0)
+    return 2.0 * (math.sqrt(count + 0.375) - math.sqrt(mean + 0.375)) / math.sqrt(dispersion)
+
+
+@njit(cache=True, nogil=True)
+def value_z(value: int, x: float, events: float, mean: float, square: float) -> float:
+    """Distance of a learned value from its baseline; a share of errors is scored as the count of errors it stands for."""
+    if value == X_ERROR_SHARE:
+        return count_z(x * events, mean * events, 0.0)
+    return count_z(x, mean, square - mean * mean)
+
+
+@njit(cache=True, nogil=True)
+def bucket_of(edges: NDArray[np.float64], score: float) -> int:
+    """The histogram's bucket of a score: how many edges are below it."""
+    low, high = 0, len(edges)
+    while low < high:
+        middle = (low + high) >> 1
+        if edges[middle] < score:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True, nogil=True)
+def quantile_of(s: ShardArrays, edges: NDArray[np.float64], score: float) -> float:
+    """The share of closed windows below a score (half of its own bucket), at most 1 - 1/n."""
+    n = s.below[len(s.below) - 1]
+    if n == 0:
+        return 0.0
+    bucket = bucket_of(edges, score)
+    q = (s.below[bucket] + 0.5 * s.histogram[bucket]) / n
+    return min(q, 1.0 - 1.0 / n)

@@ -1,0 +1,177 @@
+"""Panes close: conditions are looked at over final counts, and incidents cross, go on and end."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.kernels.arrive import Learned
+from models.kernels.conditions import counted, expected_events, measure, minute_of, spikes, window_start
+from models.kernels.layout import (
+    ACTIVE,
+    DELETIONS,
+    FAILURES_USER,
+    MINUTE,
+    NEVER,
+    NEXT,
+    SPIKE,
+    RuleArrays,
+    ShardArrays,
+)
+
+OPEN, GO_ON, END = range(3)  # what a step of an incident says
+STEP_FIELDS = 9
+(KIND, RULE, SLOT, PANE, VALUE, COUNT, HOLDS, OLDEST, BEFORE) = range(STEP_FIELDS)
+
+
+@njit(cache=True, nogil=True)
+def note(
+    steps: NDArray[np.int64],
+    baselines: NDArray[np.float64],
+    n: int,
+    kind: int,
+    rule: int,
+    slot: int,
+    pane: int,
+    value: int,
+    count: int,
+    holds: bool,
+    oldest: int,
+    before: int,
+    mean: float,
+    variance: float,
+) -> int:
+    """Write one step of an incident; the number of steps written."""
+    steps[n, KIND] = kind
+    steps[n, RULE] = rule
+    steps[n, SLOT] = slot
+    steps[n, PANE] = pane
+    steps[n, VALUE] = value
+    steps[n, COUNT] = count
+    steps[n, HOLDS] = holds
+    steps[n, OLDEST] = oldest
+    steps[n, BEFORE] = before
+    baselines[n, 0] = mean
+    baselines[n, 1] = variance
+    return n + 1
+
+
+@njit(cache=True, nogil=True)
+def look(
+    s: ShardArrays,
+    r: RuleArrays,
+    p: Learned,
+    rule: int,
+    slot: int,
+    pane: int,
+    minute: int,
+    steps: NDArray[np.int64],
+    baselines: NDArray[np.float64],
+    n: int,
+) -> int:
+    """One rule, one entity, one closed pane of the rule's grid; the number of steps written."""
+    is_open = s.crossed[slot, rule] != NEVER
+    count = counted(s, r, rule, slot, pane)
+    if not is_open and count == 0 and s.streak[slot, rule] == 0:
+        return n
+    value, holds = measure(s, r, rule, slot, pane)
+    mean = variance = -1.0
+    if r.kind[rule] == SPIKE:
+        if value >= r.at_least[rule]:
+            mean, variance = expected_events(s, slot, minute, p.alpha, p.warm_up, p.entity_warm_up)
+        if spikes(r, rule, float(value), mean, variance):
+            s.streak[slot, rule] += 1
+        else:
+            s.streak[slot, rule] = 0
+        holds = s.streak[slot, rule] >= r.extra[rule]
+    if not is_open:
+        if not holds:
+            return n
+        s.crossed[slot, rule] = pane
+        oldest, before = window_start(s, r, rule, slot, pane)
+        return note(
+            steps, baselines, n, OPEN, rule, slot, pane, value, count, True, oldest, before, mean, variance
+        )
+    if holds:
+        s.crossed[slot, rule] = max(pane, s.crossed[slot, rule])
+    elif pane - s.crossed[slot, rule] >= r.quiet[rule]:
+        s.crossed[slot, rule] = NEVER
+        return note(steps, baselines, n, END, rule, slot, pane, value, count, False, 0, 0, mean, variance)
+    return note(steps, baselines, n, GO_ON, rule, slot, pane, value, count, holds, 0, 0, mean, variance)
+
+
+@njit(cache=True, nogil=True)
+def warm_hot(s: ShardArrays, r: RuleArrays, slot: int) -> None:
+    """Keep in `hot` whether any rule has to look at the entity in every pane."""
+    hot = False
+    for rule in range(len(r.kind)):
+        if s.crossed[slot, rule] != NEVER or s.streak[slot, rule] > 0:
+            hot = True
+    s.hot[slot] = hot
+
+
+@njit(cache=True, nogil=True)
+def close_panes(
+    s: ShardArrays,
+    r: RuleArrays,
+    p: Learned,
+    until: int,
+    steps: NDArray[np.int64],
+    baselines: NDArray[np.float64],
+) -> tuple[int, bool]:
+    """Close base panes before `until`, at most to the end of a learning window; the steps written, and whether one ended.
+
+    Stops early while `steps` might not hold what one more pane can write; call again while head[NEXT] < until.
+    """
+    n = 0
+    while s.head[NEXT] < until:
+        pane = s.head[NEXT]
+        if n + s.head[ACTIVE] * len(r.kind) > len(steps):
+            return n, False
+        due = False
+        for rule in range(len(r.kind)):
+            due |= (pane + 1) % r.grid[rule] == 0
+        for i in range(s.head[ACTIVE] if due else 0):
+            slot = s.active[i]
+            if s.newest[slot] < pane - MINUTE + 1 and not s.hot[slot]:
+                continue
+            looked = False
+            for rule in range(len(r.kind)):
+                grid = r.grid[rule]
+                if (pane + 1) % grid == 0:
+                    n = look(s, r, p, rule, slot, pane // grid, minute_of(pane), steps, baselines, n)
+                    looked = True
+            if looked:
+                warm_hot(s, r, slot)
+        s.head[NEXT] = pane + 1
+        if (pane + 1) % MINUTE == 0:
+            return n, True
+    return n, False
+
+
+@njit(cache=True, nogil=True)
+def open_early(
+    s: ShardArrays,
+    r: RuleArrays,
+    steps: NDArray[np.int64],
+    baselines: NDArray[np.float64],
+) -> int:
+    """Monotone rules open in the first open pane of their grid: nothing can undo them there. The steps written."""
+    n = 0
+    for rule in range(len(r.kind)):
+        if r.kind[rule] != FAILURES_USER and r.kind[rule] != DELETIONS:
+            continue
+        pane = s.head[NEXT] // r.grid[rule]
+        for i in range(s.head[ACTIVE]):
+            slot = s.active[i]
+            if s.newest30[slot] < pane or s.crossed[slot, rule] != NEVER:
+                continue
+            count = counted(s, r, rule, slot, pane)
+            if count == 0:
+                continue
+            value, holds = measure(s, r, rule, slot, pane)
+            if holds:
+                s.crossed[slot, rule] = pane
+                s.hot[slot] = True
+                oldest, before = window_start(s, r, rule, slot, pane)
+                n = note(steps, baselines, n, OPEN, rule, slot, pane, value, -count, True, oldest, before, -1.0, -1.0)
+    return n

@@ -1,0 +1,45 @@
+"""Copies that numpy would make one row at a time."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True, nogil=True)
+def gather_bytes(
+    buffer: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    length: NDArray[np.int64],
+    out: NDArray[np.uint8],
+) -> None:
+    """Copy the pieces [start, start + length) of a buffer one after another."""
+    at = 0
+    for i in range(len(start)):
+        for j in range(length[i]):
+            out[at + j] = buffer[start[i] + j]
+        at += length[i]
+
+
+@njit(cache=True, nogil=True)
+def partition_rows(
+    entity: NDArray[np.uint64], bits: int, order: NDArray[np.int64], bounds: NDArray[np.int64]
+) -> None:
+    """Rows by shard, input order kept; shard i has order[bounds[i]:bounds[i + 1]]. Hash 0 belongs to none."""
+    bounds[:] = 0
+    for i in range(len(entity)):
+        if entity[i] != 0:
+            bounds[shard_of(entity[i], bits) + 1] += 1
+    for i in range(1, len(bounds)):
+        bounds[i] += bounds[i - 1]
+    filled = bounds.copy()
+    for i in range(len(entity)):
+        if entity[i] != 0:
+            shard = shard_of(entity[i], bits)
+            order[filled[shard]] = i
+            filled[shard] += 1
+
+
+@njit(cache=True, nogil=True)
+def shard_of(entity: np.uint64, bits: int) -> int:
+    """The highest bits of an entity's public hash."""
+    return np.int64(entity >> np.uint64(64 - bits)) if bits > 0 else np.int64(0)

@@ -1,0 +1,171 @@
+"""The arrays that are one shard's whole state, and their sizes. A kernel takes them as one named tuple.
+
+Records are an open-addressing table: what is remembered of every entity. Rings are a pool: what is held only while an
+entity has events in the longest window. Pairs say which counterparts an entity met in which pane. The model is what
+all entities of the shard teach together.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+PANE_US: Final = 5_000_000  # the base pane
+MINUTE: Final = 12  # base panes in the learning window
+PER30: Final = 6  # base panes in a 30 s pane
+RING5: Final = 64  # base panes kept: 23 behind the first open one (sliding values of a minute), 40 ahead
+RING30: Final = 64  # 30 s panes kept: 31 behind the first open one (15 minutes), 32 ahead
+AHEAD5: Final = 40
+WINDOW5: Final = 12  # 1 minute in base panes
+WINDOW30: Final = 20  # 10 minutes in 30 s panes
+WINDOW15M: Final = 30  # 15 minutes in 30 s panes
+LINGER: Final = 192  # base panes after its newest one that an entity keeps its ring: the longest window and a minute
+BUCKETS: Final = 1024
+COUNTERPARTS: Final = 2000  # kept for an entity; failed ones have as many places again
+NAME: Final = 128
+TENANT_NAME: Final = 64
+NEVER: Final = -(2**31)
+
+# What is learned of a window (models.features.rates has the names); below RATES a silent minute teaches 0
+(X_EVENTS, X_FAILURES, X_ERROR_SHARE, X_DELETIONS, X_RESETS, X_MET, X_FAILED, X_TARGETS) = range(8)
+VALUES: Final = 8
+RATES: Final = 2
+
+# Places in `head`
+(
+    NEXT, ACTIVE, FREE, RECORDS, RECORD_LIMIT, PAIRS, PAIR_LIMIT, SEEN, HALVED, OVERTAKEN, OVERFLOWED, EVICTED,
+    GUARDED, LEARNED, PAIRS_REFUSED, LATE_ROWS,
+) = range(16)  # fmt: skip
+
+
+RECORD: Final = np.dtype(
+    [
+        ("hash", np.uint64),
+        ("slot", np.int32),  # ring, or -1
+        ("first", np.int32),  # minute of the first learned window
+        ("last", np.int32),  # minute of the last learned window
+        ("count", np.int32),  # windows learned
+        ("guard_day", np.int32),  # last day on which a guarded window entered the histogram
+        ("guard_since", np.int32),  # minute of the first of an unbroken run of guarded windows
+        ("mean", np.float32, (VALUES,)),
+        ("square", np.float32, (VALUES,)),
+    ],
+    align=True,
+)
+"""What is remembered of an entity: 96 bytes."""
+
+RING: Final = np.dtype(
+    [
+        ("owner", np.uint64),
+        ("record", np.int32),
+        ("near_at", np.int32),  # the 30 s pane for which `near` holds
+        ("sum5", np.int64, (3,)),  # over the window that ends with `newest`
+        ("sum30", np.int64, (5,)),  # over the window that ends with `newest30`
+        ("ring5", np.uint32, (RING5, 3)),  # events, failures, errors
+        ("ring30", np.uint32, (RING30, 5)),  # events, failures, errors, deletions, resets
+        ("near", np.int32, (4,)),  # counterparts: met, failed, succeeded (15 min); targets (10 min)
+        ("chain", np.int32),  # first pair, or -1
+        ("chained", np.int32),  # pairs in the chain
+        ("name_length", np.int32),
+        ("tenant_length", np.int32),
+        ("name", np.uint8, (NAME,)),
+        ("tenant", np.uint8, (TENANT_NAME,)),
+    ],
+    align=True,
+)
+"""What is held while an entity has events in the longest window: 2.4 KB."""
+
+PAIR: Final = np.dtype(
+    [
+        ("key", np.uint64),
+        ("met", np.uint64),  # bit i: met in 30 s pane newest - i
+        ("failed", np.uint64),
+        ("succeeded", np.uint64),
+        ("slot", np.int32),  # the ring in whose chain it is, or -1
+        ("next", np.int32),
+        ("newest", np.int32),
+        ("kind", np.uint8),
+    ],
+    align=True,
+)
+"""One entity and one counterpart: 48 bytes."""
+
+
+class ShardArrays(NamedTuple):
+    """One shard of one dimension. N records and M pairs (powers of two), P rings, R rules."""
+
+    head: NDArray[np.int64]  # counters, see the places above
+    secret: NDArray[np.uint64]  # where things lie in tables, never what they are
+    records: NDArray[Any]  # RECORD (N,)
+    rings: NDArray[Any]  # RING (P,)
+    pairs: NDArray[Any]  # PAIR (M,)
+    free: NDArray[np.int32]  # stack of free rings
+    active: NDArray[np.int32]  # rings in use, the first head[ACTIVE] of them
+    newest: NDArray[np.int32]  # (P,) newest base pane; apart from the rings, because every pane end scans it
+    newest30: NDArray[np.int32]
+    hot: NDArray[np.uint8]  # (P,) has an open incident or a streak: looked at in every pane
+    crossed: NDArray[np.int32]  # (P, R) last crossing pane of the open incident, or NEVER
+    streak: NDArray[np.int32]  # (P, R) pane ends in a row at which a statistical condition held
+    pool_mean: NDArray[np.float64]  # (VALUES,)
+    pool_square: NDArray[np.float64]
+    histogram: NDArray[np.int64]  # (BUCKETS,)
+    below: NDArray[np.int64]  # (BUCKETS + 1,) cumulated
+
+
+class RuleArrays(NamedTuple):
+    """The rules of one dimension as columns of length R. Lengths are in panes of the rule's own grid."""
+
+    kind: NDArray[np.int64]
+    grid: NDArray[np.int64]  # base panes in a pane of the rule
+    window: NDArray[np.int64]
+    at_least: NDArray[np.int64]
+    extra: NDArray[np.int64]  # brute_force_ip: users_below; traffic_spike: panes in a row
+    times: NDArray[np.float64]
+    z: NDArray[np.float64]
+    quiet: NDArray[np.int64]
+    severity: NDArray[np.int64]
+
+
+FAILURES_USER, FAILURES_IP, SPRAY, DELETIONS, SPIKE = range(5)  # RuleArrays.kind
+MONOTONE: Final = (True, False, False, True, False)
+
+
+def allocate_records(n: int) -> NDArray[Any]:
+    """Empty records, `n` a power of two."""
+    records = np.zeros(n, RECORD)
+    records["slot"] = -1
+    for column in ("first", "last", "guard_day", "guard_since"):
+        records[column] = NEVER
+    return records
+
+
+def allocate_pairs(m: int) -> NDArray[Any]:
+    """Empty pairs, `m` a power of two."""
+    pairs = np.zeros(m, PAIR)
+    pairs["slot"] = -1
+    pairs["next"] = -1
+    return pairs
+
+
+def allocate_rings(p: int, rules: int) -> dict[str, NDArray[Any]]:
+    """Empty rings, all of them free."""
+    return {
+        "rings": np.zeros(p, RING),
+        "free": np.arange(p - 1, -1, -1, dtype=np.int32),
+        "active": np.zeros(p, np.int32),
+        "newest": np.full(p, NEVER, np.int32),
+        "newest30": np.full(p, NEVER, np.int32),
+        "hot": np.zeros(p, np.uint8),
+        "crossed": np.full((p, rules), NEVER, np.int32),
+        "streak": np.zeros((p, rules), np.int32),
+    }
+
+
+def allocate_model() -> dict[str, NDArray[Any]]:
+    """A model that knows nothing."""
+    return {
+        "pool_mean": np.zeros(VALUES),
+        "pool_square": np.zeros(VALUES),
+        "histogram": np.zeros(BUCKETS, np.int64),
+        "below": np.zeros(BUCKETS + 1, np.int64),
+    }

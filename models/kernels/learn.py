@@ -1,0 +1,297 @@
+"""A learning window ends: every window that is not silent is scored, and the unguarded ones teach."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.base import IP, USER
+from models.kernels.arrive import Learned
+from models.kernels.baseline import bucket_of, own, quantile_of, value_z
+from models.kernels.layout import (
+    ACTIVE,
+    BUCKETS,
+    DELETIONS,
+    GUARDED,
+    HALVED,
+    LEARNED,
+    LINGER,
+    MINUTE,
+    NEVER,
+    NEXT,
+    RATES,
+    SEEN,
+    SPIKE,
+    SPRAY,
+    VALUES,
+    WINDOW15M,
+    WINDOW30,
+    X_DELETIONS,
+    X_ERROR_SHARE,
+    X_EVENTS,
+    X_FAILED,
+    X_FAILURES,
+    X_MET,
+    X_RESETS,
+    X_TARGETS,
+    RuleArrays,
+    ShardArrays,
+)
+from models.kernels.pairs import distinct
+from models.kernels.panes import sum5, sum30
+from models.kernels.table import release_before
+
+FEATURE_COUNT = 12
+DAY = 1440  # minutes
+
+
+class WindowArrays(NamedTuple):
+    """The windows to be kept, one place each."""
+
+    slot: NDArray[np.int32]
+    feature: NDArray[np.int64]
+    score: NDArray[np.float64]
+    quantile: NDArray[np.float64]
+    guarded: NDArray[np.bool_]
+    expected: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    values: NDArray[np.float64]  # (n, FEATURE_COUNT) at the window's end
+    peaks: NDArray[np.float64]  # (n, FEATURE_COUNT) largest sliding value that ends inside
+
+
+@njit(cache=True, nogil=True)
+def window_values(s: ShardArrays, slot: int, pane: int, dimension: int, x: NDArray[np.float64]) -> None:
+    """The learned values of the minute that ends with base pane `pane`."""
+    events = sum5(s, slot, 0, pane)
+    x[:] = 0.0
+    x[X_EVENTS] = events
+    if events == 0:
+        return
+    x[X_FAILURES] = sum5(s, slot, 1, pane)
+    x[X_ERROR_SHARE] = sum5(s, slot, 2, pane) / events
+    pane30 = pane // 6
+    x[X_DELETIONS] = sum30(s, slot, 3, pane30, WINDOW30)
+    x[X_RESETS] = sum30(s, slot, 4, pane30, WINDOW30)
+    if dimension == IP or dimension == USER:
+        met, failed, _, _ = distinct(s, slot, pane30, WINDOW15M)
+        x[X_MET] = met
+        x[X_FAILED] = failed
+        if x[X_DELETIONS] > 0.0:
+            x[X_TARGETS] = distinct(s, slot, pane30, WINDOW30)[3]
+
+
+@njit(cache=True, nogil=True)
+def half_way(s: ShardArrays, r: RuleArrays, slot: int, pane: int) -> bool:
+    """Whether any rule's measure reached half its threshold at a pane end inside the window."""
+    pane30 = pane // 6
+    for rule in range(len(r.kind)):
+        kind = r.kind[rule]
+        if kind == SPIKE:
+            total = sum5(s, slot, 0, pane - MINUTE + 1)
+            peak = total
+            for k in range(pane - MINUTE + 2, pane + 1):
+                total += s.rings[slot].ring5[k & 63, 0] if k <= s.newest[slot] else np.uint32(0)
+                old = k - MINUTE
+                total -= s.rings[slot].ring5[old & 63, 0] if s.newest[slot] - 64 < old <= s.newest[slot] else np.uint32(0)
+                peak = max(peak, total)
+        elif kind == SPRAY:
+            if 2 * sum30(s, slot, 1, pane30, WINDOW15M) < r.at_least[rule]:
+                continue
+            peak = distinct(s, slot, pane30, WINDOW15M)[1]
+        elif kind == DELETIONS:
+            if 2 * sum30(s, slot, 3, pane30, WINDOW30 + 1) < r.at_least[rule]:
+                continue
+            peak = max(distinct(s, slot, pane30, WINDOW30)[3], distinct(s, slot, pane30 - 1, WINDOW30)[3])
+        else:
+            peak = max(sum30(s, slot, 1, pane30, WINDOW30), sum30(s, slot, 1, pane30 - 1, WINDOW30))
+        if 2 * peak >= r.at_least[rule]:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def describe(
+    s: ShardArrays, slot: int, pane: int, dimension: int, values: NDArray[np.float64], peaks: NDArray[np.float64]
+) -> None:
+    """Every named feature at the window's end, and its largest sliding value inside."""
+    values[:] = np.nan
+    peaks[:] = np.nan
+    pane30 = pane // 6
+    for k in range(pane - MINUTE + 1, pane + 1):
+        events = float(sum5(s, slot, 0, k))
+        if events == 0.0:
+            continue
+        failures = float(sum5(s, slot, 1, k))
+        share = float(sum5(s, slot, 2, k)) / events
+        values[0], values[1], values[2] = events, failures, share
+        peaks[0] = max(events, peaks[0]) if peaks[0] == peaks[0] else events
+        peaks[1] = max(failures, peaks[1]) if peaks[1] == peaks[1] else failures
+        peaks[2] = max(share, peaks[2]) if peaks[2] == peaks[2] else share
+    for k in range(pane30 - 1, pane30 + 1):
+        events = float(sum30(s, slot, 0, k, WINDOW30))
+        if events == 0.0:
+            continue
+        for feature, column in ((3, 0), (4, 1), (6, 3), (7, 4)):
+            x = float(sum30(s, slot, column, k, WINDOW30))
+            values[feature] = x
+            peaks[feature] = max(x, peaks[feature]) if peaks[feature] == peaks[feature] else x
+        share = float(sum30(s, slot, 2, k, WINDOW30)) / events
+        values[5] = share
+        peaks[5] = max(share, peaks[5]) if peaks[5] == peaks[5] else share
+        if dimension == IP or dimension == USER:
+            targets = float(distinct(s, slot, k, WINDOW30)[3])
+            values[11] = targets
+            peaks[11] = max(targets, peaks[11]) if peaks[11] == peaks[11] else targets
+    if dimension == IP or dimension == USER:
+        met, failed, _, _ = distinct(s, slot, pane30, WINDOW15M)
+        if dimension == IP:
+            values[8] = peaks[8] = met
+            values[9] = peaks[9] = failed
+        else:
+            values[10] = peaks[10] = met
+
+
+@njit(cache=True, nogil=True)
+def teach(s: ShardArrays, p: Learned, record: int, minute: int, x: NDArray[np.float64], codes: NDArray[np.int64]) -> None:
+    """One unguarded window moves its entity's baseline and the pool's."""
+    first = s.records[record].count == 0
+    pool_weight = max(p.pool_alpha, 1.0 / (s.head[SEEN] + 1.0))
+    if first:
+        s.records[record].first = minute
+        s.records[record].last = minute - 1
+    for value in range(VALUES):
+        if codes[value] < 0:
+            continue
+        if value < RATES:
+            weight = max(p.alpha, 1.0 / (minute - s.records[record].first + 1.0))
+        else:
+            weight = max(p.alpha, 1.0 / (s.records[record].count + 1.0))
+        mean, square = own(s, record, value, minute, p.alpha)
+        s.records[record].mean[value] = mean + weight * (x[value] - mean)
+        s.records[record].square[value] = square + weight * (x[value] * x[value] - square)
+        s.pool_mean[value] += pool_weight * (x[value] - s.pool_mean[value])
+        s.pool_square[value] += pool_weight * (x[value] * x[value] - s.pool_square[value])
+    s.records[record].last = minute
+    s.records[record].count += 1
+    s.records[record].guard_since = NEVER
+    s.head[SEEN] += 1
+    s.head[LEARNED] += 1
+
+
+@njit(cache=True, nogil=True)
+def sampled(entity: np.uint64, minute: int, share: float) -> bool:
+    """A fixed share of (entity, window) pairs, by hash."""
+    x = entity ^ (np.uint64(minute) * np.uint64(0x9E3779B97F4A7C15))
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x = x ^ (x >> np.uint64(31))
+    return float(x >> np.uint64(11)) * 2.0**-53 < share
+
+
+@njit(cache=True, nogil=True)
+def cumulate(s: ShardArrays) -> None:
+    """Make quantiles answer from the histogram as it is now."""
+    s.below[0] = 0
+    for b in range(BUCKETS):
+        s.below[b + 1] = s.below[b] + s.histogram[b]
+
+
+@njit(cache=True, nogil=True)
+def learn_minute(
+    s: ShardArrays,
+    r: RuleArrays,
+    p: Learned,
+    edges: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    dimension: int,
+    half_life: int,
+    keep_quantile: float,
+    keep_share: float,
+    out: WindowArrays,
+) -> int:
+    """Score, keep, teach and forget at the end of the minute before head[NEXT]; how many windows are kept."""
+    pane = s.head[NEXT] - 1
+    minute = pane // MINUTE
+    period = minute // half_life
+    if s.head[HALVED] != NEVER and period > s.head[HALVED]:
+        for b in range(BUCKETS):
+            s.histogram[b] >>= min(period - s.head[HALVED], 63)
+        cumulate(s)
+    s.head[HALVED] = period
+    n = 0
+    slots = np.empty(s.head[ACTIVE], np.int64)
+    for i in range(s.head[ACTIVE]):
+        slot = s.active[i]
+        if s.newest[slot] > pane - MINUTE and sum5(s, slot, 0, pane) > 0:
+            slots[n] = slot
+            n += 1
+    owners = np.empty(n, np.uint64)
+    for i in range(n):
+        owners[i] = s.rings[slots[i]].owner
+    order = np.argsort(owners)
+    x = np.empty((n, VALUES), np.float64)
+    guarded = np.zeros(n, np.bool_)
+    scores = np.full(n, np.nan)
+    kept = 0
+    for j in range(n):
+        slot = slots[order[j]]
+        record = s.rings[slot].record
+        window_values(s, slot, pane, dimension, x[j])
+        warm = s.records[record].count >= p.entity_warm_up
+        quantile = expected = np.nan
+        feature = codes[X_EVENTS]
+        observed = x[j, X_EVENTS]
+        if warm or s.head[SEEN] >= p.entity_warm_up:
+            best = -1e300
+            for value in range(VALUES):
+                if codes[value] < 0 or (x[j, value] == 0.0 and value != X_EVENTS):
+                    continue
+                if warm:
+                    mean, square = own(s, record, value, minute, p.alpha)
+                else:
+                    mean, square = s.pool_mean[value], s.pool_square[value]
+                z = value_z(value, x[j, value], x[j, X_EVENTS], mean, square)
+                if z > best:
+                    best, feature, observed, expected = z, codes[value], x[j, value], mean
+            scores[j] = max(best, 0.0)
+            if s.head[SEEN] >= p.warm_up:
+                quantile = quantile_of(s, edges, scores[j])
+                guarded[j] = quantile >= p.guard
+        floor = False
+        if dimension == IP or dimension == USER:
+            floor = x[j, X_FAILURES] >= p.floor_failures or x[j, X_TARGETS] >= p.floor_targets
+        if guarded[j] and not floor:
+            since = s.records[record].guard_since
+            if since == NEVER:
+                s.records[record].guard_since = minute
+            elif minute - since >= p.accept_after:
+                guarded[j] = False
+        guarded[j] |= floor
+        keep = quantile >= keep_quantile or half_way(s, r, slot, pane)
+        if keep or sampled(s.rings[slot].owner, minute, keep_share):
+            out.slot[kept] = slot
+            out.feature[kept] = feature
+            out.score[kept] = scores[j]
+            out.quantile[kept] = quantile
+            out.guarded[kept] = guarded[j]
+            out.expected[kept] = expected
+            out.observed[kept] = observed
+            out.weight[kept] = 1.0 if keep else 1.0 / keep_share
+            describe(s, slot, pane, dimension, out.values[kept], out.peaks[kept])
+            kept += 1
+    for j in range(n):
+        record = s.rings[slots[order[j]]].record
+        count_it = True
+        if guarded[j]:
+            s.head[GUARDED] += 1
+            count_it = s.records[record].guard_day != minute // DAY
+            s.records[record].guard_day = minute // DAY
+        else:
+            teach(s, p, record, minute, x[j], codes)
+        if count_it and scores[j] == scores[j]:
+            s.histogram[bucket_of(edges, scores[j])] += 1
+    cumulate(s)
+    release_before(s, pane + 1 - LINGER)
+    return kept

@@ -1,0 +1,164 @@
+"""Distinct counterparts, exactly: which entity met which counterpart in which 30 s panes."""
+
+import numpy as np
+from numba import njit
+
+from models.kernels.layout import (
+    ACTIVE,
+    COUNTERPARTS,
+    PAIR_LIMIT,
+    PAIRS,
+    PAIRS_REFUSED,
+    WINDOW15M,
+    WINDOW30,
+    ShardArrays,
+)
+from models.kernels.table import spot
+
+COUNTERPART, TARGET = 0, 1  # p_kind
+
+
+@njit(cache=True, nogil=True)
+def within(mask: np.uint64, newest: int, pane: int, window: int) -> bool:
+    """Whether a mask has a bit among the `window` panes that end with `pane`."""
+    if newest >= pane:
+        back = newest - pane
+        if back > 63:
+            return False
+        return bool((mask >> np.uint64(back)) & ((np.uint64(1) << np.uint64(window)) - np.uint64(1)))
+    left = window - (pane - newest)
+    if left <= 0:
+        return False
+    return bool(mask & ((np.uint64(1) << np.uint64(left)) - np.uint64(1)))
+
+
+@njit(cache=True, nogil=True)
+def distinct(s: ShardArrays, slot: int, pane: int, window: int) -> tuple[int, int, int, int]:
+    """Counterparts met, failed and succeeded, and targets, over `window` 30 s panes that end with `pane`."""
+    met = failed = succeeded = targets = 0
+    at = s.rings[slot].chain
+    while at >= 0:
+        newest = s.pairs[at].newest
+        if s.pairs[at].kind == TARGET:
+            targets += within(s.pairs[at].met, newest, pane, window)
+        else:
+            met += within(s.pairs[at].met, newest, pane, window)
+            failed += within(s.pairs[at].failed, newest, pane, window)
+            succeeded += within(s.pairs[at].succeeded, newest, pane, window)
+        at = s.pairs[at].next
+    return met, failed, succeeded, targets
+
+
+@njit(cache=True, nogil=True)
+def tally(s: ShardArrays, slot: int, at: int, sign: int) -> None:
+    """Add (or take away) what one pair contributes to `near`."""
+    pane = s.newest30[slot]
+    newest = s.pairs[at].newest
+    if s.pairs[at].kind == TARGET:
+        s.rings[slot].near[3] += sign * within(s.pairs[at].met, newest, pane, WINDOW30)
+    else:
+        s.rings[slot].near[0] += sign * within(s.pairs[at].met, newest, pane, WINDOW15M)
+        s.rings[slot].near[1] += sign * within(s.pairs[at].failed, newest, pane, WINDOW15M)
+        s.rings[slot].near[2] += sign * within(s.pairs[at].succeeded, newest, pane, WINDOW15M)
+
+
+@njit(cache=True, nogil=True)
+def recount(s: ShardArrays, slot: int) -> None:
+    """Bring `near` to the window that ends with the entity's newest pane."""
+    s.rings[slot].near[:] = 0
+    at = s.rings[slot].chain
+    while at >= 0:
+        tally(s, slot, at, 1)
+        at = s.pairs[at].next
+    s.rings[slot].near_at = s.newest30[slot]
+
+
+@njit(cache=True, nogil=True)
+def pair_key(owner: np.uint64, other: np.uint64, kind: int) -> np.uint64:
+    """One number for (entity, counterpart, kind), never 0."""
+    x = owner ^ (other * np.uint64(0x9E3779B97F4A7C15)) ^ np.uint64(kind + 1)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x = x ^ (x >> np.uint64(31))
+    return x if x != 0 else np.uint64(1)
+
+
+@njit(cache=True, nogil=True)
+def meet(s: ShardArrays, slot: int, pane: int, other: np.uint64, kind: int, failed: bool, succeeded: bool) -> None:
+    """Note that the entity met a counterpart in a 30 s pane that is not newer than its newest."""
+    size = len(s.pairs)
+    owner = s.rings[slot].owner
+    key = pair_key(owner, other, kind)
+    at = spot(s.secret, key, size)
+    while s.pairs[at].key != 0 and s.pairs[at].key != key:
+        at = (at + 1) & (size - 1)
+    one = np.uint64(1)
+    if s.pairs[at].key == 0 or s.pairs[at].slot != slot:
+        fresh = s.pairs[at].key == 0
+        limit = 2 * COUNTERPARTS if failed else COUNTERPARTS
+        if s.rings[slot].chained >= limit or (fresh and s.head[PAIRS] >= s.head[PAIR_LIMIT]):
+            s.head[PAIRS_REFUSED] += 1
+            return
+        if fresh:
+            s.head[PAIRS] += 1
+        s.pairs[at].key = key
+        s.pairs[at].slot = slot
+        s.pairs[at].kind = kind
+        s.pairs[at].newest = pane
+        s.pairs[at].met = 0
+        s.pairs[at].failed = 0
+        s.pairs[at].succeeded = 0
+        s.pairs[at].next = s.rings[slot].chain
+        s.rings[slot].chain = at
+        s.rings[slot].chained += 1
+    held = s.rings[slot].near_at == s.newest30[slot]
+    if held:
+        tally(s, slot, at, -1)
+    newest = s.pairs[at].newest
+    if pane > newest:
+        step = pane - newest
+        if step > 63:
+            s.pairs[at].met = 0
+            s.pairs[at].failed = 0
+            s.pairs[at].succeeded = 0
+        else:
+            s.pairs[at].met <<= np.uint64(step)
+            s.pairs[at].failed <<= np.uint64(step)
+            s.pairs[at].succeeded <<= np.uint64(step)
+        s.pairs[at].newest = pane
+        newest = pane
+    if newest - pane <= 63:
+        bit = one << np.uint64(newest - pane)
+        s.pairs[at].met |= bit
+        if failed:
+            s.pairs[at].failed |= bit
+        if succeeded:
+            s.pairs[at].succeeded |= bit
+    if held:
+        tally(s, slot, at, 1)
+
+
+@njit(cache=True, nogil=True)
+def refill_pairs(old: ShardArrays, new: ShardArrays, oldest: int) -> None:
+    """Enter the pairs still in use and met since 30 s pane `oldest` into the empty table of `new`; chain them anew."""
+    for i in range(new.head[ACTIVE]):
+        slot = new.active[i]
+        new.rings[slot].chain = -1
+        new.rings[slot].chained = 0
+    size = len(new.pairs)
+    count = 0
+    for i in range(len(old.pairs)):
+        if old.pairs[i].key == 0:
+            continue
+        slot = old.pairs[i].slot
+        if slot < 0 or old.pairs[i].newest < oldest:
+            continue
+        at = spot(new.secret, old.pairs[i].key, size)
+        while new.pairs[at].key != 0:
+            at = (at + 1) & (size - 1)
+        new.pairs[at] = old.pairs[i]
+        new.pairs[at].next = new.rings[slot].chain
+        new.rings[slot].chain = at
+        new.rings[slot].chained += 1
+        count += 1
+    new.head[PAIRS] = count

@@ -1,0 +1,1 @@
+"""Sliding windows of entities: their state, their life, their incidents."""

@@ -1,0 +1,152 @@
+"""The events behind an incident: kept for as long as a rule's window may still ask for them."""
+
+import hashlib
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import DELETION, FAILURE
+from models.event import EventBatch
+from models.kernels.gather import gather_bytes
+
+MESSAGE_LIMIT = 2048
+SHARD_LIMIT = 16 << 20
+MERGE_ABOVE = 64
+LEAST, MOST = 3, 2
+
+
+class Witness(NamedTuple):
+    """One counted event, in the order in which evidences are chosen. The message is empty where it is too long."""
+
+    time: int
+    digest: bytes
+    message: bytes
+
+
+class Chunk(NamedTuple):
+    """Counted events of some batches, columns of length n; `blob` holds their messages one after another."""
+
+    entity: NDArray[np.uint64]
+    place: NDArray[np.int64]
+    time: NDArray[np.int64]
+    counts: NDArray[np.uint8]
+    start: NDArray[np.int64]
+    length: NDArray[np.int64]
+    blob: NDArray[np.uint8]
+
+
+class Evidence:
+    """Failures and deletions of the last window, by entity and place; and, while their pane is open, all events.
+
+    At most 16 MiB are held; beyond that the oldest go first and `dropped` counts them. Events of open panes are
+    references to the batch they came in, and are not part of a snapshot: after a restart a traffic spike may have
+    fewer witnesses. Adding costs about 0.1 us for each failure or deletion, nothing for other events.
+    """
+
+    def __init__(self, keep_us: int) -> None:
+        self.keep_us = keep_us
+        self.chunks: deque[Chunk] = deque()
+        self.recent: deque[tuple[EventBatch, NDArray[np.int64], int]] = deque()
+        self.size = 0
+        self.dropped = 0
+
+    def add(self, batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> None:
+        """Keep the failures and deletions among some rows."""
+        rows = rows[(batch.counts[rows] & (FAILURE | DELETION)) != 0]
+        if not len(rows):
+            return
+        length = batch.length[rows].astype(np.int64)
+        length[length > MESSAGE_LIMIT] = 0
+        end = np.cumsum(length)
+        blob = np.empty(int(end[-1]), np.uint8)
+        gather_bytes(batch.buffer, batch.start[rows], length, blob)
+        chunk = Chunk(
+            entity=batch.entity[dimension, rows],
+            place=batch.place[rows],
+            time=batch.time[rows],
+            counts=batch.counts[rows],
+            start=end - length,
+            length=length,
+            blob=blob,
+        )
+        self.chunks.append(chunk)
+        self.size += len(blob) + 40 * len(rows)
+        if len(self.chunks) > MERGE_ABOVE:
+            self._merge()
+
+    def add_recent(self, batch: EventBatch, rows: NDArray[np.int64]) -> None:
+        """Refer to all of some rows until their panes have closed."""
+        if len(rows):
+            self.recent.append((batch, rows, int(batch.place[rows].max())))
+
+    def forget(self, watermark: int) -> None:
+        """Let go of what no window can ask for any more."""
+        while self.recent and self.recent[0][2] < watermark:
+            self.recent.popleft()
+        while self.chunks and (
+            self.size > SHARD_LIMIT or int(self.chunks[0].place.max()) < watermark - self.keep_us
+        ):
+            old = self.chunks.popleft()
+            self.size -= len(old.blob) + 40 * len(old.place)
+            if int(old.place.max()) >= watermark - self.keep_us:
+                self.dropped += len(old.place)
+
+    def witnesses(self, entity: int, dimension: int, counted: int, start: int, end: int) -> list[Witness]:
+        """Events of an entity placed in [start, end) that count as `counted` (0: any), by (time, content)."""
+        found: list[Witness] = []
+        if counted:
+            for chunk in self.chunks:
+                hit = np.flatnonzero(
+                    (chunk.entity == np.uint64(entity))
+                    & (chunk.place >= start)
+                    & (chunk.place < end)
+                    & ((chunk.counts & counted) != 0)
+                )
+                for i in hit.tolist():
+                    at = int(chunk.start[i])
+                    found.append(_witness(int(chunk.time[i]), chunk.blob[at : at + int(chunk.length[i])].tobytes()))
+        else:
+            for batch, rows, _ in self.recent:
+                mine = rows[batch.entity[dimension, rows] == np.uint64(entity)]
+                mine = mine[(batch.place[mine] >= start) & (batch.place[mine] < end)]
+                mine = mine[np.argsort(batch.time[mine], kind="stable")]
+                for row in [*mine[:LEAST].tolist(), *mine[LEAST:][-MOST:].tolist()]:
+                    message = batch.message(row)
+                    found.append(_witness(int(batch.time[row]), message if len(message) <= MESSAGE_LIMIT else b""))
+        found.sort()
+        return found
+
+    def _merge(self) -> None:
+        old = [self.chunks.popleft() for _ in range(MERGE_ABOVE // 2)]
+        shift = np.cumsum([0] + [len(c.blob) for c in old])
+        columns = [np.concatenate([c[i] for c in old]) for i in range(4)]
+        start = np.concatenate([c.start + shift[i] for i, c in enumerate(old)])
+        length = np.concatenate([c.length for c in old])
+        self.chunks.appendleft(Chunk(*columns, start, length, np.concatenate([c.blob for c in old])))
+
+    def snapshot(self) -> list[list[bytes]]:
+        """The chunks as bytes."""
+        return [[column.tobytes() for column in chunk] for chunk in self.chunks]
+
+    def restore(self, state: list[list[bytes]]) -> None:
+        """Take the chunks of a snapshot."""
+        types: tuple[Any, ...] = (np.uint64, np.int64, np.int64, np.uint8, np.int64, np.int64, np.uint8)
+        self.chunks = deque(
+            Chunk(*(np.frombuffer(b, t) for b, t in zip(chunk, types, strict=True))) for chunk in state
+        )
+        self.size = sum(len(c.blob) + 40 * len(c.place) for c in self.chunks)
+
+
+def _witness(time: int, message: bytes) -> Witness:
+    return Witness(time, hashlib.blake2b(message, digest_size=8).digest(), message)
+
+
+def ends(witnesses: list[Witness]) -> list[Witness]:
+    """The first three and the last two.
+
+    >>> [w.time for w in ends([Witness(t, b"", b"") for t in range(9)])]
+    [0, 1, 2, 7, 8]
+    """
+    return witnesses if len(witnesses) <= LEAST + MOST else witnesses[:LEAST] + witnesses[-MOST:]

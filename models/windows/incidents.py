@@ -1,0 +1,209 @@
+"""The life of an incident: opened by its first crossing pane, carried on, updated, closed by watermark."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.alert import CLOSE, CREATE, UPDATE, Alert
+from models.base import DELETION, DIMENSIONS, FAILURE, SEVERITIES
+from models.kernels.baseline import count_z
+from models.kernels.close import BEFORE, COUNT, END, HOLDS, KIND, OLDEST, OPEN, PANE, RULE, SLOT, VALUE
+from models.kernels.layout import DELETIONS, PANE_US, SPIKE, RuleArrays
+from models.rules import Rule
+from models.windows.evidence import Evidence, Witness, ends
+
+REPORT_US = 300_000_000
+FEATURE_OF = ("failures_10m", "failures_10m", "distinct_failed_users_15m", "distinct_targets_10m", "events_1m")
+WINDOW_S = (600, 600, 900, 600, 60)
+
+
+class Incident(msgspec.Struct):
+    """One open incident. Panes are in the rule's own grid; `count` runs to the end of the last crossing pane."""
+
+    uid: str
+    rule: int
+    slot: int
+    owner: int
+    tenant: str
+    entity: str
+    first: int
+    last: int
+    start: int
+    before: int
+    count: int
+    created: int
+    value: float
+    early: bool
+    pending: int = 0
+    reference: int = 0
+    seq: int = 0
+    reports: int = 0
+    expected: float | None = None
+    z: float | None = None
+    head: list[Witness] = []
+    tail: list[Witness] = []
+
+
+def incident_uid(tenant: str, detection: str, entity: str, pane_start: int) -> str:
+    """BLAKE2b-128 in hex over (tenant, detection id, entity, start of the first crossing pane in us), length-prefixed.
+
+    >>> incident_uid("acme", "brute_force_user", "sam@example.com", 1795410000000000)
+    '7bd21d5d50eae62a8fc2a3a9ffdf68d3'
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (tenant.encode(), detection.encode(), entity.encode(), str(pane_start).encode()):
+        digest.update(len(part).to_bytes(4, "big") + part)
+    return digest.hexdigest()
+
+
+class Incidents:
+    """The open incidents of one shard, and the alerts that the steps of its kernels make of them."""
+
+    def __init__(
+        self,
+        dimension: int,
+        rules: tuple[Rule, ...],
+        arrays: RuleArrays,
+        evidence: Evidence,
+        canonical: Callable[[bytes], dict[str, Any]],
+    ) -> None:
+        self.dimension = dimension
+        self.rules = rules
+        self.arrays = arrays
+        self.evidence = evidence
+        self.canonical = canonical
+        self.open: dict[tuple[int, int], Incident] = {}
+
+    def uids(self, slot: int) -> list[bytes]:
+        """The uids of the incidents open at an entity, smallest first."""
+        found = (self.open.get((slot, rule)) for rule in range(len(self.rules)))
+        return sorted(bytes.fromhex(i.uid) for i in found if i is not None)
+
+    def take(
+        self,
+        step: NDArray[np.int64],
+        baseline: NDArray[np.float64],
+        owner: int,
+        name: tuple[str, str],
+        created: int,
+    ) -> Alert | None:
+        """Follow one step of an incident; the alert that it calls for, if any.
+
+        `name` is (tenant, entity), used when the incident opens; `created` the stream's watermark plus lateness.
+        """
+        rule, slot, pane = int(step[RULE]), int(step[SLOT]), int(step[PANE])
+        width = int(self.arrays.grid[rule]) * PANE_US
+        if step[KIND] == OPEN:
+            return self._create(rule, slot, pane, width, step, baseline, owner, name, created)
+        incident = self.open[slot, rule]
+        end = (pane + 1) * width
+        if step[KIND] == END:
+            del self.open[slot, rule]
+            return self._alert(incident, CLOSE, end)
+        incident.value = max(incident.value, float(step[VALUE])) if step[HOLDS] else incident.value
+        if incident.early and pane == incident.first:
+            incident.early = False
+            incident.count = incident.before + int(step[COUNT])
+            incident.reference = incident.count
+            incident.value = float(step[VALUE])
+            self._witness(incident, incident.start, end)
+            return None
+        incident.pending += int(step[COUNT])
+        total = incident.count + incident.pending
+        if step[HOLDS]:
+            if incident.pending:
+                self._witness(incident, (incident.last + 1) * width, end)
+            incident.count, incident.pending, incident.last = total, 0, pane
+        periods = (end - (incident.first + 1) * width) // REPORT_US
+        due = periods > incident.reports
+        incident.reports = max(incident.reports, periods)
+        if total >= 2 * incident.reference:
+            incident.reference = total
+            due = True
+        return self._alert(incident, UPDATE, end) if due else None
+
+    def _create(
+        self,
+        rule: int,
+        slot: int,
+        pane: int,
+        width: int,
+        step: NDArray[np.int64],
+        baseline: NDArray[np.float64],
+        owner: int,
+        name: tuple[str, str],
+        created: int,
+    ) -> Alert:
+        early = bool(step[COUNT] < 0)
+        count = int(step[BEFORE]) + abs(int(step[COUNT]))
+        tenant, entity = name
+        incident = Incident(
+            uid=incident_uid(tenant, self.rules[rule].id, entity, pane * width),
+            rule=rule,
+            slot=slot,
+            owner=owner,
+            tenant=tenant,
+            entity=entity,
+            first=pane,
+            last=pane,
+            start=int(step[OLDEST]) * width,
+            before=int(step[BEFORE]),
+            count=count,
+            created=created,
+            value=float(step[VALUE]),
+            early=early,
+            reference=count,
+        )
+        if baseline[0] >= 0.0:
+            incident.expected = float(baseline[0])
+            incident.z = float(count_z(float(step[VALUE]), float(baseline[0]), float(baseline[1])))
+        self.open[slot, rule] = incident
+        self._witness(incident, incident.start, (pane + 1) * width)
+        return self._alert(incident, CREATE, (pane + 1) * width)
+
+    def _witness(self, incident: Incident, start: int, end: int) -> None:
+        kind = int(self.arrays.kind[incident.rule])
+        counted = 0 if kind == SPIKE else DELETION if kind == DELETIONS else FAILURE
+        found = self.evidence.witnesses(incident.owner, self.dimension, counted, start, end)
+        if start == incident.start:
+            incident.head, incident.tail = found[:3], found[3:][-2:]
+            return
+        incident.head += found[: 3 - len(incident.head)]
+        incident.tail = (incident.tail + [w for w in found if w not in incident.head])[-2:]
+
+    def _alert(self, incident: Incident, activity: int, time: int) -> Alert:
+        rule = self.rules[incident.rule]
+        kind = int(self.arrays.kind[incident.rule])
+        width = int(self.arrays.grid[incident.rule]) * PANE_US
+        witnesses = ends(incident.head + incident.tail)
+        alert = Alert(
+            uid=incident.uid,
+            seq=incident.seq,
+            activity=activity,
+            tenant=incident.tenant,
+            detection=rule.id,
+            dimension=DIMENSIONS[self.dimension],
+            entity=incident.entity,
+            severity=SEVERITIES.index(rule.severity),
+            time=time,
+            created=incident.created,
+            first_seen=max(incident.start, witnesses[0].time) if witnesses else incident.start,
+            start=incident.start,
+            end=(incident.last + 1) * width,
+            count=incident.count,
+            feature=FEATURE_OF[kind],
+            window_s=WINDOW_S[kind],
+            value=incident.value,
+            limit=float(self.arrays.at_least[incident.rule]),
+            expected=incident.expected,
+            z=incident.z,
+            evidences=tuple(self.canonical(w.message) for w in witnesses if w.message),
+        )
+        incident.seq += 1
+        return alert
+
+

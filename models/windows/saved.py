@@ -1,0 +1,135 @@
+"""A shard's state as versioned plain bytes, and back.
+
+Only what is in use is written: kept records, rings in use, live pairs. Where things lie in tables is not part of it
+(that hangs on a secret), so a snapshot can be read under another secret. Rules are saved by id: a rule that is new
+starts without incidents, the incidents of one that is gone end silently.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from models.kernels.arrive import RowArrays
+from models.kernels.layout import (
+    ACTIVE,
+    FREE,
+    NEVER,
+    PAIR,
+    RECORD,
+    RECORD_LIMIT,
+    RING,
+    allocate_pairs,
+    allocate_records,
+    allocate_rings,
+)
+from models.kernels.pairs import refill_pairs
+from models.kernels.table import refill
+from models.windows.arrays import RING_COLUMNS, places
+from models.windows.incidents import Incident
+
+if TYPE_CHECKING:
+    from models.windows.shard import Shard
+
+VERSION = 1
+MODEL_COLUMNS = ("pool_mean", "pool_square", "histogram", "below")
+_BY_RULE = ("crossed", "streak")
+
+
+def _pack(array: Any) -> tuple[str, list[int], bytes]:
+    return array.dtype.str, list(array.shape), array.tobytes()
+
+
+def _unpack(packed: tuple[str, list[int], bytes]) -> Any:
+    dtype, shape, raw = packed
+    return np.frombuffer(raw, np.dtype(dtype)).reshape(shape)
+
+
+def snapshot(shard: "Shard") -> bytes:
+    """Everything that the shard would need to go on."""
+    s = shard.s
+    active = s.active[: s.head[ACTIVE]]
+    place = np.full(len(s.rings), -1, np.int32)
+    place[active] = np.arange(len(active), dtype=np.int32)
+    records = s.records[s.records["hash"] != 0]
+    records["slot"] = np.where(records["slot"] >= 0, place[records["slot"]], -1)
+    pairs = s.pairs[(s.pairs["key"] != 0) & (s.pairs["slot"] >= 0)]
+    pairs["slot"] = place[pairs["slot"]]
+    state = {
+        "version": VERSION,
+        "dimension": shard.dimension,
+        "rules": [rule.id for rule in shard.settings.rules],
+        "head": _pack(s.head),
+        "records": records.tobytes(),
+        "pairs": pairs.tobytes(),
+        "rings": {c: _pack(getattr(s, c)[active]) for c in RING_COLUMNS if c != "rings"},
+        "ring_bytes": s.rings[active].tobytes(),
+        "model": {c: _pack(getattr(s, c)) for c in MODEL_COLUMNS},
+        "watermarks": shard.watermarks,
+        "watermark": shard.watermark,
+        "idle": sorted(shard.idle),
+        "reached": shard.reached,
+        "waiting": [
+            [_pack(column) for column in w.rows] + [_pack(w.done)] for w in shard.waiting
+        ],
+        "evidence": shard.evidence.snapshot(),
+        "incidents": [(int(place[i.slot]), i) for i in shard.incidents.open.values()],
+    }
+    return msgspec.msgpack.encode(state)
+
+
+def restore(shard: "Shard", raw: bytes) -> None:
+    """Make a new shard what a snapshot says. Raises ValueError for another version."""
+    from models.windows.shard import Waiting
+
+    state = msgspec.msgpack.decode(raw)
+    if state["version"] != VERSION or state["dimension"] != shard.dimension:
+        raise ValueError(f"a snapshot of version {state['version']}, dimension {state['dimension']} cannot be read here")
+    s = shard.s
+    limit = int(s.head[RECORD_LIMIT])
+    s.head[:] = _unpack(state["head"])
+    s.head[RECORD_LIMIT] = limit
+    rules = [rule.id for rule in shard.settings.rules]
+    rings = np.frombuffer(state["ring_bytes"], RING).copy()
+    rings["near_at"] = NEVER
+    n = len(rings)
+    size = max(64, 1 << int(np.ceil(np.log2(max(n, 1)))))
+    new: dict[str, Any] = allocate_rings(size, len(rules))
+    new["rings"][:n] = rings
+    for column, packed in state["rings"].items():
+        values = _unpack(packed)
+        if column not in _BY_RULE:
+            new[column][:n] = values
+            continue
+        for old, rule in enumerate(state["rules"]):
+            if rule in rules:
+                new[column][:n, rules.index(rule)] = values[:, old]
+    new["active"][:n] = np.arange(n)
+    free = np.arange(size - 1, n - 1, -1, dtype=np.int32)
+    new["free"][: len(free)] = free
+    records = np.frombuffer(state["records"], RECORD)
+    pairs = np.frombuffer(state["pairs"], PAIR)
+    new["records"] = allocate_records(max(256, places(len(records) + 64)))
+    new["pairs"] = allocate_pairs(max(256, places(len(pairs) + 64)))
+    s = s._replace(**new)
+    s.head[FREE] = len(free)
+    refill(s._replace(records=records.copy()), s, np.ones(len(records), np.bool_))
+    refill_pairs(s._replace(pairs=pairs.copy()), s, NEVER)
+    for column, packed in state["model"].items():
+        getattr(s, column)[:] = _unpack(packed)
+    shard.s = s
+    shard.watermarks = dict(state["watermarks"])
+    shard.watermark = state["watermark"]
+    shard.idle = set(state["idle"])
+    shard.reached = {name: (offset, index) for name, (offset, index) in state["reached"].items()}
+    shard.waiting = [
+        Waiting(RowArrays(*(_unpack(c) for c in columns[:-1])), _unpack(columns[-1]).copy())
+        for columns in state["waiting"]
+    ]
+    shard.evidence.restore(state["evidence"])
+    for slot, packed in state["incidents"]:
+        incident = msgspec.convert(packed, Incident)
+        rule = state["rules"][incident.rule]
+        if rule in rules:
+            incident.slot, incident.rule = slot, rules.index(rule)
+            shard.incidents.open[slot, incident.rule] = incident
