@@ -1,0 +1,157 @@
+"""A source partition as Bytewax polls it: heartbeat first, then batches, aligned with the others, then the end."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any, Final, Protocol
+
+from bytewax.inputs import StatefulSourcePartition
+
+from flows.connectors.board import Board
+from flows.connectors.partition import Partition, Reached
+from flows.errors import InputError
+from flows.formats.raw import RawBatch
+from models.base import NONE_TIME
+from models.event import EventBatch
+
+SNAPSHOT_VERSION: Final = 1
+_NAP: Final = timedelta(milliseconds=5)
+
+Snapshot = tuple[int, Any, int, int, int, int, bool]
+"""(version, reader's position, offset, index, greatest, candidate, ended), plain values only."""
+
+
+class Reader(Protocol):
+    """Where a partition's raw micro-batches come from."""
+
+    def read(self) -> RawBatch | None:
+        """The next micro-batch; None if there is none for now. Never blocks for long."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether `read` will never give anything again."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether the source had nothing to say at the last `read` (and may have later)."""
+
+    def position(self, offset: int) -> Any:
+        """A plain value from which reading can go on after the message at `offset`."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
+    """Plays a reader through a `Partition` for Bytewax: at most one item a call, never blocking.
+
+    The first item is a heartbeat with the saved watermark, before the reader is touched (TIME.md 5.2). While nothing
+    else leaves, an empty item follows every `heartbeat_s`, idle once the reader has been silent for `idle_after_s`.
+    A finite reader ends with one idle item, at the end of time with `close_at_end`, then StopIteration. When `stop`
+    is set, StopIteration comes at once and nothing is flushed, so that the next run goes on (TIME.md 1.9). An input
+    that cannot be read any more is told to `on_failure`, if there is one, and stops the run in the same way: raised
+    instead, Bytewax prints a panic around it.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        reader: Reader,
+        board: Board,
+        stop: Event,
+        close_at_end: bool,
+        on_failure: Callable[[InputError], None] | None = None,
+    ) -> None:
+        self._partition = partition
+        self._reader = reader
+        self._board = board
+        self._stop = stop
+        self._close_at_end = close_at_end
+        self._on_failure = on_failure
+        self._started = False
+        self._over = False
+        self._wait = False
+        self._spoken = self._heard = time.monotonic()
+
+    def next_batch(self) -> list[EventBatch]:
+        """One batch, one heartbeat, or nothing; StopIteration at the end or when stopped."""
+        self._wait = False
+        if self._stop.is_set() or self._over:
+            raise StopIteration
+        try:
+            return self._next()
+        except InputError as error:
+            if self._on_failure is None:
+                raise
+            self._on_failure(error)
+            self._stop.set()
+            raise StopIteration from error
+
+    def _next(self) -> list[EventBatch]:
+        if not self._started:
+            self._started = True
+            return self._say(self._partition.heartbeat(idle=False))
+        partition = self._partition
+        if not partition.pending:
+            ended = self._reader.ended
+            raw = None if ended else self._reader.read()
+            if not self._reader.silent:
+                self._heard = time.monotonic()
+            partition.feed(raw, ended)
+            if ended and not partition.pending:
+                self._over = True
+                self._board.leave(partition.source)
+                return self._say(partition.last_item(self._close_at_end))
+        if partition.pending and self._may_leave():
+            batch = partition.take()
+            if not partition.pending:
+                self._board.returned(partition.source, partition.reached.greatest)
+            return self._say(batch)
+        return self._nothing()
+
+    def next_awake(self) -> datetime | None:
+        """A short nap while the source is silent or the others are behind, so that waiting costs no core."""
+        return datetime.now(UTC) + _NAP if self._wait else None
+
+    def snapshot(self) -> Snapshot:
+        """Where the next run goes on: after the last item returned."""
+        reached = self._partition.reached
+        position = self._reader.position(reached.offset)
+        clock = (reached.greatest, reached.candidate)
+        return (SNAPSHOT_VERSION, position, reached.offset, reached.index, *clock, self._over)
+
+    def close(self) -> None:
+        """Close the reader."""
+        self._reader.close()
+
+    def _may_leave(self) -> bool:
+        front = self._partition.front
+        return front == NONE_TIME or self._board.may_return(self._partition.source, front)
+
+    def _nothing(self) -> list[EventBatch]:
+        now = time.monotonic()
+        pending = self._partition.pending
+        self._wait = pending or self._reader.silent
+        if now - self._spoken < self._partition.params.heartbeat_s:
+            return []
+        idle = not pending and now - self._heard >= self._partition.params.idle_after_s
+        if idle:
+            self._board.leave(self._partition.source)
+        return self._say(self._partition.heartbeat(idle))
+
+    def _say(self, batch: EventBatch) -> list[EventBatch]:
+        self._spoken = time.monotonic()
+        return [batch]
+
+
+def resumed(snapshot: Snapshot | None, source: str) -> tuple[Any, Reached]:
+    """Take a snapshot apart: the reader's position (None at a first start) and how far the partition came."""
+    if snapshot is None:
+        return None, Reached()
+    if snapshot[0] != SNAPSHOT_VERSION:
+        raise InputError(
+            f"{source}: the saved position has version {snapshot[0]}, this release reads {SNAPSHOT_VERSION}"
+        )
+    _, position, offset, index, greatest, candidate, _ = snapshot
+    return position, Reached(offset, index, greatest, candidate)

@@ -1,0 +1,34 @@
+"""What a reader hands to a format: messages as they came."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.event import DeadLetter
+
+
+@dataclass(slots=True, frozen=True)
+class RawBatch:
+    """n messages of one source partition, in order: message k is `buffer[start[k] : start[k] + length[k]]`.
+
+    `timestamp` is the record's own in microseconds UTC, `models.base.NONE_TIME` where it has none. `oversize` are the
+    messages that the reader has already refused as `too_large`; they have no row.
+    """
+
+    source: str
+    buffer: NDArray[np.uint8]
+    start: NDArray[np.int64]
+    length: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    index: NDArray[np.int32]
+    timestamp: NDArray[np.int64]
+    oversize: tuple[DeadLetter, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def message(self, row: int) -> bytes:
+        """The row's bytes as they came."""
+        at = int(self.start[row])
+        return self.buffer[at : at + int(self.length[row])].tobytes()
