@@ -1,0 +1,103 @@
+"""The output directory: which files are results, and what the system says when one cannot be written."""
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.errors import OutputError
+
+SCORED, ALERTS, DEAD_LETTERS = "scored.ndjson", "alerts.ndjson", "dead-letters.ndjson"
+TEXTS = (SCORED, ALERTS, DEAD_LETTERS)
+WINDOWS = "windows.parquet"
+PARTS = ".parts"
+
+Payload = bytes | NDArray[np.uint8]
+"""Whole lines, each with its LF; none in a heartbeat."""
+
+
+def existing_results(directory: str) -> list[str]:
+    """The names of the result files that stand in the directory; a run without state replaces them."""
+    return [name for name in (*TEXTS, WINDOWS) if (Path(directory) / name).exists()]
+
+
+def open_directory(directory: str) -> Path:
+    """The output directory, made where it was missing, with its `.parts`.
+
+    Raises
+    ------
+    OutputError
+        It is not a directory, or nothing can be written there.
+    """
+    path = Path(directory)
+    try:
+        (path / PARTS).mkdir(parents=True, exist_ok=True)
+        probe = path / PARTS / "probe"
+        probe.touch()
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError):
+        raise OutputError(f"{directory}: not a directory, so no results can be written there") from None
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """The one line for a failed write.
+
+    >>> print(cannot_write(Path("out/scored.ndjson"), OSError(errno.ENOSPC, "No space left on device")))
+    out/scored.ndjson: no space is left on the device; free some and start again
+    """
+    if error.errno == errno.ENOSPC:
+        return OutputError(f"{path}: no space is left on the device; free some and start again")
+    if error.errno in (errno.EDQUOT, errno.EFBIG):
+        return OutputError(f"{path}: the quota or the greatest file size is reached; raise it and start again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"{path}: may not be written ({os.strerror(error.errno)})")
+    return OutputError(f"{path}: cannot be written ({error.strerror or error})")
+
+
+def synced(path: Path) -> None:
+    """Makes a file's bytes, or a directory's entries, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Removes a file that may be gone already."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+def opened(path: Path, flags: int = 0) -> int:
+    """A descriptor to write the file with, made where it was missing."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o644)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def view_of(payload: Payload) -> memoryview:
+    """The payload's bytes, not copied."""
+    return memoryview(payload) if isinstance(payload, bytes) else payload.data
+
+
+def append(path: Path, file: int, size: int, payload: Payload) -> int:
+    """Writes whole lines at the end of a file of `size` bytes; on a failure what stays ends with a whole line."""
+    view = view_of(payload)
+    done = 0
+    try:
+        while done < len(view):
+            done += os.write(file, view[done:])
+    except OSError as error:
+        whole = bytes(view[:done]).rfind(b"\n") + 1
+        with suppress(OSError):  # a device or a pipe cannot be cut
+            os.ftruncate(file, size + whole)
+        raise cannot_write(path, error) from error
+    return done

@@ -1,0 +1,223 @@
+"""Closed learning windows to `windows.parquet`."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from flows.connectors.output_directory import PARTS, WINDOWS, cannot_write, open_directory, remove, synced
+from flows.errors import OutputError
+from flows.formats.windows import SCHEMA
+
+State = tuple[int, int] | None
+"""(version, number of the next part): the parts below it are durable."""
+
+_VERSION = 1
+_NEXT = b"lapwing.next"  # in the metadata of windows.parquet: the parts below this number are in it
+_ROWS = 1 << 16  # rows of a row group, and of a part without state
+_FAN = 16
+_PART = re.compile(r"windows-(\d{12})-(\d{12})\.parquet")
+
+
+class WindowSink(FixedPartitionedSink["pa.Table | None", State]):
+    """One table of closed windows, each row exactly once over crashes when `staged`.
+
+    Each epoch's rows become a part file, `.parts/windows-FIRST-LAST.parquet`; `merge_windows` makes `windows.parquet`
+    of them when the run has ended. Without a resume state an existing table is replaced.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written, or the files are not those the state was written with.
+    """
+
+    def __init__(self, directory: str, staged: bool) -> None:
+        self._directory, self._staged = directory, staged
+
+    def list_parts(self) -> list[str]:
+        """The one partition."""
+        return [WINDOWS]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: State) -> "WindowParts":
+        """The parts, as the state says they were."""
+        return WindowParts(open_directory(self._directory), self._staged, resume_state)
+
+
+class WindowParts(StatefulSinkPartition["pa.Table | None", State]):
+    """Rows wait in memory until the epoch ends; then they are a part file, synced, and the state is the next number.
+
+    A part at or above the state's number belongs to an epoch that will come again, and is removed at the start. 16
+    parts of one epoch become one larger part, 16 of those again one, so that a week's epochs are fewer than 64 files.
+    Only parts of durable epochs are joined: at the first write of the next epoch. The larger part is there before the
+    smaller ones go; a part inside another's range is such a leftover. Without `staged` a part is written only when
+    65,536 rows wait, or at the end.
+    """
+
+    def __init__(self, directory: Path, staged: bool, resume: State) -> None:
+        self._directory, self._staged = directory, staged
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+        if resume is None:
+            self._next = 0
+            remove(directory / WINDOWS)
+        else:
+            version, self._next = resume
+            if version != _VERSION:
+                raise OutputError(f"{directory / WINDOWS}: the state was written by another version of Lapwing")
+            if _merged(directory) > self._next:
+                raise OutputError(f"{directory / WINDOWS}: holds more than this state has written; start a new --state")
+        for part, first, last in _found(directory):
+            if last >= self._next:
+                if first < self._next:
+                    raise OutputError(f"{part}: belongs to a later state; start a new --state")
+                remove(part)
+        self._durable = self._next
+
+    def write_batch(self, items: "list[pa.Table | None]") -> None:
+        """Keeps the items' rows; joins parts of the epochs before, which are durable now."""
+        if self._durable < self._next:
+            self._durable = self._next
+            _compact(self._directory)
+        for item in items:
+            if item is not None and item.num_rows:
+                self._waiting.append(item)
+                self._rows += item.num_rows
+        if not self._staged and self._rows >= _ROWS:
+            self._flush()
+
+    def snapshot(self) -> State:
+        """Writes the epoch's rows, and gives the number of the next part."""
+        if not self._staged:
+            return None
+        self._flush()
+        return _VERSION, self._next
+
+    def _flush(self) -> None:
+        if self._waiting:
+            part = _part(self._directory, self._next, self._next)
+            _write(self._directory, part, iter(self._waiting))
+            self._waiting, self._rows = [], 0
+            self._next += 1
+
+    def close(self) -> None:
+        """Without state, writes what waits; also called when another step has failed, where that does no harm."""
+        if not self._staged:
+            self._flush()
+
+
+def merge_windows(directory: str) -> None:
+    """Makes `windows.parquet` of what it holds and of all parts, row group by row group, and removes the parts.
+
+    Call it only after the run has returned: then every part is durable. The new table takes the old one's place at
+    once, and says up to which part it goes, so that a crash in between neither doubles nor loses a row. A table of no
+    rows is written too.
+
+    Raises
+    ------
+    OutputError
+        The table cannot be written, or a file is not a table of windows.
+    """
+    path = Path(directory)
+    target = path / WINDOWS
+    merged = _merged(path)
+    parts = [(part, last) for part, first, last in _outer(path) if first >= merged]
+    if parts or not target.exists():
+        end = max([merged, *(last + 1 for _, last in parts)])
+        sources = [*([target] if target.exists() else []), *(part for part, _ in parts)]
+        _write(path, target, _rows_of(sources), {_NEXT: str(end).encode()})
+    for part, _, _ in _found(path):
+        remove(part)
+
+
+def _part(directory: Path, first: int, last: int) -> Path:
+    return directory / PARTS / f"windows-{first:012d}-{last:012d}.parquet"
+
+
+def _found(directory: Path) -> list[tuple[Path, int, int]]:
+    """All part files with their first and last number, in order, a larger one before those inside it."""
+    named = [(part, _PART.fullmatch(part.name)) for part in (directory / PARTS).glob("windows-*.parquet")]
+    found = [(part, int(name[1]), int(name[2])) for part, name in named if name]
+    return sorted(found, key=lambda part: (part[1], -part[2]))
+
+
+def _outer(directory: Path) -> list[tuple[Path, int, int]]:
+    """The parts that hold all rows once; what is left of parts that were joined is removed."""
+    outer: list[tuple[Path, int, int]] = []
+    for part, first, last in _found(directory):
+        if outer and last <= outer[-1][2]:
+            remove(part)
+        else:
+            outer.append((part, first, last))
+    return outer
+
+
+def _compact(directory: Path) -> None:
+    """Joins the last 16 parts while they were made of equally many epochs, as a counter carries."""
+    while True:
+        last = _outer(directory)[-_FAN:]
+        if len(last) < _FAN or len({end - first for _, first, end in last}) > 1:
+            return
+        parts = [part for part, _, _ in last]
+        _write(directory, _part(directory, last[0][1], last[-1][2]), _rows_of(parts))
+        for part in parts:
+            remove(part)
+
+
+def _merged(directory: Path) -> int:
+    """The number of the first part that is not in windows.parquet."""
+    path = directory / WINDOWS
+    if not path.exists():
+        return 0
+    try:
+        return int((pq.read_schema(path).metadata or {}).get(_NEXT, b"0"))
+    except (pa.ArrowException, ValueError) as error:
+        raise OutputError(f"{path}: not a table of windows; move it away") from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _rows_of(paths: list[Path]) -> Iterator[pa.Table]:
+    """The tables' rows in today's columns, in memory one piece at a time."""
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(_ROWS):
+                    names = set(batch.schema.names)
+                    columns = [
+                        batch.column(field.name).cast(field.type)
+                        if field.name in names
+                        else pa.nulls(len(batch), field.type)
+                        for field in SCHEMA
+                    ]
+                    yield pa.Table.from_arrays(columns, schema=SCHEMA)
+        except pa.ArrowException as error:
+            raise OutputError(f"{path}: not a table of windows; move it away") from error
+
+
+def _write(directory: Path, path: Path, rows: Iterator[pa.Table], metadata: dict[bytes, bytes] | None = None) -> None:
+    """Writes a table among the parts, makes it durable, and puts it in its place at once."""
+    draft = directory / PARTS / f"{path.name}.tmp"
+    schema = SCHEMA.with_metadata(metadata)
+    try:
+        with pq.ParquetWriter(draft, schema, compression="zstd") as file:
+            waiting: list[pa.Table] = []
+            count = 0
+            for table in rows:
+                waiting.append(table.replace_schema_metadata(metadata))
+                count += table.num_rows
+                if count >= _ROWS:
+                    file.write_table(pa.concat_tables(waiting))
+                    waiting, count = [], 0
+            if waiting:
+                file.write_table(pa.concat_tables(waiting))
+        synced(draft)
+        draft.rename(path)
+        synced(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            remove(draft)
+        raise cannot_write(path, error) from error

@@ -1,0 +1,74 @@
+"""Closed learning windows as an Arrow table: the columns of `windows.parquet`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from models.base import FEATURES
+
+MEASURED: Final = tuple(feature for feature in FEATURES if feature != "behaviour")
+"""The features that a window has a value of; `behaviour` is a score, not a measure."""
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+SCHEMA: Final = pa.schema([
+    pa.field("tenant", pa.string(), nullable=False),
+    pa.field("dimension", pa.string(), nullable=False),
+    pa.field("entity", pa.string(), nullable=False),
+    pa.field("detector", pa.string(), nullable=False),
+    pa.field("start", _TIME, nullable=False),
+    pa.field("end", _TIME, nullable=False),
+    pa.field("score", pa.float64()),
+    pa.field("quantile", pa.float64()),
+    pa.field("guarded", pa.bool_(), nullable=False),
+    pa.field("expected", pa.float64()),
+    pa.field("observed", pa.float64()),
+    pa.field("sample_weight", pa.float64(), nullable=False),
+    pa.field("config_hash", pa.string(), nullable=False),
+    *(pa.field(feature, pa.float64()) for feature in MEASURED),
+    *(pa.field(f"peak_{feature}", pa.float64()) for feature in MEASURED),
+])  # fmt: skip
+"""One row for each kept learning window of an entity. Null is not known, or not a feature of the dimension."""
+
+
+def table(columns: Mapping[str, NDArray[Any] | Sequence[Any]]) -> pa.Table:
+    """The columns as a table of `SCHEMA`.
+
+    A feature that is not given is null throughout. NaN in a column of floats is null. `start` and `end` are
+    microseconds UTC. `tenant`, `dimension`, `detector` and `config_hash` may be one string for all rows.
+
+    Raises
+    ------
+    KeyError
+        A column that may not be null is missing.
+    ValueError
+        The columns differ in length, or one is not in the schema.
+
+    >>> rows = table({"tenant": "acme", "dimension": "ip", "entity": ["a", "b"], "detector": "ewma",
+    ...               "start": [0, 60_000_000], "end": [60_000_000, 120_000_000], "quantile": [float("nan"), 0.5],
+    ...               "guarded": [False, False], "sample_weight": [1.0, 100.0], "config_hash": "00"})
+    >>> rows["quantile"].to_pylist(), rows["events_1m"].null_count
+    ([None, 0.5], 2)
+    """
+    if unknown := set(columns) - set(SCHEMA.names):
+        raise ValueError(f"not columns of a window: {', '.join(sorted(unknown))}")
+    rows = len(columns["entity"])
+    return pa.Table.from_arrays([_column(field, columns, rows) for field in SCHEMA], schema=SCHEMA)
+
+
+def _column(field: pa.Field, columns: Mapping[str, Any], rows: int) -> pa.Array:
+    if field.name not in columns:
+        if not field.nullable:
+            raise KeyError(field.name)
+        return pa.nulls(rows, field.type)
+    values = columns[field.name]
+    if isinstance(values, str):
+        return pa.repeat(pa.scalar(values, field.type), rows)
+    if field.type == pa.float64():
+        return pa.array(np.asarray(values, np.float64), field.type, from_pandas=True)  # NaN becomes null
+    if field.type == _TIME:
+        return pa.array(np.asarray(values, np.int64), pa.int64()).cast(_TIME)
+    return pa.array(values, field.type)
