@@ -1,0 +1,147 @@
+"""Dead letters: which messages are none of an event's business, and how one is written down."""
+
+import base64
+import hashlib
+import re
+from typing import Any, Final, Literal
+
+import msgspec
+
+from models.event import DeadLetter
+
+REASONS: Final = (
+    "empty", "malformed_json", "bad_utf8", "not_an_object", "missing_time", "bad_time", "future_time", "no_entity",
+    "too_large", "too_deep", "reserved_member", "output_too_large",
+)  # fmt: skip
+"""The closed list of reasons."""
+
+BODY_BYTES: Final = 64 * 1024
+"""So many bytes of a message are kept."""
+
+Body = Literal["redacted", "raw", "none"]
+
+# Every quantifier is bounded or possessive, and no alternative can begin where another has failed far behind: the time
+# is linear in the body, whatever the body is.
+_VALUE: Final = re.compile(
+    rb"(?i)(?:(?<![a-z])(?:otp|totp|pin|pass|jwt)(?![a-z])|passw(?:or)?d|passphrase|passcode|pwd|secret|token"
+    rb"|authorization|cookie|credential|private[_-]?key|signature|assertion)"
+    rb"[\w.\-\[\]]{0,64}+(?:\\{0,8}+[\"'])?[ \t\r\n]{0,64}+[:=][ \t\r\n]{0,64}+"
+)
+_SCALAR: Final = re.compile(rb"-?[\w.+]{1,64}+(?=[ \t\r\n]{0,64}+[,}\]&]|\Z)")
+_QUOTED: Final = re.compile(rb"(\")(?:[^\"\\]++|\\.)*+(\"?)|(')(?:[^'\\]++|\\.)*+('?)", re.DOTALL)
+# A string inside a string: it ends at its own number of backslashes and a quote, not at more of them.
+_ESCAPED: Final = re.compile(rb"((\\{1,8}+)[\"'])(?:[^\"\\]++|(?!\2\")\\++\"?)*+(\2\"|)", re.DOTALL)
+_RUN: Final = re.compile(rb"(?:[^\"\r\n&}\\]++|\\(?![\"']))*+")
+_PIECE: Final = re.compile(rb"[\[{]|[\]}]|\"(?:[^\"\\]++|\\.)*+\"?|[^\[\]{}\"]++", re.DOTALL)
+_JWT: Final = re.compile(rb"(?<![\w\-])eyJ[\w\-]{8,}+(?:\.[\w\-]*+){0,4}+")
+_BEARER: Final = re.compile(rb"(?i)(?<![a-z])(?:bearer|basic)[ \t]{1,8}+[\w.~+/=\-]++")
+BLANK: Final = b"***"
+
+
+def bury(
+    reason: str, source: str, offset: int, index: int, message: bytes, detail: str = "", stage: str = "decode"
+) -> DeadLetter:
+    """The dead letter of a message that is at hand.
+
+    Examples
+    --------
+    >>> bury("malformed_json", "events.ndjson", 7, 0, b"{").size
+    1
+    """
+    return DeadLetter(
+        stage=stage,
+        reason=reason,
+        source=source,
+        offset=offset,
+        index=index,
+        size=len(message),
+        sha256=hashlib.sha256(message).hexdigest(),
+        body=message[:BODY_BYTES],
+        detail=detail,
+    )
+
+
+def _container_end(body: bytes, at: int) -> int:
+    """After the object or array at `at`, or the body's end where it is not closed."""
+    depth = 0
+    for match in _PIECE.finditer(body, at):
+        first = match[0][:1]
+        if first in b"[{":
+            depth += 1
+        elif first in b"]}":
+            depth -= 1
+            if depth <= 0:
+                return match.end()
+    return len(body)
+
+
+def _value_end(body: bytes, at: int) -> tuple[int, bytes]:
+    """Where the value at `at` ends, and what stands for it."""
+    first = body[at : at + 1]
+    if first in (b"{", b"["):
+        return _container_end(body, at), b'"' + BLANK + b'"'
+    quoted = _QUOTED.match(body, at)
+    if quoted is not None:
+        return quoted.end(), (quoted[1] or quoted[3]) + BLANK + (quoted[2] or quoted[4] or b"")
+    escaped = _ESCAPED.match(body, at)
+    if escaped is not None:
+        return escaped.end(), escaped[1] + BLANK + escaped[3]
+    bare = _SCALAR.match(body, at) or _RUN.match(body, at)
+    end = at if bare is None else bare.end()
+    return end, BLANK if end > at else b""
+
+
+def redact(body: bytes) -> bytes:
+    """A message without the values of members, parameters and headers whose names look like secrets.
+
+    Works on broken JSON, on JSON inside strings, on query parameters and header lines, in time linear in the body.
+    Tokens that can be told by their own form (JWT, `Bearer ...`) are blanked wherever they stand. It **fails** to see
+    a secret under a harmless name, and names written with escapes; where a third of the body is NUL bytes (UTF-16,
+    UTF-32) nothing is kept. For bodies that must not leave, `"none"` is the setting.
+
+    Examples
+    --------
+    >>> redact(b'{"user":"u-1","password":"hunter2","action":"token_issue",')
+    b'{"user":"u-1","password":"***","action":"token_issue",'
+    """
+    if body.count(0) * 3 > len(body):
+        return b""
+    kept: list[bytes] = []
+    done = 0
+    match = _VALUE.search(body)
+    while match is not None:
+        end, blank = _value_end(body, match.end())
+        kept += (body[done : match.end()], blank)
+        done = end
+        match = _VALUE.search(body, end)
+    kept.append(body[done:])
+    return _BEARER.sub(BLANK, _JWT.sub(BLANK, b"".join(kept)))
+
+
+def encode(dead: DeadLetter, topic: str, body: Body = "redacted") -> bytes:
+    """One JSON object, without a line end; the body base64, null for `"none"`. `partition` is the source's name.
+
+    `key` and `headers` are null: files have none. `size` and `sha256` are those of the whole message, whatever is
+    kept of it.
+
+    Examples
+    --------
+    >>> encode(bury("empty", "a.ndjson", 3, 0, b""), "audit.events")[:70]
+    b'{"stage":"decode","reason":"empty","topic":"audit.events","partition":'
+    """
+    kept = dead.body[:BODY_BYTES]
+    letter: dict[str, Any] = {
+        "stage": dead.stage,
+        "reason": dead.reason,
+        "topic": topic,
+        "partition": dead.source,
+        "offset": dead.offset,
+        "index": dead.index,
+        "key": None,
+        "headers": None,
+        "size": dead.size,
+        "sha256": dead.sha256,
+        "body": None if body == "none" else base64.b64encode(redact(kept) if body == "redacted" else kept).decode(),
+        "detail": dead.detail.encode("utf-8", "replace").decode(),
+    }
+    return msgspec.json.encode(letter)

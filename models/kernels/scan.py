@@ -1,0 +1,205 @@
+"""From bytes to the spans of the members that matter: one walk over each message."""
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.kernels.grammar import EXPONENT, literal_end, number_end, space_end, string_end, value_end
+from models.kernels.text import Words, find, same
+
+STRING_KIND, NUMBER_KIND, ARRAY_KIND, RESERVED_KIND = 1, 2, 4, 8
+
+KINDS: Final[dict[str, int]] = {
+    "time": STRING_KIND | NUMBER_KIND,
+    "received": STRING_KIND | NUMBER_KIND,
+    "id": STRING_KIND,
+    "tenant": STRING_KIND,
+    "action": STRING_KIND,
+    "outcome": STRING_KIND,
+    "reason": STRING_KIND,
+    "user": STRING_KIND,
+    "username": STRING_KIND,
+    "actor": STRING_KIND,
+    "target": STRING_KIND,
+    "ip": STRING_KIND,
+    "endpoint": STRING_KIND,
+    "status": STRING_KIND | NUMBER_KIND,  # spans are taken up to here; of the rest only the type matters
+    "error_code": STRING_KIND,
+    "error": STRING_KIND,
+    "actor_type": STRING_KIND,
+    "session": STRING_KIND,
+    "api_key": STRING_KIND,
+    "request_id": STRING_KIND,
+    "factor": STRING_KIND,
+    "ip_type": STRING_KIND,
+    "asn": NUMBER_KIND,
+    "country": STRING_KIND,
+    "city": STRING_KIND,
+    "lat": NUMBER_KIND,
+    "lon": NUMBER_KIND,
+    "device": STRING_KIND,
+    "user_agent": STRING_KIND,
+    "app": STRING_KIND,
+    "app_version": STRING_KIND,
+    "method": STRING_KIND,
+    "latency_ms": NUMBER_KIND,
+    "changes": ARRAY_KIND,
+    "lapwing": RESERVED_KIND,
+}
+"""The canonical members and the JSON types each may have; `lapwing` is Lapwing's own."""
+MEMBERS: Final = tuple(KINDS)
+(TIME, RECEIVED, ID, TENANT, ACTION, OUTCOME, REASON, USER_ID, USERNAME, ACTOR, TARGET, ADDRESS, ENDPOINT, STATUS) = (
+    range(14)
+)
+SPANS: Final = 14
+"""How many of MEMBERS have a span."""
+
+MAX_STRING: Final = 16_384
+"""Bytes of UTF-8 in a canonical string; a longer one is a bad value."""
+MAX_NUMBER: Final = 32
+"""Characters of a number that is surely finite."""
+
+ABSENT, TEXT, NUMBER, NORMAL = range(4)
+"""Tags: nothing; a string without escapes; a number without exponent; a string that is already normalised."""
+
+PLAIN, ODD, OUTSIDE = range(3)
+"""States: all spans stand; something needs the slow path; the row does not lie in the buffer."""
+
+
+@njit(cache=True, nogil=True)
+def _members(
+    buffer: NDArray[np.uint8],
+    i: int,
+    end: int,
+    words: Words,
+    kinds: NDArray[np.uint8],
+    follow: NDArray[np.int64],
+    stack: NDArray[np.uint8],
+    max_depth: int,
+    at: NDArray[np.int64],
+    size: NDArray[np.int64],
+    tag: NDArray[np.uint8],
+    row: int,
+) -> int:
+    """After the closing brace of the object whose first key should be at i, or -1 if anything is unusual."""
+    seen = 0
+    before = len(kinds)
+    while True:
+        if i >= end or buffer[i] != 0x22:
+            return -1
+        i += 1
+        member = follow[before]
+        guess = -1 if member < 0 else i + words.size[member]
+        if 0 <= guess < end and buffer[guess] == 0x22 and same(words, member, buffer, i):
+            i = guess + 1
+        else:
+            close, escaped = string_end(buffer, i, end)
+            if close < 0 or escaped:
+                return -1
+            member = find(words, buffer, i, close - i)
+            follow[before] = member
+            i = close + 1
+        i = space_end(buffer, i, end)
+        if i >= end or buffer[i] != 0x3A:
+            return -1
+        i = space_end(buffer, i + 1, end)
+        if i >= end:
+            return -1
+        if member < 0:
+            before = len(kinds) + 1
+            i = value_end(buffer, i, end, stack, max_depth - 1)
+            if i < 0:
+                return -1
+        else:
+            before = member
+            if (seen >> member) & 1:
+                return -1
+            seen |= 1 << member
+            kind = kinds[member]
+            c = buffer[i]
+            if kind & RESERVED_KIND:
+                return -1
+            if c == 0x22:
+                close, escaped = string_end(buffer, i + 1, end)
+                n = close - i - 1
+                if close < 0 or not kind & STRING_KIND or n > MAX_STRING:
+                    return -1
+                if member < SPANS and (n > 0 or member == TIME):
+                    if escaped and member != ID:
+                        return -1
+                    at[row, member] = i + 1
+                    size[row, member] = n
+                    tag[row, member] = TEXT
+                i = close + 1
+            elif c == 0x6E:
+                i = literal_end(buffer, i, end)
+                if i < 0:
+                    return -1
+            elif c == 0x5B:
+                if not kind & ARRAY_KIND:
+                    return -1
+                i = value_end(buffer, i, end, stack, max_depth - 1)
+                if i < 0:
+                    return -1
+            elif c == 0x2D or 0x30 <= c <= 0x39:
+                close, form = number_end(buffer, i, end)
+                n = close - i
+                if close < 0 or not kind & NUMBER_KIND or form == EXPONENT or n > MAX_NUMBER:
+                    return -1
+                if member < SPANS:
+                    at[row, member] = i
+                    size[row, member] = n
+                    tag[row, member] = NUMBER
+                i = close
+            else:
+                return -1
+        i = space_end(buffer, i, end)
+        if i >= end:
+            return -1
+        if buffer[i] == 0x7D:
+            return i + 1
+        if buffer[i] != 0x2C:
+            return -1
+        i = space_end(buffer, i + 1, end)
+
+
+@njit(cache=True, nogil=True)
+def scan(
+    buffer: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    length: NDArray[np.int64],
+    words: Words,
+    kinds: NDArray[np.uint8],
+    max_depth: int,
+    at: NDArray[np.int64],
+    size: NDArray[np.int64],
+    tag: NDArray[np.uint8],
+    begin: NDArray[np.int64],
+    extent: NDArray[np.int32],
+    state: NDArray[np.uint8],
+) -> None:
+    """Fill (n, SPANS) spans and tags, the objects' own spans and each row's state; PLAIN: JSON, nothing odd."""
+    follow = np.full(len(kinds) + 2, -1, np.int64)
+    stack = np.empty(max_depth + 2, np.uint8)
+    for row in range(len(start)):
+        state[row] = ODD
+        for member in range(SPANS):
+            tag[row, member] = ABSENT
+        i = start[row]
+        end = i + length[row]
+        if i < 0 or length[row] < 0 or end > len(buffer):
+            state[row] = OUTSIDE
+            continue
+        i = space_end(buffer, i, end)
+        if i >= end or buffer[i] != 0x7B:
+            continue
+        begin[row] = i
+        i = space_end(buffer, i + 1, end)
+        i = _members(buffer, i, end, words, kinds, follow, stack, max_depth, at, size, tag, row)
+        if i < 0:
+            continue
+        extent[row] = i - begin[row]
+        if space_end(buffer, i, end) == end:
+            state[row] = PLAIN
