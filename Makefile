@@ -1,0 +1,69 @@
+# The one list of commands; CI and people run the same. Needs Python 3.11 or 3.12 with venv, and make.
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+SYNC = UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --inexact --python $(BIN)/python
+CODE := flows models tests benchmarks notebooks
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check fmt bench clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.core ## make .venv from uv.lock (core packages)
+
+demo: .venv/.core ## 300,000 simulated events, scored live, the alerts beside the truth
+	@mkdir -p demo
+	$(BIN)/lapwing simulate --events 300000 --seed 7 --output demo/events.ndjson
+	$(BIN)/lapwing detect --input demo/events.ndjson --output demo
+	$(BIN)/lapwing compare demo/alerts.ndjson demo/events.ndjson.truth.ndjson
+	@echo
+	@echo "The files are in $(CURDIR)/demo:"
+	@ls -lh demo | awk 'NR > 1 { printf "  %8s  %s\n", $$5, $$9 }'
+
+test: .venv/.test ## the whole test suite, doctests too
+	$(BIN)/pytest
+
+check: .venv/.check ## ruff, mypy strict, import-linter
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: .venv/.check ## format, and fix what can be fixed
+	$(BIN)/ruff check --fix-only --exit-zero $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+bench: .venv/.test ## speed, beside typed decoding alone and the straightforward flow
+	$(BIN)/python -m benchmarks.run
+
+clean: ## remove results and caches; .venv stays
+	rm -rf demo out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find flows models tests benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} +
+
+# A name on the PATH is not yet a Python: version managers put names there that only print an error.
+.venv/bin/python:
+	@for python in python3.12 python3.11 python3 python; do \
+		if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then \
+			echo "making .venv with $$($$python --version)"; \
+			$$python -m venv .venv && exit 0; \
+			rm -rf .venv; exit 1; \
+		fi; \
+	done; \
+	echo "make: no Python 3.11 or 3.12 with venv was found (on Debian: apt-get install python3 python3-venv)" >&2; exit 1
+
+.venv/bin/uv: | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.core: pyproject.toml uv.lock | .venv/bin/uv
+	$(SYNC)
+	@touch $@
+
+.venv/.test: .venv/.core
+	$(SYNC) --group test
+	@touch $@
+
+.venv/.check: .venv/.core
+	$(SYNC) --group test --group check
+	@touch $@

@@ -1,0 +1,87 @@
+"""The `lapwing` command: arguments, progress and exit codes only."""
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from flows.commands import check, compare, config, detect, simulate
+from flows.commands.console import say
+from flows.commands.engine import mistake
+from flows.errors import ConfigError, OutputError
+
+
+class _Group(TyperGroup):
+    """Commands whose reader may walk away: a broken pipe is an error like any other, with its line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            done = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still buffered can go nowhere; the interpreter would complain of it on its way out.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise OutputError("the reader of the output has gone (broken pipe)") from None
+        return done
+
+
+app = typer.Typer(
+    cls=_Group,
+    name="lapwing",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("detect")(detect.detect)
+app.command("simulate")(simulate.simulate)
+app.command("check")(check.check)
+app.command("config")(config.config)
+app.command("compare")(compare.compare)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"lapwing {version('lapwing')}")
+        raise typer.Exit
+
+
+@app.callback()
+def lapwing(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Score every identity audit event live, and raise the alerts a SIEM takes as they are.
+
+    \b
+    Examples:
+      lapwing simulate --events 100000 --seed 1 --output demo/events.ndjson
+      lapwing detect --input demo/events.ndjson --output demo
+      lapwing compare demo/alerts.ndjson demo/events.ndjson.truth.ndjson
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused, 130 Ctrl-C.
+    """
+
+
+def main() -> None:
+    """The console script. A user's mistake is one line on stderr; a bug of ours keeps its traceback.
+
+    A configuration has a line for each fault.
+    """
+    try:
+        app()
+    except ConfigError as error:
+        print("\n".join(error.faults), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        found = mistake(error)
+        if found is None:
+            raise
+        say(" ".join(str(found).split("\n")))
+        sys.exit(found.exit_code)

@@ -1,0 +1,176 @@
+"""`lapwing check`: is the configuration sound, and what would a run do? It runs nothing."""
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from flows import kernels_cache
+from flows.commands.console import columns, plain, result
+from flows.commands.options import Json
+from flows.config import PANES, WINDOW_OF, Config, config_hash, load, ring_panes, state_identity
+from flows.errors import InputError, Refused
+from models import rules
+from models.base import DIMENSIONS
+
+_SHOWN = 20
+
+
+def check(
+    file: Annotated[str | None, typer.Argument(metavar="CONFIG", help="config.toml; the defaults if left out.")] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="DIR", help="Could a run go on from this state?")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check a configuration and say what would run: input, outputs, detectors, detections, memory.
+
+    Nothing is run, made or changed. Every fault is listed, then the exit code is 2; a state directory that a run would
+    refuse is exit code 3.
+
+    \b
+    Examples:
+      lapwing check
+      lapwing check config.toml
+      lapwing check config.toml --state state --json
+    """
+    config = load(file, {} if state is None else {"state.path": state})
+    found = plan(config)
+    if json:
+        result(found)
+    else:
+        print(_text(found, file))
+    if found["state"]["refused"]:
+        raise Refused(f"{config.state.path}: {'; '.join(found['state']['refused'])}")
+
+
+def plan(config: Config) -> dict[str, Any]:
+    """What a run with this configuration would be, as plain values."""
+    return {
+        "config_hash": config_hash(config),
+        "input": _input(config),
+        "output": _output(config),
+        "state": _state(config),
+        "windows": {window: {"pane": pane, "panes": ring_panes(config, window)} for window, pane in PANES.items()},
+        "detectors": [{"id": row.id, "type": row.__struct_config__.tag, **_settings(row)} for row in config.detector],
+        "detections": [_detection(rule) for rule in config.detection],
+        "memory_bytes": _memory_bytes(config),
+    }
+
+
+def _input(config: Config) -> dict[str, Any]:
+    path = config.input.path
+    about: dict[str, Any] = {"path": path, "format": config.input.format, "partitions": [], "problem": ""}
+    if path and path != "-" and path != "synthetic":
+        from flows.connectors.file_tree import find_files
+
+        try:
+            about["partitions"] = list(find_files(path).partitions)
+        except InputError as error:
+            about["problem"] = str(error)
+    elif path:
+        about["partitions"] = [path]
+    return about
+
+
+def _output(config: Config) -> dict[str, Any]:
+    path = config.output.path
+    if path in ("", "-"):
+        return {"path": path, "files": [], "existing": []}
+    from flows.connectors.output_directory import TEXTS, WINDOWS, existing_results
+
+    return {"path": path, "files": [*TEXTS, WINDOWS], "existing": existing_results(path)}
+
+
+def _state(config: Config) -> dict[str, Any]:
+    path = config.state.path
+    if not path:
+        return {"path": "", "known": False, "refused": []}
+    from flows.state_dir import differences, read_identity
+
+    try:
+        known = read_identity(path)
+    except Refused as error:
+        return {"path": path, "known": True, "refused": [str(error)]}
+    refused = [] if known is None else differences(known, state_identity(config))
+    return {"path": path, "known": known is not None, "refused": refused}
+
+
+def _settings(row: msgspec.Struct) -> dict[str, Any]:
+    told = ("id", "dimension", "severity", "at_least")
+    return {field.name: getattr(row, field.name) for field in msgspec.structs.fields(row) if field.name not in told}
+
+
+def _detection(rule: rules.Rule) -> dict[str, Any]:
+    kind = str(rule.__struct_config__.tag)
+    settings = _settings(rule)
+    limit = f"{rule.at_least} {rules.about(rule).measure}"
+    further = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "quiet")
+    return {
+        "id": rule.id,
+        "type": kind,
+        "dimension": rules.dimension(rule),
+        "window": WINDOW_OF[kind],
+        "severity": rule.severity,
+        "limit": f"at least {limit}" + (f", {further}" if further else ""),
+        "quiet": rule.quiet,
+    }
+
+
+def _memory_bytes(config: Config) -> int:
+    """The most that entities can take once every table has grown to its limit: records, rings and pairs."""
+    kernels_cache.prepare()
+    from models.kernels.layout import allocate_pairs, allocate_records, allocate_rings
+    from models.windows.arrays import PAIRS_A_RING, places
+
+    tables = len(DIMENSIONS) * config.state.shards
+    entities, active = -(-config.state.max_entities // tables), -(-config.state.max_active // tables)
+    rings = allocate_rings(1, max(1, len(config.detection)))
+    each = places(entities) * allocate_records(1).nbytes
+    each += places(active * PAIRS_A_RING) * allocate_pairs(1).nbytes
+    each += active * sum(column.nbytes for column in rings.values())
+    return tables * each
+
+
+def _text(found: dict[str, Any], file: str | None) -> str:
+    source, output, state = found["input"], found["output"], found["state"]
+    lines = [f"configuration  {plain(file or 'the defaults')} (config_hash {found['config_hash']}): no faults"]
+    names = [plain(name) for name in source["partitions"]]
+    where = plain(source["path"]) or "to be given with --input"
+    lines.append(f"input          {where}, format {source['format']}")
+    if source["problem"]:
+        lines.append(f"               {plain(source['problem'])}")
+    if names:
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        lines.append(f"partitions     {len(names)}: {', '.join(names[:_SHOWN])}{more}")
+    match output["path"]:
+        case "":
+            lines.append("output         to be given with --output")
+        case "-":
+            lines.append("output         alerts to stdout")
+        case path:
+            fate = "continued" if state["path"] else "replaced"
+            lines.append(f"output         {', '.join(output['files'])} in {plain(path)}")
+            if output["existing"]:
+                lines.append(f"               {len(output['existing'])} of them exist and will be {fate}")
+    lines.append(f"state          {_state_text(state)}")
+    lines.append(f"memory         entities take at most {found['memory_bytes'] / 2**20:,.0f} MiB")
+    panes = [f"{window} of {row['panes']} panes of {row['pane']}" for window, row in found["windows"].items()]
+    lines.append(f"windows        {', '.join(panes)}")
+    rows = [("detector", "type", "settings")]
+    rows += [
+        (row["id"], row["type"], ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("id", "type")))
+        for row in found["detectors"]
+    ]
+    lines += ["", columns(rows)]
+    heads = ("id", "dimension", "window", "severity", "limit")
+    table = [("detection", *heads[1:]), *(tuple(row[head] for head in heads) for row in found["detections"])]
+    return "\n".join([*lines, "", columns(table)])
+
+
+def _state_text(state: dict[str, Any]) -> str:
+    if not state["path"]:
+        return "none: windows and incidents end with the input"
+    if state["refused"]:
+        return f"{plain(state['path'])}: refused"
+    return f"{plain(state['path'])}: {'everything is kept, the run goes on' if state['known'] else 'new'}"

@@ -1,0 +1,113 @@
+"""`lapwing detect`: score every event of an input and raise alerts."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from flows import kernels_cache
+from flows.commands.console import result, say
+from flows.commands.engine import noise_held_back
+from flows.commands.options import ConfigFile, Json, Quiet
+from flows.commands.progress import live
+from flows.commands.stopping import say_stopped, stoppable
+from flows.config import Config, load
+from flows.errors import UsageError
+
+
+def detect(
+    config: ConfigFile = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--input", metavar="PATH|DIR|-|synthetic", help="ndjson, also .gz and .zst; - is stdin."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="DIR|-", help="Folder of the result files; - prints alerts only.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="DIR", help="Remember here, and go on from here next time.")
+    ] = None,
+    input_format: Annotated[str | None, typer.Option("--format", metavar="NAME", help="Format of the input.")] = None,
+    close: Annotated[
+        bool, typer.Option("--close", help="Close windows and incidents at the end of the input, also with --state.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score every event of an input and raise alerts.
+
+    \b
+    Writes DIR/scored.ndjson, alerts.ndjson, dead-letters.ndjson and windows.parquet.
+    Without --state results there are replaced; with it they are continued, exactly once.
+
+    \b
+    Examples:
+      lapwing detect --input events.ndjson --output out
+      lapwing detect --input logs/ --output out --state state
+      zcat events.gz | lapwing detect --input - --output - | jq .message
+      lapwing detect --config config.toml --json
+    """
+    with stoppable() as stop:
+        flags = {"input.path": source, "output.path": output, "state.path": state, "input.format": input_format}
+        chosen = load(config, {key: value for key, value in flags.items() if value is not None})
+        where_from, where_to = _ends(chosen, json)
+        kept = chosen.state.path or None
+        tell = (lambda _: None) if quiet else say
+        settle = kernels_cache.announce(tell)
+
+        from flows import detect as flow
+        from flows.connectors.output_directory import existing_results
+
+        if where_to != "-" and kept is None and (replaced := existing_results(where_to)):
+            tell(f"replacing {', '.join(replaced)} in {where_to} (with --state results are continued)")
+        crowded = where_to == "-" and sys.stdout.isatty()
+        with noise_held_back(), live(quiet or crowded) as on_progress:
+            done = flow.run(
+                chosen, where_from, where_to, kept, close, chosen.input.format, stop.event, on_progress=on_progress
+            )
+        if done.interrupted:
+            say_stopped(stop, kept)
+        else:
+            settle()
+        tell(_summary(done))
+        if json:
+            result(done)
+        raise typer.Exit(stop.exit_code)
+
+
+def _ends(config: Config, json: bool) -> tuple[str, str]:
+    """Input and output, checked against each other."""
+    source, output = config.input.path, config.output.path
+    if not source:
+        raise UsageError("no input: give --input PATH, DIR, - or synthetic, or set path under [input] in the config")
+    if not output:
+        raise UsageError("no output: give --output DIR or -, or set path under [output] in the config")
+    if output == "-" and json:
+        raise UsageError("--output - and --json both want stdout: write the alerts to a folder, or leave --json out")
+    if output != "-" and os.path.isdir(source):
+        inside = os.path.realpath(source)
+        if os.path.commonpath([inside, os.path.realpath(output)]) == inside:
+            raise UsageError(
+                f"the output {output} lies inside the input {source}, so a next run would read its results"
+            )
+    from flows.connectors.output_directory import existing_results
+
+    if output != "-" and os.path.realpath(source) in {
+        os.path.realpath(os.path.join(output, name)) for name in existing_results(output)
+    }:
+        raise UsageError(f"the input {source} is a result file of the output {output} and would be overwritten")
+    return source, output
+
+
+def _summary(done: Any) -> str:
+    rate = done.events / done.seconds if done.seconds > 0 else 0
+    text = (
+        f"{done.events:,} messages in {done.seconds:.1f} s ({rate:,.0f}/s): {done.scored:,} scored, "
+        f"{done.dead_letters:,} dead letters, {done.incidents:,} incidents, {done.alerts:,} alerts, "
+        f"{done.windows:,} windows"
+    )
+    odd = [f"{count:,} {name}" for name, count in (("late", done.late), ("overtaken", done.overtaken)) if count]
+    odd += [f"{done.evictions:,} evictions"] if done.evictions else []
+    text += f" ({', '.join(odd)})" if odd else ""
+    return text + (f"; files: {' '.join(done.files)}" if done.files else "")

@@ -1,0 +1,349 @@
+"""The configuration: every block's type with its defaults, and `load`, which finds all faults at once."""
+
+import math
+import tomllib
+import zoneinfo
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from flows import durations
+from flows.errors import ConfigError
+from flows.structure import is_duration_field, meant, shown, structure, tagged
+from models import rules
+from models.base import DIMENSIONS
+from models.detectors.ewma import EwmaParams
+
+Detector = EwmaParams
+"""Every detector; a union once there is a second."""
+
+MOST_PANES: Final = 64
+BATCH_SPAN_US: Final = 30_000_000
+"""Event time after which a batch is cut; every ring has room for one."""
+PANES: Final = {"1m": "5s", "10m": "30s", "15m": "30s"}
+"""The pane of each window."""
+LOOKED_BACK: Final = {"1m": 23, "10m": 20, "15m": 30}
+"""Closed panes that a ring still needs: the window; for a minute's largest sliding value, one pane less than two."""
+WINDOW_OF: Final = {
+    "brute_force_user": "10m",
+    "brute_force_ip": "10m",
+    "password_spray_ip": "15m",
+    "deletion_surge": "10m",
+    "traffic_spike": "1m",
+}
+"""The window of each rule; an incident cannot be quiet for less."""
+_MOST_DETECTIONS: Final = 64
+_MOST_BYTES: Final = 1 << 20
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """Where events come from and what a message may be."""
+
+    format: Literal["lapwing"] = "lapwing"
+    path: str = ""
+    timezone: str = ""
+    max_message_bytes: Annotated[int, Meta(ge=256, le=1 << 27)] = 1 << 20
+    max_depth: Annotated[int, Meta(ge=2, le=512)] = 32
+    batch_rows: Annotated[int, Meta(ge=1, le=65_536)] = 4096
+    ipv6_prefix: Annotated[int, Meta(ge=16, le=128)] = 64
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """Where results go, and how much of them is kept."""
+
+    path: str = ""
+    dead_letter_body: Literal["redacted", "raw", "none"] = "redacted"
+    window_quantile: Annotated[float, Meta(ge=0, le=1)] = 0.9
+    window_sample: Annotated[float, Meta(ge=0, le=1)] = 0.01
+
+
+class Time(msgspec.Struct, frozen=True, kw_only=True):
+    """What counts as late, as from the future, and as silence. The properties are microseconds."""
+
+    lateness: str = "5s"
+    max_skew: str = "30s"
+    max_future: str = "60s"
+    max_jump: str = "10m"
+    late_count_max: str = "10m"
+    idle_after: str = "5s"
+
+    @property
+    def lateness_us(self) -> int:
+        """How far the watermark stays behind the greatest event time."""
+        return durations.microseconds(self.lateness)
+
+    @property
+    def max_skew_us(self) -> int:
+        """How far a partition may run ahead of the slowest."""
+        return durations.microseconds(self.max_skew)
+
+    @property
+    def max_future_us(self) -> int:
+        """How far an event may lie after its record timestamp."""
+        return durations.microseconds(self.max_future)
+
+    @property
+    def max_jump_us(self) -> int:
+        """The step in event time that a second row must confirm."""
+        return durations.microseconds(self.max_jump)
+
+    @property
+    def late_count_max_us(self) -> int:
+        """The lateness beyond which an event is scored but no longer added."""
+        return durations.microseconds(self.late_count_max)
+
+    @property
+    def idle_after_us(self) -> int:
+        """The silence after which a partition no longer holds the watermark."""
+        return durations.microseconds(self.idle_after)
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered, and how much of it at most."""
+
+    path: str = ""
+    shards: Annotated[int, Meta(ge=1, le=64)] = 8
+    max_entities: Annotated[int, Meta(ge=1_000, le=100_000_000)] = 1_000_000
+    max_active: Annotated[int, Meta(ge=100, le=10_000_000)] = 100_000
+    hash_seed_env: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = "LAPWING_HASH_SEED"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole, valid configuration.
+
+    `given` says of each key that is not at its default where it came from: `file` or `flag`.
+    """
+
+    input: Input = Input()
+    output: Output = Output()
+    time: Time = Time()
+    state: State = State()
+    detector: tuple[Detector, ...] = (EwmaParams(),)
+    detection: tuple[rules.Rule, ...] = rules.default_rules()
+    given: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+_BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {"input": Input, "output": Output, "time": Time, "state": State}
+_LISTS: Final = ("detector", "detection")
+
+
+def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> Config:
+    """The configuration of a TOML file, or the defaults, with the command line's values on top.
+
+    `flags` maps a key such as `input.path` to its value; flags reach the four plain blocks only. No file is read
+    unless it is named.
+
+    Raises
+    ------
+    ConfigError
+        With one line for every fault, each with the file and the key's path.
+
+    >>> load(flags={"time.lateness": "10s"}).time.lateness_us
+    10000000
+    >>> load(flags={"state.shards": 12})
+    Traceback (most recent call last):
+    flows.errors.ConfigError: command line: Expected a power of two from 1 to 64, got 12 - at $.state.shards
+    """
+    label = path or "command line"
+    tables = dict(_read(path)) if path else {}
+    faults: list[str] = []
+    for key in tables:
+        if key not in (*_BLOCKS, *_LISTS):
+            faults.append(f"Unknown key {shown(key)}{meant(key, (*_BLOCKS, *_LISTS))} - at $")
+    given = {f"{block}.{key}": "file" for block in _BLOCKS for key in _keys(tables.get(block))}
+    flag_faults: list[str] = []
+    for key, value in (flags or {}).items():
+        block, name = key.split(".")
+        structure(_BLOCKS[block], {name: value}, f"$.{block}", flag_faults)
+        below = tables.get(block, {})
+        tables[block] = {**below, name: value} if isinstance(below, Mapping) else below
+        given[key] = "flag"
+    blocks = {name: structure(cls, tables.get(name, {}), f"$.{name}", faults) for name, cls in _BLOCKS.items()}
+    lists = {name: _list(name, tables[name], faults, given) for name in _LISTS if name in tables}
+    config = Config(**blocks, **lists, given=given)  # type: ignore[arg-type]
+    faults += _cross_faults(config)
+    lines = [f"command line: {fault}" for fault in flag_faults]
+    lines += [f"{label}: {fault}" for fault in faults if fault not in flag_faults]
+    if lines:
+        raise ConfigError(lines)
+    return config
+
+
+def config_hash(config: Config) -> str:
+    """Sixteen hex digits that change when, and only when, something changes that shapes results.
+
+    Where events come from, how they are batched and where results go is left out; a duration counts by its length.
+
+    >>> config_hash(load(flags={"time.lateness": "5000ms"})) == config_hash(load()) != config_hash(
+    ...     load(flags={"time.lateness": "6s"}))
+    True
+    """
+    left_out = {
+        "input": ("path", "batch_rows"),
+        "output": ("path", "dead_letter_body"),
+        "state": ("path", "hash_seed_env"),
+    }
+    shape: dict[str, Any] = {}
+    for name in _BLOCKS:
+        block = canonical(getattr(config, name))
+        shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
+    for name in _LISTS:
+        shape[name] = [canonical(row) for row in getattr(config, name)]
+    return blake2b(msgspec.json.encode(shape, order="deterministic"), digest_size=8).hexdigest()
+
+
+def canonical(block: msgspec.Struct) -> dict[str, Any]:
+    """A block as plain values, its type first where it has one, durations as microseconds."""
+    tag = block.__struct_config__.tag
+    values: dict[str, Any] = {} if tag is None else {"type": tag}
+    for field in msgspec.structs.fields(block):
+        value = getattr(block, field.name)
+        values[field.name] = durations.microseconds(value) if is_duration_field(field) else value
+    return values
+
+
+def origins(config: Config) -> list[tuple[str, str | int | float, str]]:
+    """Every key with its effective value and where that came from: `default`, `file` or `flag`.
+
+    >>> [row for row in origins(load(flags={"time.lateness": "10s"})) if row[2] != "default"]
+    [('time.lateness', '10s', 'flag')]
+    """
+    rows: list[tuple[str, str | int | float, str]] = []
+    for name in _BLOCKS:
+        block = getattr(config, name)
+        for field in msgspec.structs.fields(block):
+            key = f"{name}.{field.name}"
+            rows.append((key, getattr(block, field.name), config.given.get(key, "default")))
+    for name in _LISTS:
+        for at, row in enumerate(getattr(config, name)):
+            place = f"{name}[{at}]"
+            rows.append((f"{place}.type", row.__struct_config__.tag, config.given.get(f"{place}.type", "default")))
+            for field in msgspec.structs.fields(row):
+                key = f"{place}.{field.name}"
+                rows.append((key, getattr(row, field.name), config.given.get(key, "default")))
+    return rows
+
+
+def state_identity(config: Config) -> dict[str, str]:
+    """What a state directory was made for; with any other, its content would be misread.
+
+    Thresholds, severities and texts are not in it: they may change between runs. What is in it, and why: the layout of
+    tables and rings (dimensions, shards, sizes, panes and the time they must span), who an entity is, and the
+    parameters that give a learned number its meaning.
+    """
+    identity = {
+        "layout": "1",
+        "dimensions": " ".join(DIMENSIONS),
+        "panes": " ".join(f"{window}/{pane}" for window, pane in PANES.items()),
+        "state.shards": str(config.state.shards),
+        "state.max_entities": str(config.state.max_entities),
+        "state.max_active": str(config.state.max_active),
+        "input.format": config.input.format,
+        "input.ipv6_prefix": str(config.input.ipv6_prefix),
+    }
+    for key in ("lateness", "max_skew", "max_future"):
+        identity[f"time.{key}"] = durations.spell(durations.microseconds(getattr(config.time, key)))
+    for detector in config.detector:
+        identity[f"detector {detector.id}"] = f"ewma alpha={detector.alpha} half_life={detector.half_life}"
+    return identity
+
+
+def ring_panes(config: Config, window: str) -> int:
+    """The panes of an entity's ring for a window: what a closing pane looks back on, and all that may still move.
+
+    >>> [ring_panes(load(), window) for window in PANES]
+    [49, 26, 36]
+    """
+    time, pane = config.time, durations.microseconds(PANES[window])
+    moving = time.lateness_us + time.max_skew_us + time.max_future_us + BATCH_SPAN_US
+    return LOOKED_BACK[window] + math.ceil(moving / pane) + 1
+
+
+def _keys(table: object) -> list[str]:
+    return [str(key) for key in table] if isinstance(table, Mapping) else []
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+        if len(raw) > _MOST_BYTES:
+            raise ConfigError([f"{path}: Larger than 1 MiB, so it is not a configuration"])
+        return tomllib.loads(raw.decode().replace("\r\n", "\n"))
+    except OSError as error:
+        raise ConfigError([f"{path}: Cannot be read ({error.strerror or error})"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: Not UTF-8 at byte {error.start}"]) from None
+    except ValueError as error:
+        # Besides syntax errors, which name the line: a decimal number of more digits than Python converts.
+        raise ConfigError([f"{path}: Not TOML: {error}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: Nested too deeply"]) from None
+
+
+def _list(name: str, rows: object, faults: list[str], given: dict[str, str]) -> tuple[Any, ...]:
+    """A list block, its empty ids filled in; `given` gets the keys of the rows that are kept, by their place there."""
+    union = Detector if name == "detector" else rules.Rule
+    if name == "detection" and isinstance(rows, list) and len(rows) > _MOST_DETECTIONS:
+        faults.append(f"Expected at most {_MOST_DETECTIONS} detections, got {len(rows)} - at $.{name}")
+        return rules.default_rules()
+    kept: list[Any] = []
+    first: dict[str, int] = {}
+    for at, member in tagged(union, rows, f"$.{name}", faults):
+        row, written = member, rows[at]  # type: ignore[index]
+        if not row.id and "id" not in written:
+            row = msgspec.structs.replace(row, id=f"{written['type']}_{row.dimension}")
+        if not _is_id(row.id):
+            faults.append(f"Expected 1 to 64 letters, digits, _, - or ., got {shown(row.id)} - at $.{name}[{at}].id")
+        elif row.id in first:
+            faults.append(f"Duplicate id {shown(row.id)}, first at $.{name}[{first[row.id]}] - at $.{name}[{at}].id")
+        first.setdefault(row.id, at)
+        window = WINDOW_OF.get(written["type"])
+        if window and durations.microseconds(row.quiet) < durations.microseconds(window):
+            faults.append(f"Expected at least the rule's window ({window}) - at $.{name}[{at}].quiet")
+        if isinstance(row, EwmaParams) and durations.microseconds(row.half_life) == 0:
+            faults.append(f"Expected a duration above zero - at $.{name}[{at}].half_life")
+        given.update({f"{name}[{len(kept)}].{key}": "file" for key in _keys(written)})
+        kept.append(row)
+    if name == "detector" and isinstance(rows, list) and len(rows) != 1:
+        faults.append(f"Expected one detector of type ewma, got {len(rows)} - at $.{name}")
+    return tuple(kept)
+
+
+def _is_id(text: str) -> bool:
+    return 1 <= len(text) <= 64 and text.isascii() and all(c.isalnum() or c in "_-." for c in text)
+
+
+def _cross_faults(config: Config) -> list[str]:
+    """What no single value shows: keys that do not fit each other."""
+    faults = []
+    if config.state.shards & (config.state.shards - 1):
+        faults.append(f"Expected a power of two from 1 to 64, got {config.state.shards} - at $.state.shards")
+    if config.state.max_active > config.state.max_entities:
+        faults.append(f"Expected at most max_entities ({config.state.max_entities}) - at $.state.max_active")
+    if config.input.timezone:
+        try:
+            zoneinfo.ZoneInfo(config.input.timezone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            zone = shown(config.input.timezone)
+            faults.append(f'Expected an IANA time zone such as "Europe/Berlin", got {zone} - at $.input.timezone')
+    for key in ("max_jump", "idle_after"):
+        if durations.microseconds(getattr(config.time, key)) == 0:
+            faults.append(f"Expected a duration above zero - at $.time.{key}")
+    deepest = max(PANES, key=lambda window: ring_panes(config, window))
+    if (panes := ring_panes(config, deepest)) > MOST_PANES:
+        usual = Time()
+        excess = {
+            key: durations.microseconds(getattr(config.time, key)) - durations.microseconds(getattr(usual, key))
+            for key in ("lateness", "max_skew", "max_future")
+        }
+        room = MOST_PANES - 1 - LOOKED_BACK[deepest]
+        room_us = room * durations.microseconds(PANES[deepest]) - BATCH_SPAN_US
+        faults.append(
+            f"lateness + max_skew + max_future may be {durations.spell(room_us)} together: the {deepest} window needs "
+            f"{panes} panes, {MOST_PANES} are the most - at $.time.{max(excess, key=lambda key: excess[key])}"
+        )
+    return faults

@@ -1,0 +1,381 @@
+"""The detection dataflow: audit events in, every one scored, alerts out. Wiring only."""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import bytewax.operators as op
+import msgspec
+import numpy as np
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource
+from bytewax.recovery import RecoveryConfig
+
+from flows import kernels_cache
+from flows.config import Config, config_hash, load, state_identity
+from flows.connectors.file_sink import FileSink
+from flows.connectors.files import ClockParams, FileSource
+from flows.connectors.output_directory import ALERTS, DEAD_LETTERS, SCORED, TEXTS, WINDOWS
+from flows.connectors.staged_lines import finish
+from flows.connectors.stdout_sink import StdoutSink
+from flows.connectors.synthetic import SyntheticSource
+from flows.connectors.window_sink import WindowSink, merge_windows
+from flows.durations import microseconds
+from flows.errors import LapwingError, UsageError
+from flows.formats.lapwing import canonical, decode
+from flows.formats.limits import Limits
+from flows.formats.simulated import simulate
+from flows.state_dir import known_sources, open_state
+from flows.steps.assess import Assess
+from flows.steps.decide import Decide
+from flows.steps.encode import alert_encoder, encode_dead, encode_scored, encode_windows
+from flows.steps.gather import Gather, Gathered
+from flows.steps.split import split
+from models.alert import CREATE, Alert
+from models.base import DIMENSIONS, LATE
+from models.event import EventBatch
+from models.rules import dimension
+from models.windows.shard import Shard, ShardSettings
+
+EPOCH = timedelta(seconds=1)
+SYNTHETIC_EVENTS, SYNTHETIC_SEED = 300_000, 1
+_SHARE = {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64, "user": 32 / 64}
+"""How the limits of records and rings are divided over the dimensions."""
+
+Source = FileSource | SyntheticSource
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a running flow has done since it started; read by the progress line while it runs."""
+
+    scored: int = 0
+    dead_letters: int = 0
+    alerts: int = 0
+    incidents: int = 0
+    windows: int = 0
+    late: int = 0
+    shards: dict[tuple[int, int], dict[str, int]] = field(default_factory=dict)
+
+    def see(self, gathered: Gathered) -> Gathered:
+        """Count a batch on its way out."""
+        batch = gathered.scored.batch
+        self.scored += len(batch)
+        self.dead_letters += len(batch.dead)
+        self.late += int(np.count_nonzero(batch.flags & LATE))
+        self.windows += sum(len(window["entity"]) for window in gathered.windows)  # type: ignore[arg-type]
+        self.shards |= gathered.counters
+        return gathered
+
+    def see_alerts(self, alerts: list[Alert]) -> list[Alert]:
+        """Count alerts on their way out."""
+        self.alerts += len(alerts)
+        self.incidents += sum(alert.activity == CREATE for alert in alerts)
+        return alerts
+
+    def sum(self, counter: str) -> int:
+        """A counter over all shards."""
+        return sum(counters.get(counter, 0) for counters in list(self.shards.values()))
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a run has come."""
+
+    events: int
+    alerts: int
+    dead_letters: int
+    event_time: int
+    bytes_read: int
+    bytes_total: int | None
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """What a run has done. `events` are the messages read: always `scored` + `dead_letters`."""
+
+    events: int
+    scored: int
+    dead_letters: int
+    alerts: int
+    incidents: int
+    windows: int
+    late: int
+    overtaken: int
+    evictions: int
+    overflowed: int
+    seconds: float
+    files: list[str]
+    interrupted: bool
+
+
+def make_source(
+    config: Config,
+    path: str,
+    stop: threading.Event,
+    *,
+    close_at_end: bool,
+    known: tuple[str, ...] = (),
+    alone: bool = True,
+    on_failure: Callable[[LapwingError], None] | None = None,
+) -> Source:
+    """The source that an `--input` names."""
+    times = config.time
+    limits = Limits(
+        max_message_bytes=config.input.max_message_bytes,
+        max_depth=config.input.max_depth,
+        max_future_us=times.max_future_us,
+        timezone=config.input.timezone or None,
+        ipv6_prefix=config.input.ipv6_prefix,
+    )
+    clock = ClockParams(
+        lateness=times.lateness_us,
+        late_count_max=times.late_count_max_us,
+        max_jump=times.max_jump_us,
+        max_skew=times.max_skew_us,
+        idle_after_s=times.idle_after_us / 1e6,
+    )
+    reading = partial(decode, limits=limits)
+    rows = config.input.batch_rows
+    if path == "synthetic":
+        chunks = partial(simulate, SYNTHETIC_EVENTS, SYNTHETIC_SEED)
+        return SyntheticSource(chunks, reading, clock, stop, close_at_end, rows)
+    return FileSource(
+        path,
+        reading,
+        clock,
+        stop,
+        close_at_end,
+        rows,
+        config.input.max_message_bytes,
+        known=known,
+        alone=alone,
+        on_failure=on_failure,
+        on_ignored=lambda names: print(f"lapwing: passed over {', '.join(names)}", file=sys.stderr),
+    )
+
+
+def shard_settings(config: Config, name: str) -> ShardSettings:
+    """What the shards of a dimension need of the configuration."""
+    detector = config.detector[0]
+    rules = tuple(rule for rule in config.detection if dimension(rule) == name)
+    share = _SHARE[name] / config.state.shards
+    return ShardSettings(
+        rules=rules,
+        quiet_us=tuple(microseconds(rule.quiet) for rule in rules),
+        detector=detector.id,
+        learned=(
+            detector.alpha,
+            detector.alpha / 10,
+            detector.warm_up,
+            detector.entity_warm_up,
+            detector.guard,
+            microseconds(detector.accept_after) // 60_000_000,
+            detector.floor_failures,
+            detector.floor_targets,
+        ),
+        half_life_minutes=max(1, microseconds(detector.half_life) // 60_000_000),
+        lateness_us=config.time.lateness_us,
+        keep_quantile=config.output.window_quantile,
+        keep_share=config.output.window_sample,
+        max_records=max(1024, int(config.state.max_entities * share)),
+        max_rings=max(64, int(config.state.max_active * share)),
+        config_hash=config_hash(config),
+    )
+
+
+def table_secret(config: Config) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """The secret that says where things lie in tables: from the environment, else drawn anew; no result hangs on it."""
+    seed = os.environ.get(config.state.hash_seed_env)
+    if seed is None:
+        return np.frombuffer(os.urandom(16), np.uint64).copy()
+    from hashlib import blake2b
+
+    return np.frombuffer(blake2b(seed.encode(), digest_size=16).digest(), np.uint64).copy()
+
+
+def build(
+    config: Config,
+    source: FixedPartitionedSource[EventBatch, Any],
+    output: str,
+    *,
+    kept: bool,
+    totals: Totals,
+) -> Dataflow:
+    """The dataflow from a source to an output, a directory or `-`.
+
+    `kept` says whether there is a recovery store: results are then published when their epoch is durable, and what is
+    held at the end of the input waits for the next run. Step ids are the identity of saved state: never rename them.
+    """
+    shards = config.state.shards
+    secret = table_secret(config)
+    settings = [shard_settings(config, name) for name in DIMENSIONS]
+    rules = {rule.id: rule for rule in config.detection}
+
+    def make_shard(at: int, state: bytes | None) -> Shard:
+        return Shard(at, settings[at], secret, canonical, state)
+
+    flow = Dataflow("lapwing_detect")
+    batches = op.input("source", flow, source)
+    slices = op.flat_map("split", batches, partial(split, shards=shards))
+    assessed = op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, kept, resume))
+    by_source = op.map("by_source", assessed, lambda item: item[1])
+    gathered = op.stateful_batch("gather", by_source, lambda resume: Gather(shards))
+    seen = op.map_value("seen", gathered, totals.see)
+    decided = op.stateful_batch(
+        "decide", op.map("to_decide", seen, lambda item: ("alerts", item[1])), lambda resume: Decide(not kept, resume)
+    )
+    counted = op.map_value("seen_alerts", decided, totals.see_alerts)
+    alerts = op.map_value("encode_alerts", counted, alert_encoder(rules, version("lapwing")))
+    if output == "-":
+        op.output("alerts", alerts, StdoutSink())
+        return flow
+    body = config.output.dead_letter_body
+    op.output("alerts", alerts, FileSink(output, ALERTS, kept))
+    op.output("scored", op.map_value("encode_scored", seen, encode_scored), FileSink(output, SCORED, kept))
+    dead = op.map_value("encode_dead", seen, partial(encode_dead, topic="audit.events", body=body))
+    op.output("dead_letters", dead, FileSink(output, DEAD_LETTERS, kept))
+    op.output("windows", op.map_value("encode_windows", seen, encode_windows), WindowSink(output, kept))
+    return flow
+
+
+def run(
+    config: Config,
+    input: str,
+    output: str,
+    state: str | None,
+    close: bool,
+    format: str,
+    stop: threading.Event,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> RunResult:
+    """Run the flow in this process until the input ends or `stop` is set.
+
+    Raises
+    ------
+    LapwingError
+        The input or output failed, or the state directory is refused. Nothing is marked done that is not.
+    """
+    from bytewax.testing import run_main
+
+    if format != "lapwing":
+        raise UsageError(f"no format {format!r}; there is: lapwing")
+    began = time.monotonic()
+    failures: list[LapwingError] = []
+    totals = Totals()
+    kept = open_state(state, state_identity(config)) if state else None
+    try:
+        known = known_sources(kept) if kept else ()
+        source = make_source(
+            config, input, stop, close_at_end=close or not kept, known=known, on_failure=failures.append
+        )
+        if kept:
+            known_sources(kept, source.partitions)
+        flow = build(config, source, output, kept=kept is not None, totals=totals)
+        with _watching(source, totals, on_progress):
+            try:
+                recovery = RecoveryConfig(str(kept.recovery)) if kept else None
+                run_main(flow, epoch_interval=EPOCH, recovery_config=recovery)
+            except Exception as error:
+                if (mistake := _mistake(error)) is not None:
+                    raise mistake from None
+                raise
+        if failures:
+            raise failures[0]
+        files = _published(output)
+    finally:
+        if kept:
+            kept.close()
+    return RunResult(
+        events=totals.scored + totals.dead_letters,
+        scored=totals.scored,
+        dead_letters=totals.dead_letters,
+        alerts=totals.alerts,
+        incidents=totals.incidents,
+        windows=totals.windows,
+        late=totals.late,
+        overtaken=totals.sum("overtaken"),
+        evictions=totals.sum("evicted"),
+        overflowed=totals.sum("overflowed"),
+        seconds=time.monotonic() - began,
+        files=files,
+        interrupted=stop.is_set(),
+    )
+
+
+def flow(config_path: str | None = None) -> Dataflow:
+    """The dataflow for `python -m bytewax.run "flows.detect:flow('config.toml')"`, with Bytewax's own flags.
+
+    Input and output are those of the configuration. SIGTERM and Ctrl-C finish the epoch. When the run has ended, what
+    waits is published; after a crash the next start does that.
+    """
+    kernels_cache.prepare()
+    config = load(config_path)
+    if not config.input.path or not config.output.path:
+        raise UsageError("the configuration needs path under [input] and under [output]")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    flags = set(sys.argv)
+    kept = bool(flags & {"-r", "--recovery-directory"}) or "BYTEWAX_RECOVERY_DIRECTORY" in os.environ
+    if flags & {"-w", "--workers-per-process"}:
+        print("lapwing: one worker a process is fastest: processes scale, threads do not", file=sys.stderr)
+    alone = not flags & {"-i", "--process-id", "-a", "--addresses"}
+    source = make_source(config, config.input.path, stop, close_at_end=not kept, alone=alone)
+    atexit.register(_published, config.output.path)
+    return build(config, source, config.output.path, kept=kept, totals=Totals())
+
+
+def _published(output: str) -> list[str]:
+    """What waits becomes public; the names of the result files."""
+    if output == "-":
+        return []
+    finish(output)
+    merge_windows(output)
+    return [os.path.join(output, name) for name in (*TEXTS, WINDOWS)]
+
+
+def _mistake(error: BaseException) -> LapwingError | None:
+    """The user's error that Bytewax has wrapped; None for a bug."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, LapwingError):
+            return seen
+        seen = seen.__cause__
+    return None
+
+
+class _watching:
+    """Tells progress from a thread of its own while the flow runs."""
+
+    def __init__(self, source: Source, totals: Totals, tell: Callable[[Progress], None] | None) -> None:
+        self._source, self._totals, self._tell = source, totals, tell
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.2) and self._tell is not None:
+            source, totals = self._source, self._totals
+            events = totals.scored + totals.dead_letters
+            self._tell(
+                Progress(
+                    events, totals.alerts, totals.dead_letters, source.event_time, source.bytes_read, source.bytes_total
+                )
+            )
+
+    def __enter__(self) -> None:
+        if self._tell is not None:
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+

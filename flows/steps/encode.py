@@ -1,0 +1,59 @@
+"""`encode`: results become the bytes that leave."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from flows.formats import dead_letter, ocsf, scored, windows
+from flows.steps.gather import Gathered
+from models.alert import Alert
+from models.rules import Rule, about
+
+NO_BYTES = np.empty(0, np.uint8)
+
+
+@dataclass(slots=True, frozen=True)
+class Payload:
+    """Whole lines for a sink; none in a heartbeat."""
+
+    payload: bytes | NDArray[np.uint8]
+
+
+def encode_scored(gathered: Gathered) -> Payload:
+    """The scored events of a batch."""
+    if not len(gathered.scored.batch):
+        return Payload(NO_BYTES)
+    return Payload(scored.encode(gathered.scored)[0])
+
+
+def encode_dead(gathered: Gathered, topic: str, body: dead_letter.Body) -> Payload:
+    """The dead letters that came with a batch."""
+    return Payload(b"".join(dead_letter.encode(d, topic, body) + b"\n" for d in gathered.scored.batch.dead))
+
+
+def encode_windows(gathered: Gathered) -> pa.Table | None:
+    """The closed windows that are kept."""
+    if not gathered.windows:
+        return None
+    return pa.concat_tables([windows.table(columns) for columns in gathered.windows])  # type: ignore[arg-type]
+
+
+def alert_encoder(
+    rules: Mapping[str, Rule], version: str, clock: Callable[[], float] = time.time
+) -> Callable[[list[Alert]], Payload]:
+    """What turns alerts into OCSF lines; `rules` by detection id."""
+
+    def encode(alerts: list[Alert]) -> Payload:
+        now = int(clock() * 1000)
+        lines: list[Any] = [
+            ocsf.encode_alert(alert, about(rules[alert.detection]), rules[alert.detection], now, version) + b"\n"
+            for alert in alerts
+        ]
+        return Payload(b"".join(lines))
+
+    return encode

@@ -1,0 +1,113 @@
+"""`gather`: the slices of a batch become one scored batch again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from bytewax.operators import StatefulBatchLogic
+
+from models.base import DIMENSIONS, NO_FEATURE
+from models.event import EventBatch, ScoredBatch
+from models.thresholds.risk import risk
+from models.windows.slice import Finding, SliceScores
+
+UIDS_SHOWN = 4
+
+
+@dataclass(slots=True)
+class Gathered:
+    """All that one batch has brought. `passed` is the first base pane that some shard has not closed."""
+
+    scored: ScoredBatch
+    passed: int
+    findings: list[Finding]
+    windows: list[dict[str, object]]
+    counters: dict[tuple[int, int], dict[str, int]]
+
+
+class Gather(StatefulBatchLogic[SliceScores, Gathered, list[object]]):
+    """Waits for the slices of each batch of one source.
+
+    Every slice of an item is assessed in the epoch of the item, so at an epoch's end nothing waits here. If something
+    does, a batch would be lost by a restart: that is a bug, and stops the process.
+    """
+
+    def __init__(self, shards: int) -> None:
+        self._slices = shards * len(DIMENSIONS)
+        self._waiting: dict[int, list[SliceScores]] = {}
+
+    def on_batch(self, values: list[SliceScores]) -> tuple[list[Gathered], bool]:
+        """Give each batch whose last slice has come."""
+        out = []
+        for piece in values:
+            pieces = self._waiting.setdefault(piece.number, [])
+            pieces.append(piece)
+            if len(pieces) == self._slices:
+                del self._waiting[piece.number]
+                out.append(gather(pieces))
+        return out, StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> list[object]:
+        """Nothing, or an error."""
+        if self._waiting:
+            raise RuntimeError(f"{len(self._waiting)} batches are not complete at the end of an epoch")
+        return []
+
+
+def gather(pieces: list[SliceScores]) -> Gathered:
+    """One scored batch of the slices of all shards and dimensions."""
+    batch = next(piece.batch for piece in pieces if piece.batch is not None)
+    n = len(batch)
+    shape = len(DIMENSIONS), n
+    feature = np.full(shape, NO_FEATURE, np.uint8)
+    score, quantile, z, expected, observed = (np.full(shape, np.nan) for _ in range(5))
+    severity = np.zeros(n, np.uint8)
+    for piece in pieces:
+        if not len(piece.rows):
+            continue
+        at = piece.dimension, piece.rows
+        feature[at] = piece.feature
+        score[at] = piece.score
+        quantile[at] = piece.quantile
+        z[at] = piece.z
+        expected[at] = piece.expected
+        observed[at] = piece.observed
+        severity[piece.rows] = np.maximum(severity[piece.rows], piece.severity)
+    uid_from, uids, more = _uids(batch, pieces)
+    scored = ScoredBatch(
+        batch=batch,
+        feature=feature,
+        score=score,
+        quantile=quantile,
+        z=z,
+        expected=expected,
+        observed=observed,
+        risk=risk(quantile, severity),
+        uid_from=uid_from,
+        uids=uids,
+        uids_more=more,
+    )
+    return Gathered(
+        scored=scored,
+        passed=min(piece.passed for piece in pieces),
+        findings=[finding for piece in pieces for finding in piece.findings],
+        windows=[window for piece in pieces for window in piece.windows],
+        counters={(piece.dimension, piece.shard): piece.counters for piece in pieces},
+    )
+
+
+def _uids(batch: EventBatch, pieces: list[SliceScores]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The open incidents of each row as (uid_from, uids, how many more), smallest first, at most four."""
+    n = len(batch)
+    more = np.zeros(n, np.int32)
+    marked = [piece for piece in pieces if len(piece.uid_rows)]
+    if not marked:
+        return np.zeros(n + 1, np.int64), np.empty(0, np.uint8), more
+    rows = np.concatenate([piece.uid_rows for piece in marked])
+    uids = np.concatenate([piece.uids for piece in marked])
+    order = np.lexsort((*uids.T[::-1], rows))
+    rows, uids = rows[order], uids[order]
+    count = np.bincount(rows, minlength=n)
+    rank = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    more[:] = np.maximum(count - UIDS_SHOWN, 0)
+    shown = np.minimum(count, UIDS_SHOWN)
+    return np.concatenate([[0], np.cumsum(shown)]).astype(np.int64), uids[rank < UIDS_SHOWN].reshape(-1), more
