@@ -35,6 +35,8 @@ WINDOW_OF: Final = {
     "traffic_spike": "1m",
 }
 """The window of each rule; an incident cannot be quiet for less."""
+TABLE_SHARE: Final = {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64, "user": 32 / 64}
+"""How the limits of records and rings are divided over the dimensions."""
 _MOST_DETECTIONS: Final = 64
 _MOST_BYTES: Final = 1 << 20
 
@@ -249,6 +251,16 @@ def state_identity(config: Config) -> dict[str, str]:
     for detector in config.detector:
         identity[f"detector {detector.id}"] = f"ewma alpha={detector.alpha} half_life={detector.half_life}"
     return identity
+
+
+def table_limits(config: Config, dimension: str) -> tuple[int, int]:
+    """The most records and rings of one shard of a dimension: its share of `max_entities` and `max_active`.
+
+    >>> table_limits(load(), "user")
+    (62500, 6250)
+    """
+    share = TABLE_SHARE[dimension] / config.state.shards
+    return max(1024, int(config.state.max_entities * share)), max(64, int(config.state.max_active * share))
 
 
 def ring_panes(config: Config, window: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from hashlib import blake2b
 from importlib.metadata import version
 from typing import Any
 
@@ -19,9 +20,10 @@ import numpy as np
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.recovery import RecoveryConfig
+from bytewax.testing import run_main
+from numpy.typing import NDArray
 
-from flows import kernels_cache
-from flows.config import Config, config_hash, load, state_identity
+from flows.config import Config, config_hash, load, state_identity, table_limits
 from flows.connectors.file_sink import FileSink
 from flows.connectors.files import ClockParams, FileSource
 from flows.connectors.output_directory import ALERTS, DEAD_LETTERS, SCORED, TEXTS, WINDOWS
@@ -48,9 +50,6 @@ from models.windows.shard import Shard, ShardSettings
 
 EPOCH = timedelta(seconds=1)
 SYNTHETIC_EVENTS, SYNTHETIC_SEED = 300_000, 1
-_SHARE = {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64, "user": 32 / 64}
-"""How the limits of records and rings are divided over the dimensions."""
-
 Source = FileSource | SyntheticSource
 
 
@@ -72,7 +71,7 @@ class Totals:
         self.scored += len(batch)
         self.dead_letters += len(batch.dead)
         self.late += int(np.count_nonzero(batch.flags & LATE))
-        self.windows += sum(len(window["entity"]) for window in gathered.windows)  # type: ignore[arg-type]
+        self.windows += sum(len(window["entity"]) for window in gathered.windows)
         self.shards |= gathered.counters
         return gathered
 
@@ -87,7 +86,7 @@ class Totals:
         return sum(counters.get(counter, 0) for counters in list(self.shards.values()))
 
 
-class Progress(msgspec.Struct, frozen=True):
+class Progress(msgspec.Struct):
     """How far a run has come."""
 
     events: int
@@ -166,7 +165,7 @@ def shard_settings(config: Config, name: str) -> ShardSettings:
     """What the shards of a dimension need of the configuration."""
     detector = config.detector[0]
     rules = tuple(rule for rule in config.detection if dimension(rule) == name)
-    share = _SHARE[name] / config.state.shards
+    records, rings = table_limits(config, name)
     return ShardSettings(
         rules=rules,
         quiet_us=tuple(microseconds(rule.quiet) for rule in rules),
@@ -185,19 +184,17 @@ def shard_settings(config: Config, name: str) -> ShardSettings:
         lateness_us=config.time.lateness_us,
         keep_quantile=config.output.window_quantile,
         keep_share=config.output.window_sample,
-        max_records=max(1024, int(config.state.max_entities * share)),
-        max_rings=max(64, int(config.state.max_active * share)),
+        max_records=records,
+        max_rings=rings,
         config_hash=config_hash(config),
     )
 
 
-def table_secret(config: Config) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def table_secret(config: Config) -> NDArray[np.uint64]:
     """The secret that says where things lie in tables: from the environment, else drawn anew; no result hangs on it."""
     seed = os.environ.get(config.state.hash_seed_env)
     if seed is None:
         return np.frombuffer(os.urandom(16), np.uint64).copy()
-    from hashlib import blake2b
-
     return np.frombuffer(blake2b(seed.encode(), digest_size=16).digest(), np.uint64).copy()
 
 
@@ -263,8 +260,6 @@ def run(
     LapwingError
         The input or output failed, or the state directory is refused. Nothing is marked done that is not.
     """
-    from bytewax.testing import run_main
-
     if format != "lapwing":
         raise UsageError(f"no format {format!r}; there is: lapwing")
     began = time.monotonic()
@@ -279,14 +274,9 @@ def run(
         if kept:
             known_sources(kept, source.partitions)
         flow = build(config, source, output, kept=kept is not None, totals=totals)
-        with _watching(source, totals, on_progress):
-            try:
-                recovery = RecoveryConfig(str(kept.recovery)) if kept else None
-                run_main(flow, epoch_interval=EPOCH, recovery_config=recovery)
-            except Exception as error:
-                if (mistake := _mistake(error)) is not None:
-                    raise mistake from None
-                raise
+        with _Watching(source, totals, on_progress):
+            recovery = RecoveryConfig(str(kept.recovery)) if kept else None  # type: ignore[no-untyped-call]
+            run_main(flow, epoch_interval=EPOCH, recovery_config=recovery)  # type: ignore[no-untyped-call]
         if failures:
             raise failures[0]
         files = _published(output)
@@ -316,7 +306,6 @@ def flow(config_path: str | None = None) -> Dataflow:
     Input and output are those of the configuration. SIGTERM and Ctrl-C finish the epoch. When the run has ended, what
     waits is published; after a crash the next start does that.
     """
-    kernels_cache.prepare()
     config = load(config_path)
     if not config.input.path or not config.output.path:
         raise UsageError("the configuration needs path under [input] and under [output]")
@@ -342,17 +331,7 @@ def _published(output: str) -> list[str]:
     return [os.path.join(output, name) for name in (*TEXTS, WINDOWS)]
 
 
-def _mistake(error: BaseException) -> LapwingError | None:
-    """The user's error that Bytewax has wrapped; None for a bug."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, LapwingError):
-            return seen
-        seen = seen.__cause__
-    return None
-
-
-class _watching:
+class _Watching:
     """Tells progress from a thread of its own while the flow runs."""
 
     def __init__(self, source: Source, totals: Totals, tell: Callable[[Progress], None] | None) -> None:
@@ -378,4 +357,3 @@ class _watching:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
-

@@ -7,50 +7,65 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 
 import models
 
+_FOLDER = "lapwing-kernels-"
+_KEPT = 3
+
 
 def prepare() -> Path:
-    """A folder for compiled kernels that can be written. To be called before anything imports numba.
+    """The folder of these kernels' compiled form, made if need be. Imported numba looks for it in NUMBA_CACHE_DIR.
 
-    In order: NUMBA_CACHE_DIR, the package's own folder, the user's cache folder, and at worst a temporary folder that
-    goes with the process, so that a read-only installation costs compilation at every start but never a failure.
+    It is named by a fingerprint of all that is compiled in (sources, numba, Python, processor): numba itself only looks
+    at a function's own file, and would go on with code that an edited constant or callee has made wrong. It lies in, in
+    this order: NUMBA_CACHE_DIR, the package's own folder, the user's cache folder, and at worst a temporary folder
+    that goes with the process, so that a read-only installation costs compilation at every start but never a failure.
+    The last three fingerprints are kept.
     """
-    wanted = os.environ.get("NUMBA_CACHE_DIR")
-    if wanted and _writable(Path(wanted)):
-        return Path(wanted)
-    package = Path(models.__file__).parent / "kernels" / "__pycache__"
-    if _writable(package):
-        return package
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = Path(home) / "lapwing"
-    if not _writable(folder):
-        folder = Path(tempfile.mkdtemp(prefix="lapwing-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = _base() / (_FOLDER + _fingerprint())
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    if not folder.exists():
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            old = sorted(folder.parent.glob(_FOLDER + "*"), key=lambda path: path.stat().st_mtime)
+            for path in old[:-_KEPT]:
+                shutil.rmtree(path, ignore_errors=True)
     return folder
 
 
-def announce(say: Callable[[str], None]) -> Callable[[], None]:
-    """Say that kernels will be compiled if no run before has done so; give what to call once they are.
+def _base() -> Path:
+    wanted = os.environ.get("NUMBA_CACHE_DIR")
+    if wanted:
+        # A parent process may have prepared already.
+        chosen = Path(wanted).parent if Path(wanted).name.startswith(_FOLDER) else Path(wanted)
+        if _writable(chosen):
+            return chosen
+    package = Path(models.__file__).parent / "kernels" / "__pycache__"
+    if _writable(package):
+        return package
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "lapwing"
+    if _writable(home):
+        return home
+    temporary = Path(tempfile.mkdtemp(prefix="lapwing-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return temporary
 
-    A run that ends well leaves a mark with the fingerprint of the sources, of numba, Python and the processor beside
-    the compiled kernels: delete the one and the other is gone too. A mark that cannot be written is no fault.
-    """
-    folder = prepare()
-    mark = folder / f"lapwing-{_fingerprint()}.compiled"
+
+def announce(say: Callable[[str], None]) -> Callable[[], None]:
+    """Say that kernels will be compiled if no run before has done so; give what to call once they are."""
+    mark = prepare() / "complete"
     if mark.exists():
         return lambda: None
     say("compiling kernels, once for this installation (about a minute) ...")
 
     def settle() -> None:
         try:
-            for old in folder.glob("lapwing-*.compiled"):
-                old.unlink()
             mark.touch()
         except OSError as error:
             say(f"the next run will compile again: {error.strerror}")
@@ -58,15 +73,14 @@ def announce(say: Callable[[str], None]) -> Callable[[], None]:
     return settle
 
 
+@cache
 def _fingerprint() -> str:
     root = Path(models.__file__).parent
     digest = blake2b(digest_size=8)
     for part in (version("numba"), sys.version, platform.machine(), platform.processor()):
         digest.update(part.encode() + b"\0")
-    for source in sorted(root.rglob("*.py")):
-        text = source.read_bytes()
-        if b"njit" in text:
-            digest.update(str(source.relative_to(root)).encode() + b"\0" + text + b"\0")
+    for source in [root / "base.py", *sorted((root / "kernels").glob("*.py"))]:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -106,7 +106,9 @@ def known_sources(state: StateDir, names: tuple[str, ...] = ()) -> tuple[str, ..
     try:
         known = msgspec.json.decode(path.read_bytes(), type=list[str]) if path.exists() else []
     except (msgspec.DecodeError, OSError) as error:
-        raise Refused(f"{path}: cannot be read ({error}); restore the directory, or start with another --state") from None
+        raise Refused(
+            f"{path}: cannot be read ({error}); restore the directory, or start with another --state"
+        ) from None
     both = tuple(sorted({*known, *names}))
     if set(both) != set(known):
         draft = path.with_suffix(".tmp")

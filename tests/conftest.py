@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+import flows  # noqa: F401  (before any kernel: it says where compiled ones are)
+
 # Kernels compile inside a first example, and machines differ: time decides nothing.
 settings.register_profile("lapwing", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("lapwing")

@@ -5,10 +5,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from flows import kernels_cache
 from flows.commands.console import columns, plain, result
 from flows.commands.options import Json
-from flows.config import PANES, WINDOW_OF, Config, config_hash, load, ring_panes, state_identity
+from flows.config import PANES, WINDOW_OF, Config, config_hash, load, ring_panes, state_identity, table_limits
 from flows.errors import InputError, Refused
 from models import rules
 from models.base import DIMENSIONS
@@ -119,17 +118,17 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
 
 def _memory_bytes(config: Config) -> int:
     """The most that entities can take once every table has grown to its limit: records, rings and pairs."""
-    kernels_cache.prepare()
     from models.kernels.layout import allocate_pairs, allocate_records, allocate_rings
     from models.windows.arrays import PAIRS_A_RING, places
 
-    tables = len(DIMENSIONS) * config.state.shards
-    entities, active = -(-config.state.max_entities // tables), -(-config.state.max_active // tables)
-    rings = allocate_rings(1, max(1, len(config.detection)))
-    each = places(entities) * allocate_records(1).nbytes
-    each += places(active * PAIRS_A_RING) * allocate_pairs(1).nbytes
-    each += active * sum(column.nbytes for column in rings.values())
-    return tables * each
+    one_ring = sum(column.nbytes for column in allocate_rings(1, max(1, len(config.detection))).values())
+    total = 0
+    for dimension in DIMENSIONS:
+        records, rings = table_limits(config, dimension)
+        total += places(records) * allocate_records(1).nbytes
+        total += places(rings * PAIRS_A_RING) * allocate_pairs(1).nbytes
+        total += rings * one_ring
+    return config.state.shards * total
 
 
 def _text(found: dict[str, Any], file: str | None) -> str:

@@ -56,7 +56,7 @@ def detect(
         tell = (lambda _: None) if quiet else say
         settle = kernels_cache.announce(tell)
 
-        from flows import detect as flow
+        import flows.detect as flow
         from flows.connectors.output_directory import existing_results
 
         if where_to != "-" and kept is None and (replaced := existing_results(where_to)):

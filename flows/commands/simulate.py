@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 import typer
 
-from flows import kernels_cache
 from flows.commands.console import result, say
 from flows.commands.options import Json, Quiet
 from flows.errors import UsageError
@@ -38,7 +37,6 @@ def simulate(
     """
     if json and output == "-":
         raise UsageError("--output - and --json both want stdout: write to a file, or leave --json out")
-    kernels_cache.prepare()
     from flows import simulate as simulation
 
     began = time.monotonic()

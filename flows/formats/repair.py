@@ -210,7 +210,7 @@ def read(message: bytes, limits: Limits) -> Reading | Death:
     `reserved_member`. A missing or bad time and a missing entity are for the kernel to find. White space around the
     object and one leading byte order mark are dropped. An empty string is absent, save as `time`.
 
-    Cost: about 12 us for an ordinary event, linear in its size.
+    Cost: about 20 us for an ordinary event, linear in its size.
     """
     begin, stop = _trimmed(message)
     if begin >= stop:

@@ -40,7 +40,7 @@ def encode_windows(gathered: Gathered) -> pa.Table | None:
     """The closed windows that are kept."""
     if not gathered.windows:
         return None
-    return pa.concat_tables([windows.table(columns) for columns in gathered.windows])  # type: ignore[arg-type]
+    return pa.concat_tables([windows.table(columns) for columns in gathered.windows])
 
 
 def alert_encoder(

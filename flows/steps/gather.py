@@ -1,6 +1,7 @@
 """`gather`: the slices of a batch become one scored batch again."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from bytewax.operators import StatefulBatchLogic
@@ -20,7 +21,7 @@ class Gathered:
     scored: ScoredBatch
     passed: int
     findings: list[Finding]
-    windows: list[dict[str, object]]
+    windows: list[dict[str, Any]]
     counters: dict[tuple[int, int], dict[str, int]]
 
 

@@ -10,7 +10,6 @@ from models.kernels.gather import partition_rows
 from models.windows.slice import Slice
 
 
-
 @lru_cache(maxsize=8)
 def shard_keys(shards: int) -> tuple[tuple[str, ...], ...]:
     """The state key of every shard, by dimension: names that Bytewax's fixed hash spreads evenly over workers.

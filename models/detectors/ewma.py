@@ -15,7 +15,8 @@ class EwmaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     closed windows' scores that is halved every `half_life`.
 
     A window does not teach when its quantile is at or above `guard`, or its failures or deleted accounts are at or
-    above the floors (ip and user only). A level that stays guarded for `accept_after` is learned, unless a floor holds it.
+    above the floors (ip and user only). A level that stays guarded for `accept_after` is learned, unless a floor
+    holds it.
 
     When it fails: a rate that changes with the hour is followed only as fast as `alpha` allows; a slow rise below the
     guard is learned as normal (the rules' absolute limits are there for it).

@@ -259,5 +259,3 @@ def add_waiting(s: ShardArrays, dimension: int, rows: RowArrays, done: NDArray[n
         count_row(s, rows, row, dimension, pane)
         done[i] = True
     return waiting
-
-

@@ -23,7 +23,7 @@ def power(base: float, exponent: int) -> float:
 
 @njit(cache=True, nogil=True)
 def silence(alpha: float, age: int, gap: int) -> float:
-    """What `gap` silent windows leave of a mean that has seen `age` windows: its weight is 1/n at first, alpha later."""
+    """What `gap` silent windows leave of a mean of `age` windows: their weight is 1/n at first, alpha later."""
     young = min(gap, max(0, int(1.0 / alpha) - age))
     return float(age) / float(age + young) * power(1.0 - alpha, gap - young)
 
@@ -56,7 +56,7 @@ def count_z(count: float, mean: float, variance: float) -> float:
 
 @njit(cache=True, nogil=True)
 def value_z(value: int, x: float, events: float, mean: float, square: float) -> float:
-    """Distance of a learned value from its baseline; a share of errors is scored as the count of errors it stands for."""
+    """Distance of a learned value from its baseline; a share of errors is scored as the count it stands for."""
     if value == X_ERROR_SHARE:
         return count_z(x * events, mean * events, 0.0)
     return count_z(x, mean, square - mean * mean)

@@ -88,9 +88,7 @@ def look(
             return n
         s.crossed[slot, rule] = pane
         oldest, before = window_start(s, r, rule, slot, pane)
-        return note(
-            steps, baselines, n, OPEN, rule, slot, pane, value, count, True, oldest, before, mean, variance
-        )
+        return note(steps, baselines, n, OPEN, rule, slot, pane, value, count, True, oldest, before, mean, variance)
     if holds:
         s.crossed[slot, rule] = max(pane, s.crossed[slot, rule])
     elif pane - s.crossed[slot, rule] >= r.quiet[rule]:
@@ -118,7 +116,7 @@ def close_panes(
     steps: NDArray[np.int64],
     baselines: NDArray[np.float64],
 ) -> tuple[int, bool]:
-    """Close base panes before `until`, at most to the end of a learning window; the steps written, and whether one ended.
+    """Close base panes before `until`, at most to a learning window's end: the steps written, and whether one ended.
 
     Stops early while `steps` might not hold what one more pane can write; call again while head[NEXT] < until.
     """

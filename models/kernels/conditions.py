@@ -44,7 +44,7 @@ def spikes(r: RuleArrays, rule: int, events: float, mean: float, variance: float
 
 @njit(cache=True, nogil=True)
 def measure(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> tuple[int, bool]:
-    """The rule's value over the window that ends with a pane of its own grid, and whether a count rule's condition holds."""
+    """The rule's value over the window that ends with a pane of its grid, and whether its condition holds."""
     kind = r.kind[rule]
     if kind == FAILURES_USER:
         failures = sum30(s, slot, 1, pane, WINDOW30)
@@ -81,9 +81,7 @@ def counted(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> i
 
 
 @njit(cache=True, nogil=True)
-def crosses_now(
-    s: ShardArrays, r: RuleArrays, rule: int, slot: int, mean: float, variance: float
-) -> bool:
+def crosses_now(s: ShardArrays, r: RuleArrays, rule: int, slot: int, mean: float, variance: float) -> bool:
     """Whether a rule's condition holds for what has been counted so far, for the event that has just arrived."""
     kind = r.kind[rule]
     if kind == FAILURES_USER:
@@ -109,7 +107,7 @@ def minute_of(pane: int) -> int:
 
 @njit(cache=True, nogil=True)
 def window_start(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> tuple[int, int]:
-    """The oldest pane with a counted event in the window that ends with `pane`, and the counted events before `pane`."""
+    """The oldest pane with a counted event in the window that ends with `pane`, and the count before it."""
     oldest = pane
     total = 0
     for k in range(pane - r.window[rule] + 1, pane):
@@ -118,4 +116,3 @@ def window_start(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int)
             oldest = k
         total += n
     return oldest, total
-

@@ -21,9 +21,7 @@ def gather_bytes(
 
 
 @njit(cache=True, nogil=True)
-def partition_rows(
-    entity: NDArray[np.uint64], bits: int, order: NDArray[np.int64], bounds: NDArray[np.int64]
-) -> None:
+def partition_rows(entity: NDArray[np.uint64], bits: int, order: NDArray[np.int64], bounds: NDArray[np.int64]) -> None:
     """Rows by shard, input order kept; shard i has order[bounds[i]:bounds[i + 1]]. Hash 0 belongs to none."""
     bounds[:] = 0
     for i in range(len(entity)):

@@ -39,7 +39,7 @@ from models.kernels.layout import (
     ShardArrays,
 )
 from models.kernels.pairs import distinct
-from models.kernels.panes import sum5, sum30
+from models.kernels.panes import at5, sum5, sum30
 from models.kernels.table import release_before
 
 FEATURE_COUNT = 12
@@ -92,9 +92,11 @@ def half_way(s: ShardArrays, r: RuleArrays, slot: int, pane: int) -> bool:
             total = sum5(s, slot, 0, pane - MINUTE + 1)
             peak = total
             for k in range(pane - MINUTE + 2, pane + 1):
-                total += s.rings[slot].ring5[k & 63, 0] if k <= s.newest[slot] else np.uint32(0)
+                total += at5(s, slot, 0, k)
                 old = k - MINUTE
-                total -= s.rings[slot].ring5[old & 63, 0] if s.newest[slot] - 64 < old <= s.newest[slot] else np.uint32(0)
+                total -= (
+                    s.rings[slot].ring5[old & 63, 0] if s.newest[slot] - 64 < old <= s.newest[slot] else np.uint32(0)
+                )
                 peak = max(peak, total)
         elif kind == SPRAY:
             if 2 * sum30(s, slot, 1, pane30, WINDOW15M) < r.at_least[rule]:
@@ -154,7 +156,9 @@ def describe(
 
 
 @njit(cache=True, nogil=True)
-def teach(s: ShardArrays, p: Learned, record: int, minute: int, x: NDArray[np.float64], codes: NDArray[np.int64]) -> None:
+def teach(
+    s: ShardArrays, p: Learned, record: int, minute: int, x: NDArray[np.float64], codes: NDArray[np.int64]
+) -> None:
     """One unguarded window moves its entity's baseline and the pool's."""
     first = s.records[record].count == 0
     pool_weight = max(p.pool_alpha, 1.0 / (s.head[SEEN] + 1.0))

@@ -76,7 +76,7 @@ def is_identifier(buffer: NDArray[np.uint8], at: int, size: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def write_path(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8], i: int) -> int:
-    """Write a path without query, fragment and identifiers at out[i :] (3 size + 4 bytes of room); the place after it."""
+    """Write a path without query, fragment and identifiers at out[i :] (room 3 size + 4); the place after it."""
     end = at + size
     first, put = at, i  # where the segment began, here and there
     suspicious = False

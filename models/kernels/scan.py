@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.kernels.grammar import EXPONENT, literal_end, number_end, space_end, string_end, value_end
-from models.kernels.text import Words, find, same
+from models.kernels.text import Words, find_entry, index_of, same, size_of
 
 STRING_KIND, NUMBER_KIND, ARRAY_KIND, RESERVED_KIND = 1, 2, 4, 8
 
@@ -90,17 +90,18 @@ def _members(
         if i >= end or buffer[i] != 0x22:
             return -1
         i += 1
-        member = follow[before]
-        guess = -1 if member < 0 else i + words.size[member]
-        if 0 <= guess < end and buffer[guess] == 0x22 and same(words, member, buffer, i):
+        entry = follow[before]
+        guess = i + size_of(words, entry)
+        if entry > 0 and guess < end and buffer[guess] == 0x22 and same(words, entry, buffer, i):
             i = guess + 1
         else:
             close, escaped = string_end(buffer, i, end)
             if close < 0 or escaped:
                 return -1
-            member = find(words, buffer, i, close - i)
-            follow[before] = member
+            entry = find_entry(words, buffer, i, close - i)
+            follow[before] = entry
             i = close + 1
+        member = index_of(words, entry) if entry > 0 else -1
         i = space_end(buffer, i, end)
         if i >= end or buffer[i] != 0x3A:
             return -1
@@ -181,7 +182,7 @@ def scan(
     state: NDArray[np.uint8],
 ) -> None:
     """Fill (n, SPANS) spans and tags, the objects' own spans and each row's state; PLAIN: JSON, nothing odd."""
-    follow = np.full(len(kinds) + 2, -1, np.int64)
+    follow = np.zeros(len(kinds) + 2, np.int64)  # the entry of the key that came after each key
     stack = np.empty(max_depth + 2, np.uint8)
     for row in range(len(start)):
         state[row] = ODD

@@ -1,6 +1,6 @@
 """Closed lists of words, found by their bytes."""
 
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
@@ -8,26 +8,23 @@ from numpy.typing import NDArray
 
 from models.kernels.load import load8
 
+Words: TypeAlias = NDArray[np.uint64]
+"""A closed list of words as a perfect hash over length, first, quarter, middle and last byte, in one flat array.
+
+First the five multipliers and the blocks of eight bytes that a word takes, then 256 entries: length << 16 | index + 1
+(0: empty), the blocks, and their masks. It is an argument of the kernels rather than their constant, so that a cached
+kernel never holds an old list; one array rather than several, because each costs a call seven registers.
+"""
+
 _SLOTS = 256
+_HEAD = 6
 _BYTE = np.uint64(255)
-
-
-class Words(NamedTuple):
-    """A closed list of at most 255 words as a perfect hash over length, first, quarter, middle and last byte.
-
-    The arrays are arguments of the kernels rather than their constants, so that a cached kernel never holds an old
-    list.
-    """
-
-    size: NDArray[np.int64]
-    slot: NDArray[np.int16]  # (256,), -1: empty
-    turn: NDArray[np.int64]  # (5,) multipliers of length, first, quarter, middle, last
-    eight: NDArray[np.uint64]  # (words, k): the word, eight bytes at a time
-    mask: NDArray[np.uint64]  # (words, k): which of those bytes count
+_INDEX = np.uint64(0xFFFF)
+_16 = np.uint64(16)
 
 
 def words_of(words: tuple[str, ...]) -> Words:
-    """The perfect hash of a closed list.
+    """The perfect hash of a closed list of at most 255 words.
 
     Raises
     ------
@@ -43,50 +40,71 @@ def words_of(words: tuple[str, ...]) -> Words:
     """
     raw = [word.encode() for word in words]
     marks = np.array([(len(w), w[0], w[len(w) // 4], w[len(w) // 2], w[-1]) for w in raw], np.int64)
+    blocks = -(-max(map(len, raw)) // 8)
     random = np.random.default_rng(1)
     for _ in range(20_000):
         turn = random.integers(1, _SLOTS, 5)
         slots = (marks @ turn) % _SLOTS
         if len(np.unique(slots)) == len(raw):
-            slot = np.full(_SLOTS, -1, np.int16)
-            slot[slots] = np.arange(len(raw))
-            width = -(-max(map(len, raw)) // 8) * 8
-            eight = np.frombuffer(b"".join(w.ljust(width, b"\0") for w in raw), "<u8")
-            mask = np.frombuffer(b"".join((b"\xff" * len(w)).ljust(width, b"\0") for w in raw), "<u8")
-            shape = (len(raw), width // 8)
-            size = np.array([len(w) for w in raw], np.int64)
-            return Words(size, slot, turn.astype(np.int64), eight.reshape(shape).copy(), mask.reshape(shape).copy())
-    raise ValueError("two words agree in length, first, quarter, middle and last byte")
+            break
+    else:
+        raise ValueError("two words agree in length, first, quarter, middle and last byte")
+    table = np.zeros((_SLOTS, 1 + 2 * blocks), np.uint64)
+    for index, (slot, word) in enumerate(zip(slots, raw, strict=True)):
+        table[slot, 0] = len(word) << 16 | (index + 1)
+        table[slot, 1 : 1 + blocks] = np.frombuffer(word.ljust(8 * blocks, b"\0"), "<u8")
+        table[slot, 1 + blocks :] = np.frombuffer((b"\xff" * len(word)).ljust(8 * blocks, b"\0"), "<u8")
+    return np.concatenate((turn.astype(np.uint64), np.array([blocks], np.uint64), table.ravel()))
 
 
 @njit(cache=True, nogil=True)
-def same(words: Words, word: int, buffer: NDArray[np.uint8], at: int) -> bool:
+def size_of(words: Words, entry: int) -> int:
+    """A word's length in bytes, by its entry."""
+    return np.int64(words[entry] >> _16)
+
+
+@njit(cache=True, nogil=True)
+def index_of(words: Words, entry: int) -> int:
+    """A word's place in its list, by its entry."""
+    return np.int64(words[entry] & _INDEX) - 1
+
+
+@njit(cache=True, nogil=True)
+def same(words: Words, entry: int, buffer: NDArray[np.uint8], at: int) -> bool:
     """Whether buffer[at :] begins with a word; at + its size must lie inside. What is read beyond it is masked out."""
-    blocks = words.mask.shape[1]
+    blocks = np.int64(words[5])
     if at + 8 * blocks <= len(buffer):
         differ = np.uint64(0)
-        for k in range(blocks):
-            differ |= (load8(buffer, at + 8 * k) & words.mask[word, k]) ^ words.eight[word, k]
+        for k in range(entry + 1, entry + 1 + blocks):
+            differ |= (load8(buffer, at) & words[k + blocks]) ^ words[k]
+            at += 8
         return differ == np.uint64(0)
-    for k in range(words.size[word]):
-        if np.uint64(buffer[at + k]) != (words.eight[word, k >> 3] >> np.uint64(8 * (k & 7))) & _BYTE:
+    for k in range(size_of(words, entry)):
+        if np.uint64(buffer[at + k]) != (words[entry + 1 + (k >> 3)] >> np.uint64(8 * (k & 7))) & _BYTE:
             return False
     return True
 
 
 @njit(cache=True, nogil=True)
+def find_entry(words: Words, buffer: NDArray[np.uint8], at: int, size: int) -> int:
+    """The entry of the word buffer[at : at + size], or 0."""
+    if size == 0:
+        return 0
+    place = (
+        size * np.int64(words[0])
+        + np.int64(buffer[at]) * np.int64(words[1])
+        + np.int64(buffer[at + (size >> 2)]) * np.int64(words[2])
+        + np.int64(buffer[at + (size >> 1)]) * np.int64(words[3])
+        + np.int64(buffer[at + size - 1]) * np.int64(words[4])
+    )
+    entry = _HEAD + int(place & 255) * (1 + 2 * int(words[5]))
+    if size_of(words, int(entry)) != size or not same(words, int(entry), buffer, at):
+        return 0
+    return entry
+
+
+@njit(cache=True, nogil=True)
 def find(words: Words, buffer: NDArray[np.uint8], at: int, size: int) -> int:
     """Index of the word buffer[at : at + size], or -1."""
-    if size == 0:
-        return -1
-    place = (
-        size * words.turn[0]
-        + np.int64(buffer[at]) * words.turn[1]
-        + np.int64(buffer[at + (size >> 2)]) * words.turn[2]
-        + np.int64(buffer[at + (size >> 1)]) * words.turn[3]
-        + np.int64(buffer[at + size - 1]) * words.turn[4]
-    )
-    word = int(words.slot[place & 255])
-    if word < 0 or words.size[word] != size or not same(words, word, buffer, at):
-        return -1
-    return word
+    entry = find_entry(words, buffer, at, size)
+    return index_of(words, entry) if entry > 0 else -1

@@ -22,7 +22,8 @@ class Attack(msgspec.Struct, frozen=True):
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """What an alert says of its detection, whatever was observed.
 
-    `measure` finishes "412 ..." in a message; `analytic_type` is OCSF's analytic.type_id (1 rule, 3 statistical, 4 learning).
+    `measure` finishes "412 ..." in a message; `analytic_type` is OCSF's analytic.type_id (1 rule, 3 statistical,
+    4 learning).
     """
 
     title: str

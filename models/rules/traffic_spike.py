@@ -13,14 +13,14 @@ ABOUT = About(
         Attack("TA0040", "Impact", "T1498", "Network Denial of Service"),
         Attack("TA0040", "Impact", "T1499", "Endpoint Denial of Service", "T1499.002", "Service Exhaustion Flood"),
     ),
-    remediation="Rate-limit at the edge; list the noisiest addresses and endpoints of the minute and block those at fault.",
+    remediation="Rate-limit at the edge; list the noisiest addresses and endpoints, block those at fault.",
     analytic_type=3,
     confidence=80,
 )
 
 
 class TrafficSpike(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="traffic_spike"):
-    """At least `at_least` events a minute, above `times` the learned mean and `z` above it, at `panes` pane ends in a row."""
+    """At least `at_least` events a minute, `times` times the mean and `z` deviations above it, `panes` panes long."""
 
     id: str = ""
     dimension: Literal["tenant", "endpoint", "ip"] = "tenant"

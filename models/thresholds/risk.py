@@ -17,8 +17,10 @@ def risk(quantile: NDArray[np.float64], severity: NDArray[np.uint8]) -> NDArray[
 
     Parameters
     ----------
-    quantile : shape (4, n), one row for each dimension; NaN where nothing is known.
-    severity : shape (n,), severity_id of the gravest rule that has crossed, 0 for none.
+    quantile
+        Shape (4, n), one row for each dimension; NaN where nothing is known.
+    severity
+        Shape (n,), severity_id of the gravest rule that has crossed, 0 for none.
 
     Returns
     -------

@@ -85,9 +85,7 @@ class Evidence:
         """Let go of what no window can ask for any more."""
         while self.recent and self.recent[0][2] < watermark:
             self.recent.popleft()
-        while self.chunks and (
-            self.size > SHARD_LIMIT or int(self.chunks[0].place.max()) < watermark - self.keep_us
-        ):
+        while self.chunks and (self.size > SHARD_LIMIT or int(self.chunks[0].place.max()) < watermark - self.keep_us):
             old = self.chunks.popleft()
             self.size -= len(old.blob) + 40 * len(old.place)
             if int(old.place.max()) >= watermark - self.keep_us:
@@ -124,7 +122,7 @@ class Evidence:
         columns = [np.concatenate([c[i] for c in old]) for i in range(4)]
         start = np.concatenate([c.start + shift[i] for i, c in enumerate(old)])
         length = np.concatenate([c.length for c in old])
-        self.chunks.appendleft(Chunk(*columns, start, length, np.concatenate([c.blob for c in old])))
+        self.chunks.appendleft(Chunk._make([*columns, start, length, np.concatenate([c.blob for c in old])]))
 
     def snapshot(self) -> list[list[bytes]]:
         """The chunks as bytes."""
@@ -134,7 +132,7 @@ class Evidence:
         """Take the chunks of a snapshot."""
         types: tuple[Any, ...] = (np.uint64, np.int64, np.int64, np.uint8, np.int64, np.int64, np.uint8)
         self.chunks = deque(
-            Chunk(*(np.frombuffer(b, t) for b, t in zip(chunk, types, strict=True))) for chunk in state
+            Chunk._make(np.frombuffer(b, t) for b, t in zip(chunk, types, strict=True)) for chunk in state
         )
         self.size = sum(len(c.blob) + 40 * len(c.place) for c in self.chunks)
 

@@ -205,5 +205,3 @@ class Incidents:
         )
         incident.seq += 1
         return alert
-
-

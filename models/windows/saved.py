@@ -69,9 +69,7 @@ def snapshot(shard: "Shard") -> bytes:
         "watermark": shard.watermark,
         "idle": sorted(shard.idle),
         "reached": shard.reached,
-        "waiting": [
-            [_pack(column) for column in w.rows] + [_pack(w.done)] for w in shard.waiting
-        ],
+        "waiting": [[_pack(column) for column in w.rows] + [_pack(w.done)] for w in shard.waiting],
         "evidence": shard.evidence.snapshot(),
         "incidents": [(int(place[i.slot]), i) for i in shard.incidents.open.values()],
     }
@@ -84,7 +82,9 @@ def restore(shard: "Shard", raw: bytes) -> None:
 
     state = msgspec.msgpack.decode(raw)
     if state["version"] != VERSION or state["dimension"] != shard.dimension:
-        raise ValueError(f"a snapshot of version {state['version']}, dimension {state['dimension']} cannot be read here")
+        raise ValueError(
+            f"a snapshot of version {state['version']}, dimension {state['dimension']} cannot be read here"
+        )
     s = shard.s
     limit = int(s.head[RECORD_LIMIT])
     s.head[:] = _unpack(state["head"])

@@ -17,7 +17,6 @@ from models.kernels.layout import (
     ACTIVE,
     AHEAD5,
     EVICTED,
-    FREE,
     GUARDED,
     LATE_ROWS,
     LEARNED,
@@ -223,7 +222,9 @@ class Shard:
         old = (mine < offset) | ((mine == offset) & (batch.index[rows] <= index))
         return int(np.count_nonzero(old))
 
-    def _open_at(self, rows: NDArray[np.int64], slots: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    def _open_at(
+        self, rows: NDArray[np.int64], slots: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         if not self.incidents.open:
             return np.empty(0, np.int64), np.empty((0, 16), np.uint8)
         hit = np.flatnonzero((slots >= 0) & (self.s.hot[slots] != 0))
@@ -291,9 +292,7 @@ class Shard:
         created = (self.watermark if self.watermark != END_OF_TIME else pane * PANE_US) + self.settings.lateness_us
         for step, baseline in zip(steps, baselines, strict=True):
             slot = int(step[SLOT])
-            alert = self.incidents.take(
-                step, baseline, int(self.s.rings["owner"][slot]), self._name(slot), created
-            )
+            alert = self.incidents.take(step, baseline, int(self.s.rings["owner"][slot]), self._name(slot), created)
             if alert is not None:
                 self.findings.append(Finding(pane, alert))
 

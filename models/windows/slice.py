@@ -1,6 +1,7 @@
 """What travels to a shard and back."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,5 +53,5 @@ class SliceScores:
     uids: NDArray[np.uint8]
     passed: int
     findings: list[Finding] = field(default_factory=list)
-    windows: list[dict[str, list[object] | NDArray[np.generic]]] = field(default_factory=list)
+    windows: list[dict[str, Any]] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
