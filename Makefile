@@ -6,10 +6,10 @@ CODE := flows models tests benchmarks notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check fmt bench clean
+.PHONY: help setup demo look test test-system check fmt bench clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.core ## make .venv from uv.lock (core packages)
 
@@ -22,8 +22,14 @@ demo: .venv/.core ## 300,000 simulated events, scored live, the alerts beside th
 	@echo "The files are in $(CURDIR)/demo:"
 	@ls -lh demo | awk 'NR > 1 { printf "  %8s  %s\n", $$5, $$9 }'
 
+look: .venv/.test ## a picture of one entity in the demo's results, in the browser; DIR=out for others
+	$(BIN)/marimo run notebooks/look.py -- --dir $(or $(DIR),demo)
+
 test: .venv/.test ## the whole test suite, doctests too
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests/system
+
+test-system: .venv/.system ## what needs Debian packages: apt-get install chromium chromium-driver
+	$(BIN)/pytest tests/system
 
 check: .venv/.check ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check $(CODE)
@@ -64,6 +70,10 @@ clean: ## remove results and caches; .venv stays
 	$(SYNC) --group test
 	@touch $@
 
+.venv/.system: .venv/.core
+	$(SYNC) --group system
+	@touch $@
+
 .venv/.check: .venv/.core
-	$(SYNC) --group test --group check
+	$(SYNC) --group test --group system --group check
 	@touch $@

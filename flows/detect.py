@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from importlib.metadata import version
 from typing import Any
@@ -36,7 +36,7 @@ from flows.errors import LapwingError, UsageError
 from flows.formats.lapwing import canonical, decode
 from flows.formats.limits import Limits
 from flows.formats.simulated import simulate
-from flows.state_dir import known_sources, open_state
+from flows.state_dir import known_sources, open_state, store_failure
 from flows.steps.assess import Assess
 from flows.steps.decide import Decide
 from flows.steps.encode import alert_encoder, encode_dead, encode_scored, encode_windows
@@ -215,9 +215,10 @@ def build(
     secret = table_secret(config)
     settings = [shard_settings(config, name) for name in DIMENSIONS]
     rules = {rule.id: rule for rule in config.detection}
+    shown = lru_cache(maxsize=1024)(canonical)  # an incident's alerts show the same few events again and again
 
     def make_shard(at: int, state: bytes | None) -> Shard:
-        return Shard(at, settings[at], secret, canonical, state)
+        return Shard(at, settings[at], secret, shown, state)
 
     flow = Dataflow("lapwing_detect")
     batches = op.input("source", flow, source)
@@ -276,7 +277,12 @@ def run(
         flow = build(config, source, output, kept=kept is not None, totals=totals)
         with _Watching(source, totals, on_progress):
             recovery = RecoveryConfig(str(kept.recovery)) if kept else None  # type: ignore[no-untyped-call]
-            run_main(flow, epoch_interval=EPOCH, recovery_config=recovery)  # type: ignore[no-untyped-call]
+            try:
+                run_main(flow, epoch_interval=EPOCH, recovery_config=recovery)  # type: ignore[no-untyped-call]
+            except BaseException as error:  # a panic is no Exception
+                if kept and (failure := store_failure(kept, error)):
+                    raise failure from error
+                raise
         if failures:
             raise failures[0]
         files = _published(output)

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from flows.errors import OutputError, Refused
 RECOVERY_PARTS: Final = 8
 _IDENTITY: Final = "identity.json"
 _LONGEST_IDENTITY: Final = 1 << 20
+_SQLITE: Final = re.compile(r'SqliteFailure\(Error \{ code: (\w+)[^}]*\}, (?:Some\("([^"]*)"\))?')
 
 
 @dataclass(slots=True)
@@ -140,6 +142,24 @@ def read_identity(path: str) -> dict[str, str] | None:
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise Refused(f"{path}: {_IDENTITY} is damaged; restore the whole directory, or start with another --state")
     return found
+
+
+def store_failure(state: StateDir, error: BaseException) -> OutputError | None:
+    """The error for the user where the recovery store could not be written; None if something else went wrong.
+
+    The engine has no exception for it: what SQLite said stands in the text of a panic.
+
+    >>> state = StateDir(Path("state"), -1)
+    >>> panic = RuntimeError('an `Err` value: SqliteFailure(Error { code: DiskFull, extended_code: 13 }, Some("full"))')
+    >>> print(store_failure(state, panic), store_failure(state, RuntimeError("a bug")))
+    state/recovery: no space is left on the device; free some and start again None
+    """
+    found = _SQLITE.search(str(error))
+    if found is None:
+        return None
+    if found[1] == "DiskFull":
+        return OutputError(f"{state.recovery}: no space is left on the device; free some and start again")
+    return OutputError(f"{state.recovery}: cannot be written ({found[2] or found[1]})")
 
 
 def differences(known: dict[str, str], wanted: dict[str, str]) -> list[str]:

@@ -1,16 +1,51 @@
-"""What holds for every test: hypothesis without a clock, and no test left out in silence."""
+"""What holds for every test: hypothesis without a clock, no test left out in silence, golden files, one real run."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-import flows  # noqa: F401  (before any kernel: it says where compiled ones are)
+from tests.command import lapwing, said, simulate
 
 # Kernels compile inside a first example, and machines differ: time decides nothing.
 settings.register_profile("lapwing", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("lapwing")
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden` writes what a golden test got instead of comparing it."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite the files in tests/golden")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, bytes], None]:
+    """Compare bytes with a file of tests/golden, line by line."""
+
+    def compare(name: str, got: bytes) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(got)
+        assert got.splitlines() == path.read_bytes().splitlines()
+        assert got == path.read_bytes()
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def detected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `events.ndjson`, 60,000 simulated events with every attack, and their results in `out`."""
+    folder = tmp_path_factory.mktemp("detected")
+    events = simulate(folder / "events.ndjson", 60_000, 3)
+    done = lapwing("detect", "--input", events, "--output", folder / "out")
+    assert done.returncode == 0, done.stderr
+    said(done.stderr)
+    return folder
 
 
 def _left_out(terminal: pytest.TerminalReporter) -> Iterator[str]:

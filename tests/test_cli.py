@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +93,6 @@ class Flow:
 
     told: list[tuple[Any, ...]] = field(default_factory=list)
     fails: BaseException | None = None
-    sends: tuple[int, ...] = ()
 
     def run(
         self, config: Config, source: str, output: str, state: str | None, close: bool, form: str,
@@ -105,9 +103,6 @@ class Flow:
             raise self.fails
         if on_progress is not None:
             on_progress(Progress())
-        for number in self.sends:
-            signal.raise_signal(number)
-            assert stop.wait(5)
         return Result(interrupted=stop.is_set())
 
 
@@ -200,71 +195,6 @@ def test_replaced_results_are_named(run: Run, flow: Flow, tmp_path: Path) -> Non
     said = f"lapwing: replacing alerts.ndjson in {tmp_path} (with --state results are continued)"
     assert said in run("detect", "--input", "a", "--output", str(tmp_path)).err.splitlines()
     assert "replacing" not in run("detect", "--input", "a", "--output", str(tmp_path), "--state", "s").err
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_signal_stops_the_flow(run: Run, flow: Flow, number: int, code: int) -> None:
-    flow.sends = (number,)
-    before = signal.getsignal(number)
-    ended = run("detect", "--input", "a", "--output", "b", "--state", "s")
-    assert ended.code == code
-    assert "lapwing: stopped; run it again with --state s to go on where it ended" in ended.err.splitlines()
-    assert signal.getsignal(number) is before
-
-
-_ENDLESS = """
-import sys, time
-from datetime import timedelta
-import bytewax.operators as op
-from bytewax.dataflow import Dataflow
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from bytewax.testing import TestingSink, run_main
-from flows.commands.stopping import stoppable
-
-class Part(StatefulSourcePartition):
-    def __init__(self, stop): self.stop = stop
-    def next_batch(self):
-        if self.stop.is_set() and sys.argv[1] == "polite": raise StopIteration
-        time.sleep(0.01)
-        return [1]
-    def snapshot(self): return None
-
-class Source(FixedPartitionedSource):
-    def __init__(self, stop): self.stop = stop
-    def list_parts(self): return ["one"]
-    def build_part(self, step, part, state): return Part(self.stop)
-
-with stoppable() as stop:
-    flow = Dataflow("endless")
-    op.output("out", op.input("in", flow, Source(stop.event)), TestingSink([]))
-    print("running", flush=True)
-    run_main(flow, epoch_interval=timedelta(seconds=0.1))
-    print("ended", flush=True)
-    sys.exit(stop.exit_code)
-"""
-
-
-@pytest.mark.parametrize(
-    ("manner", "signals", "code", "out"),
-    [
-        ("polite", [signal.SIGTERM], 0, "ended\n"),
-        ("polite", [signal.SIGINT], 130, "ended\n"),
-        ("deaf", [signal.SIGINT, signal.SIGINT], 130, ""),
-    ],
-)
-def test_signals_inside_the_engine(manner: str, signals: list[signal.Signals], code: int, out: str) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", _ENDLESS, manner], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "running\n"
-        for number in signals:
-            time.sleep(0.3)
-            child.send_signal(number)
-        ended, err = child.communicate(timeout=20)
-    assert (child.returncode, ended) == (code, out)
-    said = [line for line in err.splitlines() if line]
-    assert said == (["lapwing: stopping after this epoch; Ctrl-C again stops at once"] if code else [])
 
 
 _FAILING = """

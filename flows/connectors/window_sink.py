@@ -53,8 +53,10 @@ class WindowParts(StatefulSinkPartition["pa.Table | None", State]):
     A part at or above the state's number belongs to an epoch that will come again, and is removed at the start. 16
     parts of one epoch become one larger part, 16 of those again one, so that a week's epochs are fewer than 64 files.
     Only parts of durable epochs are joined: at the first write of the next epoch. The larger part is there before the
-    smaller ones go; a part inside another's range is such a leftover. Without `staged` a part is written only when
-    65,536 rows wait, or at the end.
+    smaller ones go; a part inside another's range is such a leftover. Without `staged` there is no state to go on with.
+
+    `close` writes nothing: it also comes when another step has failed, perhaps for want of space, and an error raised
+    there while Bytewax unwinds aborts the process without a word. A normal end takes a snapshot before it closes.
     """
 
     def __init__(self, directory: Path, staged: bool, resume: State) -> None:
@@ -91,10 +93,8 @@ class WindowParts(StatefulSinkPartition["pa.Table | None", State]):
 
     def snapshot(self) -> State:
         """Writes the epoch's rows, and gives the number of the next part."""
-        if not self._staged:
-            return None
         self._flush()
-        return _VERSION, self._next
+        return (_VERSION, self._next) if self._staged else None
 
     def _flush(self) -> None:
         if self._waiting:
@@ -104,9 +104,7 @@ class WindowParts(StatefulSinkPartition["pa.Table | None", State]):
             self._next += 1
 
     def close(self) -> None:
-        """Without state, writes what waits; also called when another step has failed, where that does no harm."""
-        if not self._staged:
-            self._flush()
+        """Nothing: what waits belongs to an epoch that has not ended."""
 
 
 def merge_windows(directory: str) -> None:

@@ -249,7 +249,7 @@ def _decode(raw: RawBatch, limits: Limits, every_row_slow: bool) -> Decoded:
         used = path.run(slow, used)
         path.place(note_start, note_length)
         if path.more:
-            buffer = np.concatenate((buffer, np.frombuffer(path.more, np.uint8)))
+            buffer = _sealed(np.concatenate((buffer, np.frombuffer(path.more, np.uint8))), np.uint8)
         if path.deaths:
             alive = np.ones(n, bool)
             alive[list(path.deaths)] = False
@@ -269,8 +269,8 @@ def _decode(raw: RawBatch, limits: Limits, every_row_slow: bool) -> Decoded:
         length=spans.extent[kept],
         note_start=note_start[kept],
         note_length=note_length[kept],
-        offset=raw.offset[kept],
-        index=raw.index[kept],
+        offset=np.array(raw.offset[kept], np.int64),
+        index=np.array(raw.index[kept], np.int32),
         time=columns.time[kept],
         flags=columns.flags[kept],
         counts=columns.counts[kept],

@@ -28,10 +28,14 @@ SCHEMA: Final = pa.schema([
     pa.field("observed", pa.float64()),
     pa.field("sample_weight", pa.float64(), nullable=False),
     pa.field("config_hash", pa.string(), nullable=False),
+    pa.field("feature", pa.string()),
     *(pa.field(feature, pa.float64()) for feature in MEASURED),
     *(pa.field(f"peak_{feature}", pa.float64()) for feature in MEASURED),
 ])  # fmt: skip
-"""One row for each kept learning window of an entity. Null is not known, or not a feature of the dimension."""
+"""One row for each kept learning window of an entity. Null is not known, or not a feature of the dimension.
+
+`feature` names what stood out most: `score`, `expected` and `observed` are of it.
+"""
 
 
 def table(columns: Mapping[str, NDArray[Any] | Sequence[Any]]) -> pa.Table:

@@ -9,6 +9,8 @@ from models.kernels.layout import NEVER
 from models.windows.slice import Finding
 
 VERSION = 1
+_ENDED = 2**62
+"""What shards have passed at the end of time."""
 
 
 class _State(msgspec.Struct):
@@ -30,7 +32,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         if state.version != VERSION:
             raise ValueError(f"held findings of version {state.version} cannot be read")
         self._flush = flush
-        self._passed = state.passed
+        self._passed = state.passed if state.passed < _ENDED else NEVER  # a closed stream begins anew
         self._held = [Finding(pane, alert) for pane, alert in state.held]
 
     def on_batch(self, values: list[Gathered]) -> tuple[list[list[Alert]], bool]:
@@ -42,7 +44,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
 
     def on_eof(self) -> tuple[list[list[Alert]], bool]:
         """Let go of everything, where nobody will come back for it."""
-        return ([self._let_go(2**62)] if self._flush and self._held else []), StatefulBatchLogic.RETAIN
+        return ([self._let_go(_ENDED + 1)] if self._flush and self._held else []), StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> bytes:
         """What is held, as plain bytes."""

@@ -9,6 +9,14 @@ from models.event import EventBatch
 from models.kernels.gather import partition_rows
 from models.windows.slice import Slice
 
+_SALTS = {
+    "tenant": (3, 9, 3, 36, 2, 1, 7, 2),
+    "ip": (2, 12, 9, 3, 17, 4, 4, 0),
+    "endpoint": (18, 21, 4, 8, 9, 9, 1, 0),
+    "user": (3, 0, 2, 2, 1, 0, 21, 8),
+}
+"""The least salts with which Bytewax's hash of a dimension's i-th key, modulo 8, is i."""
+
 
 @lru_cache(maxsize=8)
 def shard_keys(shards: int) -> tuple[tuple[str, ...], ...]:
@@ -17,7 +25,9 @@ def shard_keys(shards: int) -> tuple[tuple[str, ...], ...]:
     The salts were found once, by search, for 8 shards over 1, 2, 4 and 8 workers; `tests/test_routing.py` checks
     them against Bytewax itself. Other numbers of shards use the plain names.
     """
-    return tuple(tuple(f"{name}/{shard}" for shard in range(shards)) for name in DIMENSIONS)
+    if shards != len(_SALTS["ip"]):
+        return tuple(tuple(f"{name}/{shard}" for shard in range(shards)) for name in DIMENSIONS)
+    return tuple(tuple(f"{name}/{shard}.{salt}" for shard, salt in enumerate(_SALTS[name])) for name in DIMENSIONS)
 
 
 def split(batch: EventBatch, shards: int) -> list[tuple[str, Slice]]:

@@ -9,14 +9,19 @@ class EwmaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The learned baseline of every value of every entity, over one-minute tumbling windows.
 
     The mean and mean square of each value in `models.features.rates` move by `alpha` with every window that is
-    learned (by 1/n while the entity is young). Silent minutes count as windows with no events, in closed form.
+    learned (by 1/n while the entity is young). Of a rate silent minutes count as windows with no events, in closed
+    form, also while the entity is young; a level does not change in silence, and its n counts learned windows.
+    The mean of the shard moves by a tenth of `alpha` with every learned window of any entity.
+
     An entity is scored against its own baseline after `entity_warm_up` learned windows, before that against the
-    mean of its shard. Quantiles are known after `warm_up` learned windows of the shard, from a histogram of all
-    closed windows' scores that is halved every `half_life`.
+    mean of its shard; until the shard has learned as many, its score is not known. The score is the largest distance
+    of a value that is not 0 (events always count), and at least 0. Quantiles are known after `warm_up` learned windows
+    of the shard, from a histogram of all closed windows' scores that is halved every `half_life`.
 
     A window does not teach when its quantile is at or above `guard`, or its failures or deleted accounts are at or
-    above the floors (ip and user only). A level that stays guarded for `accept_after` is learned, unless a floor
-    holds it.
+    above the floors (ip and user only). It then moves nothing of its entity but the marks of the guard, and enters the
+    histogram only as its entity's first guarded window of the day. A level that stays guarded for `accept_after`,
+    silence aside, is learned, unless a floor holds it.
 
     When it fails: a rate that changes with the hour is followed only as fast as `alpha` allows; a slow rise below the
     guard is learned as normal (the rules' absolute limits are there for it).

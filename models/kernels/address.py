@@ -1,14 +1,15 @@
 """IP addresses as entities: an IPv4 address, or the prefix of an IPv6 address."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from models.kernels.kernel import kernel
 
 LONGEST_ADDRESS = 64
 """Bytes of the longest text that can be an address: brackets, eight groups, a port."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _quad_end(buffer: NDArray[np.uint8], i: int, end: int, octets: NDArray[np.int64]) -> int:
     """After the dotted quad at i, or -1; no octet has a leading zero."""
     for k in range(4):
@@ -27,7 +28,7 @@ def _quad_end(buffer: NDArray[np.uint8], i: int, end: int, octets: NDArray[np.in
     return i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _port(buffer: NDArray[np.uint8], i: int, end: int) -> bool:
     """Whether nothing is left at i, or a colon and a port."""
     if i == end:
@@ -42,7 +43,7 @@ def _port(buffer: NDArray[np.uint8], i: int, end: int) -> bool:
     return port <= 65_535
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _groups(buffer: NDArray[np.uint8], i: int, end: int, group: NDArray[np.int64], octets: NDArray[np.int64]) -> bool:
     """Read buffer[i : end] as an IPv6 address (RFC 4291, 2.2; no zone) into eight groups."""
     count = 0
@@ -102,7 +103,7 @@ def _groups(buffer: NDArray[np.uint8], i: int, end: int, group: NDArray[np.int64
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _decimal(out: NDArray[np.uint8], i: int, value: int) -> int:
     """Write a number below 1,000 in decimal; the place after it."""
     if value >= 100:
@@ -115,13 +116,13 @@ def _decimal(out: NDArray[np.uint8], i: int, value: int) -> int:
     return i + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _digit(value: int) -> int:
     """A hexadecimal digit in lower case."""
     return 0x30 + value if value < 10 else 0x57 + value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_groups(group: NDArray[np.int64], out: NDArray[np.uint8], i: int) -> int:
     """Write eight groups as RFC 5952, section 4; the place after them."""
     best = -1
@@ -158,7 +159,7 @@ def _write_groups(group: NDArray[np.int64], out: NDArray[np.uint8], i: int) -> i
     return i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_address(
     buffer: NDArray[np.uint8], at: int, size: int, prefix: int, work: NDArray[np.int64], out: NDArray[np.uint8], i: int
 ) -> int:

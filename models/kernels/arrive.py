@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.base import DELETION, FAILURE, IP, LATE, SKIP, SUCCESS, USER
 from models.kernels.baseline import own, quantile_of, value_z
 from models.kernels.conditions import crosses_now, expected_events, minute_of
+from models.kernels.kernel import kernel
 from models.kernels.layout import (
     AHEAD5,
     LATE_ROWS,
@@ -78,7 +78,7 @@ class ScoreArrays(NamedTuple):
     slot: NDArray[np.int32]  # the entity's ring, -1: it has none
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def current(s: ShardArrays, slot: int, value: int) -> float:
     """A learned value over the windows that end with the entity's newest panes."""
     if value == X_EVENTS:
@@ -98,7 +98,7 @@ def current(s: ShardArrays, slot: int, value: int) -> float:
     return float(s.rings[slot].near[3])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def score_slot(
     s: ShardArrays,
     r: RuleArrays,
@@ -161,7 +161,7 @@ def score_slot(
     out.severity[i] = severity
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def count_row(s: ShardArrays, rows: RowArrays, row: int, dimension: int, pane: int) -> int:
     """Count one row in its entity's panes and pairs; its ring, or -1 where there is no room."""
     slot = enter(
@@ -186,7 +186,7 @@ def count_row(s: ShardArrays, rows: RowArrays, row: int, dimension: int, pane: i
     return slot
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def arrive(
     s: ShardArrays,
     r: RuleArrays,
@@ -241,7 +241,7 @@ def arrive(
     return waiting
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_waiting(s: ShardArrays, dimension: int, rows: RowArrays, done: NDArray[np.bool_]) -> int:
     """Count the waiting rows that are no longer too far ahead; how many still are."""
     waiting = 0

@@ -11,16 +11,16 @@ before its case was decided, because rows leave in input order: NONE_TIME while 
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.base import JUMPED, LATE, NONE_TIME, SKIP
+from models.kernels.kernel import kernel
 
 HOLD_MESSAGES: Final = 256
 """A row waits for a deciding row at most so many messages: a flood of dead letters cannot make it pile them up."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def tick(
     time: NDArray[np.int64],
     record_time: NDArray[np.int64],
@@ -92,7 +92,7 @@ def tick(
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def batch_end(place: NDArray[np.int64], begin: int, end: int, span: int) -> int:
     """Where a batch that begins at row `begin` is cut, so that its places span at most `span`."""
     low = high = place[begin]

@@ -1,11 +1,11 @@
 """Panes close: conditions are looked at over final counts, and incidents cross, go on and end."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.kernels.arrive import Learned
 from models.kernels.conditions import counted, expected_events, measure, minute_of, spikes, window_start
+from models.kernels.kernel import kernel
 from models.kernels.layout import (
     ACTIVE,
     DELETIONS,
@@ -23,7 +23,7 @@ STEP_FIELDS = 9
 (KIND, RULE, SLOT, PANE, VALUE, COUNT, HOLDS, OLDEST, BEFORE) = range(STEP_FIELDS)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def note(
     steps: NDArray[np.int64],
     baselines: NDArray[np.float64],
@@ -55,7 +55,7 @@ def note(
     return n + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def look(
     s: ShardArrays,
     r: RuleArrays,
@@ -68,7 +68,7 @@ def look(
     baselines: NDArray[np.float64],
     n: int,
 ) -> int:
-    """One rule, one entity, one closed pane of the rule's grid; the number of steps written."""
+    """One rule, one entity, one closed pane; without a counted event of its own it opens nothing, starts no streak."""
     is_open = s.crossed[slot, rule] != NEVER
     count = counted(s, r, rule, slot, pane)
     if not is_open and count == 0 and s.streak[slot, rule] == 0:
@@ -97,7 +97,7 @@ def look(
     return note(steps, baselines, n, GO_ON, rule, slot, pane, value, count, holds, 0, 0, mean, variance)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def warm_hot(s: ShardArrays, r: RuleArrays, slot: int) -> None:
     """Keep in `hot` whether any rule has to look at the entity in every pane."""
     hot = False
@@ -107,7 +107,7 @@ def warm_hot(s: ShardArrays, r: RuleArrays, slot: int) -> None:
     s.hot[slot] = hot
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def close_panes(
     s: ShardArrays,
     r: RuleArrays,
@@ -125,12 +125,13 @@ def close_panes(
         pane = s.head[NEXT]
         if n + s.head[ACTIVE] * len(r.kind) > len(steps):
             return n, False
-        due = False
+        due = 0  # base panes in the longest pane that ends here
         for rule in range(len(r.kind)):
-            due |= (pane + 1) % r.grid[rule] == 0
+            if (pane + 1) % r.grid[rule] == 0:
+                due = max(due, r.grid[rule])
         for i in range(s.head[ACTIVE] if due else 0):
             slot = s.active[i]
-            if s.newest[slot] < pane - MINUTE + 1 and not s.hot[slot]:
+            if s.newest[slot] <= pane - due and not s.hot[slot]:
                 continue
             looked = False
             for rule in range(len(r.kind)):
@@ -146,7 +147,7 @@ def close_panes(
     return n, False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def open_early(
     s: ShardArrays,
     r: RuleArrays,

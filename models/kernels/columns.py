@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from models.base import ACTIONS, DELETION, ERROR, FAILURE, HAS_ID, NONE_TIME, OUTCOMES, REASONS, RESET, SUCCESS
 from models.kernels.address import write_address
 from models.kernels.instant import epoch, stamp
+from models.kernels.kernel import kernel
 from models.kernels.path import write_path
 from models.kernels.scan import (
     ABSENT,
@@ -97,7 +98,7 @@ def codes() -> Codes:
     return Codes(words_of(ACTIONS), words_of(OUTCOMES), words_of(("\0", *REASONS[1:])), by_actor)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_name(
     buffer: NDArray[np.uint8], at: int, size: int, limit: int, found: np.uint64, out: NDArray[np.uint8], i: int
 ) -> int:
@@ -119,7 +120,7 @@ def _write_name(
     return i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _lower(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8], i: int) -> bool:
     """Write ASCII in lower case at out[i :]; False at the first byte that is not ASCII."""
     for k in range(size):
@@ -130,7 +131,7 @@ def _lower(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8]
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _copy(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8], i: int) -> int:
     """Copy bytes to out[i :]; their number."""
     for k in range(size):
@@ -138,7 +139,7 @@ def _copy(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8],
     return size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_default(out: NDArray[np.uint8]) -> int:
     """Write the tenant of events that name none; its length."""
     for k in range(len(_DEFAULT)):
@@ -146,7 +147,7 @@ def _write_default(out: NDArray[np.uint8]) -> int:
     return len(_DEFAULT)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _equal(buffer: NDArray[np.uint8], at: int, size: int, other: NDArray[np.uint8], other_size: int) -> bool:
     """Whether a span holds the first `other_size` bytes of another buffer."""
     if size != other_size:
@@ -157,7 +158,7 @@ def _equal(buffer: NDArray[np.uint8], at: int, size: int, other: NDArray[np.uint
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _status(buffer: NDArray[np.uint8], at: int, size: int) -> int:
     """Three digits from 100 on as a number, or -1."""
     if size != 3 or buffer[at] == 0x30:
@@ -170,13 +171,13 @@ def _status(buffer: NDArray[np.uint8], at: int, size: int) -> int:
     return status
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _when(buffer: NDArray[np.uint8], at: int, size: int, tag: int) -> int:
     """A time of either form in microseconds, or NONE_TIME."""
     return stamp(buffer, at, size) if tag == TEXT else epoch(buffer, at, size)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _counts(action: int, outcome: int, status: int) -> int:
     """What a row counts as."""
     counts = ERROR if status >= 400 or outcome == FAILED else 0

@@ -1,8 +1,7 @@
 """Whether a rule's condition holds for an entity over the window that ends with a pane."""
 
-from numba import njit
-
 from models.kernels.baseline import count_z, own
+from models.kernels.kernel import kernel
 from models.kernels.layout import (
     DELETIONS,
     FAILURES_IP,
@@ -20,7 +19,7 @@ from models.kernels.pairs import distinct
 from models.kernels.panes import at5, at30, sum5, sum30
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def expected_events(
     s: ShardArrays, slot: int, minute: int, alpha: float, warm_up: int, entity_warm_up: int
 ) -> tuple[float, float]:
@@ -34,7 +33,7 @@ def expected_events(
     return -1.0, -1.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def spikes(r: RuleArrays, rule: int, events: float, mean: float, variance: float) -> bool:
     """A minute's events are above the floor, the multiple of the mean, and z."""
     if mean < 0.0 or events < r.at_least[rule] or events <= r.times[rule] * mean:
@@ -42,7 +41,7 @@ def spikes(r: RuleArrays, rule: int, events: float, mean: float, variance: float
     return count_z(events, mean, variance) > r.z[rule]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def measure(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> tuple[int, bool]:
     """The rule's value over the window that ends with a pane of its grid, and whether its condition holds."""
     kind = r.kind[rule]
@@ -67,7 +66,7 @@ def measure(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> t
     return sum5(s, slot, 0, pane), False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def counted(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> int:
     """Events that a rule counts in one pane of its own grid."""
     kind = r.kind[rule]
@@ -80,7 +79,7 @@ def counted(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> i
     return at5(s, slot, 0, pane)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def crosses_now(s: ShardArrays, r: RuleArrays, rule: int, slot: int, mean: float, variance: float) -> bool:
     """Whether a rule's condition holds for what has been counted so far, for the event that has just arrived."""
     kind = r.kind[rule]
@@ -99,13 +98,13 @@ def crosses_now(s: ShardArrays, r: RuleArrays, rule: int, slot: int, mean: float
     return spikes(r, rule, float(s.rings[slot].sum5[0]), mean, variance)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def minute_of(pane: int) -> int:
     """The learning window in which a base pane lies."""
     return pane // MINUTE
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def window_start(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> tuple[int, int]:
     """The oldest pane with a counted event in the window that ends with `pane`, and the count before it."""
     oldest = pane

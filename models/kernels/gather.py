@@ -4,8 +4,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from models.kernels.kernel import kernel
 
-@njit(cache=True, nogil=True)
+
+@kernel
 def gather_bytes(
     buffer: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -37,7 +39,7 @@ def partition_rows(entity: NDArray[np.uint64], bits: int, order: NDArray[np.int6
             filled[shard] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def shard_of(entity: np.uint64, bits: int) -> int:
     """The highest bits of an entity's public hash."""
     return np.int64(entity >> np.uint64(64 - bits)) if bits > 0 else np.int64(0)

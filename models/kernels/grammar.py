@@ -1,9 +1,9 @@
 """RFC 8259 as an acceptor: where a value ends, or -1 where it is not JSON. Nothing at or after `end` is read."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from models.kernels.kernel import kernel
 from models.kernels.load import HIGHS, ONES, first_lane, load8
 
 _SPACES = np.uint64(0x2020202020202020)
@@ -14,7 +14,7 @@ INTEGER, DECIMAL, EXPONENT = range(3)
 """How a number is written."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def space_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     """The first byte at or after i that is not JSON white space."""
     if i < end and buffer[i] > 0x20:
@@ -24,7 +24,7 @@ def space_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     return i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _hex4(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     """Four hexadecimal digits as a number, or -1."""
     if i + 4 > end:
@@ -41,7 +41,7 @@ def _hex4(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     return unit
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _escape_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     """After the escape whose backslash is at i; -1 also for a surrogate that is not one of a pair."""
     if i + 1 >= end:
@@ -62,7 +62,7 @@ def _escape_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     return i + 12 if 0xDC00 <= low <= 0xDFFF else -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def utf8_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     """After the multi-byte character at i, or -1 (Unicode 15, table 3-7: no overlongs, no surrogates)."""
     c = buffer[i]
@@ -94,7 +94,7 @@ def utf8_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     return i + more + 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def string_end(buffer: NDArray[np.uint8], i: int, end: int) -> tuple[int, bool]:
     """The closing quote of the string whose first byte is at i, or -1; and whether it holds an escape."""
     escaped = False
@@ -126,7 +126,7 @@ def string_end(buffer: NDArray[np.uint8], i: int, end: int) -> tuple[int, bool]:
             return -1, escaped
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def number_end(buffer: NDArray[np.uint8], i: int, end: int) -> tuple[int, int]:
     """After the number at i, or -1; and how it is written."""
     form = INTEGER
@@ -162,7 +162,7 @@ def number_end(buffer: NDArray[np.uint8], i: int, end: int) -> tuple[int, int]:
     return i, form
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def literal_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     """After the true, false or null at i, or -1."""
     if i + 4 <= end:
@@ -175,7 +175,7 @@ def literal_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _key_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     """The first byte of the value whose key should be at i, or -1."""
     if i >= end or buffer[i] != 0x22:
@@ -189,7 +189,7 @@ def _key_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     return space_end(buffer, i + 1, end)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def value_end(buffer: NDArray[np.uint8], i: int, end: int, stack: NDArray[np.uint8], room: int) -> int:
     """After the value at i, or -1; at most `room` containers in each other, `stack` being longer than that."""
     depth = 0
@@ -241,7 +241,7 @@ def value_end(buffer: NDArray[np.uint8], i: int, end: int, stack: NDArray[np.uin
             return i
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def nesting(buffer: NDArray[np.uint8]) -> int:
     """The deepest nesting of brackets outside strings, whatever else the bytes are."""
     depth = 0

@@ -1,10 +1,10 @@
 """When: RFC 3339 texts and epoch numbers to microseconds UTC, exactly, by integers."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.base import NONE_TIME
+from models.kernels.kernel import kernel
 
 EARLIEST = 946_684_800_000_000
 """2000-01-01T00:00:00Z: nothing before it is an event's time."""
@@ -12,7 +12,7 @@ LATEST = 4_133_980_800_000_000
 """2101-01-01T00:00:00Z: nothing from it on is an event's time."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _two(buffer: NDArray[np.uint8], i: int) -> int:
     """Two decimal digits as a number, or a number below 0."""
     tens = np.int64(buffer[i]) - 0x30
@@ -22,7 +22,7 @@ def _two(buffer: NDArray[np.uint8], i: int) -> int:
     return tens * 10 + ones
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _days(year: int, month: int, day: int) -> int:
     """Days from 1970-01-01 in the Gregorian calendar, for years from 1970 on."""
     y = year - 1 if month <= 2 else year
@@ -30,13 +30,13 @@ def _days(year: int, month: int, day: int) -> int:
     return 365 * y + y // 4 - y // 100 + y // 400 + (153 * shifted + 2) // 5 + day - 1 - 719_468
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _possible(micros: int) -> int:
     """The time itself where it lies between EARLIEST and LATEST, else NONE_TIME."""
     return micros if EARLIEST <= micros < LATEST else NONE_TIME
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def stamp(buffer: NDArray[np.uint8], at: int, size: int) -> int:
     """An RFC 3339 date-time with offset, cut to microseconds, or NONE_TIME; second 60 is the next minute's first."""
     if size < 20 or size > 64:
@@ -95,7 +95,7 @@ def stamp(buffer: NDArray[np.uint8], at: int, size: int) -> int:
     return _possible(seconds * 1_000_000 + fraction)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def epoch(buffer: NDArray[np.uint8], at: int, size: int) -> int:
     """An epoch number without exponent, cut to microseconds, or NONE_TIME: below 1e11 s, 1e14 ms, 1e17 us, else ns."""
     end = at + size

@@ -8,6 +8,7 @@ all entities of the shard teach together.
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numba import config
 from numpy.typing import NDArray
 
 PANE_US: Final = 5_000_000  # the base pane
@@ -130,9 +131,15 @@ FAILURES_USER, FAILURES_IP, SPRAY, DELETIONS, SPIKE = range(5)  # RuleArrays.kin
 MONOTONE: Final = (True, False, False, True, False)
 
 
+def by_attribute(array: NDArray[Any]) -> NDArray[Any]:
+    """Structured rows as kernels read them; with NUMBA_DISABLE_JIT only a recarray has their fields as attributes."""
+    plain: bool = config.DISABLE_JIT  # type: ignore[attr-defined]
+    return array.view(np.recarray) if plain else array
+
+
 def allocate_records(n: int) -> NDArray[Any]:
     """Empty records, `n` a power of two."""
-    records = np.zeros(n, RECORD)
+    records = by_attribute(np.zeros(n, RECORD))
     records["slot"] = -1
     for column in ("first", "last", "guard_day", "guard_since"):
         records[column] = NEVER
@@ -141,7 +148,7 @@ def allocate_records(n: int) -> NDArray[Any]:
 
 def allocate_pairs(m: int) -> NDArray[Any]:
     """Empty pairs, `m` a power of two."""
-    pairs = np.zeros(m, PAIR)
+    pairs = by_attribute(np.zeros(m, PAIR))
     pairs["slot"] = -1
     pairs["next"] = -1
     return pairs
@@ -150,7 +157,7 @@ def allocate_pairs(m: int) -> NDArray[Any]:
 def allocate_rings(p: int, rules: int) -> dict[str, NDArray[Any]]:
     """Empty rings, all of them free."""
     return {
-        "rings": np.zeros(p, RING),
+        "rings": by_attribute(np.zeros(p, RING)),
         "free": np.arange(p - 1, -1, -1, dtype=np.int32),
         "active": np.zeros(p, np.int32),
         "newest": np.full(p, NEVER, np.int32),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from models.base import IP, USER
 from models.kernels.arrive import Learned
 from models.kernels.baseline import bucket_of, own, quantile_of, value_z
+from models.kernels.kernel import kernel
 from models.kernels.layout import (
     ACTIVE,
     BUCKETS,
@@ -61,7 +62,7 @@ class WindowArrays(NamedTuple):
     peaks: NDArray[np.float64]  # (n, FEATURE_COUNT) largest sliding value that ends inside
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def window_values(s: ShardArrays, slot: int, pane: int, dimension: int, x: NDArray[np.float64]) -> None:
     """The learned values of the minute that ends with base pane `pane`."""
     events = sum5(s, slot, 0, pane)
@@ -82,7 +83,7 @@ def window_values(s: ShardArrays, slot: int, pane: int, dimension: int, x: NDArr
             x[X_TARGETS] = distinct(s, slot, pane30, WINDOW30)[3]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def half_way(s: ShardArrays, r: RuleArrays, slot: int, pane: int) -> bool:
     """Whether any rule's measure reached half its threshold at a pane end inside the window."""
     pane30 = pane // 6
@@ -113,7 +114,7 @@ def half_way(s: ShardArrays, r: RuleArrays, slot: int, pane: int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def describe(
     s: ShardArrays, slot: int, pane: int, dimension: int, values: NDArray[np.float64], peaks: NDArray[np.float64]
 ) -> None:
@@ -155,7 +156,7 @@ def describe(
             values[10] = peaks[10] = met
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def teach(
     s: ShardArrays, p: Learned, record: int, minute: int, x: NDArray[np.float64], codes: NDArray[np.int64]
 ) -> None:
@@ -165,6 +166,9 @@ def teach(
     if first:
         s.records[record].first = minute
         s.records[record].last = minute - 1
+    elif minute <= s.records[record].last:  # an older input after a closed one: what was learned keeps its age
+        s.records[record].first += minute - 1 - s.records[record].last
+        s.records[record].last = minute - 1
     for value in range(VALUES):
         if codes[value] < 0:
             continue
@@ -173,7 +177,7 @@ def teach(
         else:
             weight = max(p.alpha, 1.0 / (s.records[record].count + 1.0))
         mean, square = own(s, record, value, minute, p.alpha)
-        s.records[record].mean[value] = mean + weight * (x[value] - mean)
+        s.records[record]["mean"][value] = mean + weight * (x[value] - mean)
         s.records[record].square[value] = square + weight * (x[value] * x[value] - square)
         s.pool_mean[value] += pool_weight * (x[value] - s.pool_mean[value])
         s.pool_square[value] += pool_weight * (x[value] * x[value] - s.pool_square[value])
@@ -184,7 +188,7 @@ def teach(
     s.head[LEARNED] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sampled(entity: np.uint64, minute: int, share: float) -> bool:
     """A fixed share of (entity, window) pairs, by hash."""
     x = entity ^ (np.uint64(minute) * np.uint64(0x9E3779B97F4A7C15))
@@ -194,7 +198,7 @@ def sampled(entity: np.uint64, minute: int, share: float) -> bool:
     return float(x >> np.uint64(11)) * 2.0**-53 < share
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def cumulate(s: ShardArrays) -> None:
     """Make quantiles answer from the histogram as it is now."""
     s.below[0] = 0
@@ -268,7 +272,7 @@ def learn_minute(
             floor = x[j, X_FAILURES] >= p.floor_failures or x[j, X_TARGETS] >= p.floor_targets
         if guarded[j] and not floor:
             since = s.records[record].guard_since
-            if since == NEVER:
+            if since == NEVER or since > minute:
                 s.records[record].guard_since = minute
             elif minute - since >= p.accept_after:
                 guarded[j] = False

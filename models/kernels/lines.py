@@ -3,8 +3,9 @@
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from models.kernels.kernel import kernel
 
 LF: Final = 10
 CR: Final = 13
@@ -13,7 +14,7 @@ _LOWS: Final = np.uint64(0x7F7F7F7F7F7F7F7F)
 _HIGHS: Final = np.uint64(0x8080808080808080)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_lf(words: NDArray[np.uint64], word: int, end: int) -> int:
     """The first word from `word` on that has an LF, else `end`."""
     while word + 4 <= end:
@@ -35,7 +36,7 @@ def next_lf(words: NDArray[np.uint64], word: int, end: int) -> int:
     return word
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def split_lines(
     buffer: NDArray[np.uint8],
     words: NDArray[np.uint64],

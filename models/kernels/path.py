@@ -1,8 +1,9 @@
 """Paths as entities: identifiers in them become `{id}`."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from models.kernels.kernel import kernel
 
 LONGEST_SEGMENT = 64
 """Bytes of the longest path segment that may be a name."""
@@ -14,7 +15,7 @@ _SORTS[ord("/")] = _SLASH
 _SORTS[[*b"?#"]] = _STOP
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def is_identifier(buffer: NDArray[np.uint8], at: int, size: int) -> bool:
     """Whether a path segment names one object rather than a kind.
 
@@ -74,7 +75,7 @@ def is_identifier(buffer: NDArray[np.uint8], at: int, size: int) -> bool:
     return size >= 16 and (turns > 0 or longest >= 3)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_path(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8], i: int) -> int:
     """Write a path without query, fragment and identifiers at out[i :] (room 3 size + 4); the place after it."""
     end = at + size

@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.kernels.grammar import EXPONENT, literal_end, number_end, space_end, string_end, value_end
+from models.kernels.kernel import kernel
 from models.kernels.text import Words, find_entry, index_of, same, size_of
 
 STRING_KIND, NUMBER_KIND, ARRAY_KIND, RESERVED_KIND = 1, 2, 4, 8
@@ -68,7 +69,7 @@ PLAIN, ODD, OUTSIDE = range(3)
 """States: all spans stand; something needs the slow path; the row does not lie in the buffer."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _members(
     buffer: NDArray[np.uint8],
     i: int,

@@ -1,9 +1,9 @@
 """SipHash-2-4 (Aumasson, Bernstein, 2012): a hash of 64 bits that hostile values cannot steer without the key."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from models.kernels.kernel import kernel
 from models.kernels.load import load8
 
 PUBLIC_K0 = np.uint64(0x6C61_7077_696E_6720)
@@ -20,7 +20,7 @@ _13, _16, _17, _21, _32, _43, _47, _48, _51, _56, _8 = (
 )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _round(
     v0: np.uint64, v1: np.uint64, v2: np.uint64, v3: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -38,7 +38,7 @@ def _round(
     return v0, v1, v2, v3
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def siphash(buffer: NDArray[np.uint8], at: int, size: int, k0: np.uint64, k1: np.uint64) -> np.uint64:
     """SipHash-2-4 of buffer[at : at + size] under the key (k0, k1), each half read little-endian."""
     v0 = k0 ^ _V0
@@ -70,7 +70,7 @@ def siphash(buffer: NDArray[np.uint8], at: int, size: int, k0: np.uint64, k1: np
     return v0 ^ v1 ^ v2 ^ v3
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def entity_hash(buffer: NDArray[np.uint8], at: int, size: int, tenant: np.uint64) -> np.uint64:
     """Hash of (tenant, value), `tenant` being the tenant's own entity hash and 0 for a tenant itself; never 0."""
     turned = (tenant << _32) | (tenant >> _32)

@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.base import HAS_ID, JUMPED, LATE, NO_FEATURE
+from models.kernels.kernel import kernel
 
 Bytes = NDArray[np.uint8]
 
@@ -40,7 +40,7 @@ _INT_POWERS = np.array([10**i for i in range(10)], np.int64)
 _LEAST = np.array([1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5])  # each double is the first one not below its decimal
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def put_text(out: Bytes, at: int, text: Bytes) -> int:
     """Copies text to `out[at:]`; gives where it ends."""
     to = np.uint64(at)  # an unsigned index is never from the end: without that question the loop becomes wide moves
@@ -49,7 +49,7 @@ def put_text(out: Bytes, at: int, text: Bytes) -> int:
     return at + text.size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def put_int(out: Bytes, at: int, number: int) -> int:
     """Writes an integer in decimal; gives where it ends."""
     if number < 0:
@@ -68,7 +68,7 @@ def put_int(out: Bytes, at: int, number: int) -> int:
     return at + width
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def scaled(x: float, power: float) -> int:
     """Rounds the exact x * power half to even; power an exact double, the product below 2**51."""
     product = x * power
@@ -85,7 +85,7 @@ def scaled(x: float, power: float) -> int:
     return whole + 1 if up else whole
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def put_digits(out: Bytes, at: int, number: int, width: int) -> int:
     """Writes `width` digits less trailing zeros, one at least; gives where they end."""
     left, ten = np.uint64(number), np.uint64(10)
@@ -99,7 +99,7 @@ def put_digits(out: Bytes, at: int, number: int, width: int) -> int:
     return at + width
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def put_float(out: Bytes, at: int, x: float) -> int:
     """Writes x to four significant digits, always with a decimal point; null if it is not finite. At most 12 bytes."""
     if not math.isfinite(x):
@@ -165,7 +165,7 @@ def put_float(out: Bytes, at: int, x: float) -> int:
     return put_digits(out, at, digits, 4)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def millionths(quantile: float) -> int:
     """The quantile in millionths: below 1 it never becomes 1; -1 if it is not known."""
     if not math.isfinite(quantile):
@@ -175,7 +175,7 @@ def millionths(quantile: float) -> int:
     return min(999_999, scaled(max(quantile, 0.0), 1e6))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def put_millionths(out: Bytes, at: int, number: int) -> int:
     """Writes a quantile with six decimals; null if it is -1."""
     if number < 0:
@@ -187,7 +187,7 @@ def put_millionths(out: Bytes, at: int, number: int) -> int:
     return at + 8
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def mixed(word: np.uint64) -> np.uint64:
     """A bijection of 64 bits that spreads every bit over all (SplitMix64's finaliser)."""
     word ^= word >> np.uint64(30)
@@ -197,7 +197,7 @@ def mixed(word: np.uint64) -> np.uint64:
     return word ^ (word >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def put_hex(out: Bytes, at: int, word: np.uint64) -> int:
     """Writes 16 hex digits."""
     for i in range(16):
@@ -205,7 +205,7 @@ def put_hex(out: Bytes, at: int, word: np.uint64) -> int:
     return at + 16
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def put_ignored(out: Bytes, at: int, note: Bytes, limit: int) -> int:
     """Copies a JSON list of strings as far as whole strings fit below `limit`, and counts the others."""
     start = at
@@ -236,7 +236,7 @@ def put_ignored(out: Bytes, at: int, note: Bytes, limit: int) -> int:
     return at if at <= limit else start
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def splice(
     buffer: Bytes,
     start: NDArray[np.int64],

@@ -1,9 +1,9 @@
 """Entities by hash: find, enter, give and take rings."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from models.kernels.kernel import kernel
 from models.kernels.layout import (
     ACTIVE,
     FREE,
@@ -17,14 +17,14 @@ from models.kernels.layout import (
 )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def spot(secret: NDArray[np.uint64], key: np.uint64, size: int) -> int:
     """Where a key's search begins in a table of `size` (a power of two) places: multiply-shift under a secret."""
     product = (key ^ secret[0]) * (secret[1] | np.uint64(1))
     return np.int64(((product >> np.uint64(32)) * np.uint64(size)) >> np.uint64(32))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def find(s: ShardArrays, entity: np.uint64) -> int:
     """The entity's record, or the empty place where it would be."""
     size = len(s.records)
@@ -34,7 +34,16 @@ def find(s: ShardArrays, entity: np.uint64) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def newcomers(s: ShardArrays, entity: NDArray[np.uint64], rows: NDArray[np.int64]) -> int:
+    """How many rows are of entities without a record."""
+    count = 0
+    for i in range(len(rows)):
+        count += s.records[find(s, entity[rows[i]])].hash == 0
+    return count
+
+
+@kernel
 def enter(
     s: ShardArrays,
     entity: np.uint64,
@@ -63,10 +72,6 @@ def enter(
     s.rings[slot].record = at
     s.newest[slot] = NEVER
     s.newest30[slot] = NEVER
-    s.rings[slot].ring5[:, :] = 0
-    s.rings[slot].ring30[:, :] = 0
-    s.rings[slot].sum5[:] = 0
-    s.rings[slot].sum30[:] = 0
     s.rings[slot].near[:] = 0
     s.rings[slot].near_at = NEVER
     s.rings[slot].chain = -1
@@ -85,7 +90,7 @@ def enter(
     return int(slot)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def release_before(s: ShardArrays, oldest: int) -> None:
     """Give back the rings whose newest pane is before `oldest` and that nothing pins."""
     kept = 0
@@ -106,7 +111,7 @@ def release_before(s: ShardArrays, oldest: int) -> None:
     s.head[ACTIVE] = kept
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def refill(old: ShardArrays, new: ShardArrays, keep: NDArray[np.bool_]) -> None:
     """Enter the kept records of `old` into the empty table of `new` (the other arrays are shared)."""
     count = 0

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.kernels.arrive import RowArrays
 from models.kernels.layout import (
     ACTIVE,
     EVICTED,
@@ -25,7 +26,7 @@ from models.kernels.layout import (
     allocate_rings,
 )
 from models.kernels.pairs import refill_pairs
-from models.kernels.table import refill
+from models.kernels.table import newcomers, refill
 
 LOAD = 0.6
 """Greatest share of a table's places in use."""
@@ -55,14 +56,15 @@ def empty(rules: int, record_limit: int, secret: NDArray[np.uint64]) -> ShardArr
     return ShardArrays(**arrays, **allocate_rings(rings, rules), **allocate_model())
 
 
-def make_room(s: ShardArrays, rows: int, ring_limit: int) -> ShardArrays:
-    """The same shard with room for `rows` more entities and their pairs, as far as its limits allow."""
-    if s.head[FREE] < rows and len(s.rings) < ring_limit:
-        s = _more_rings(s, min(ring_limit, max(2 * len(s.rings), len(s.rings) + rows)))
-    if s.head[RECORDS] + rows > LOAD * len(s.records) or s.head[RECORDS] + rows > s.head[RECORD_LIMIT]:
-        s = _more_records(s, rows)
-    if s.head[PAIRS] + 2 * rows > LOAD * len(s.pairs):
-        s = _more_pairs(s, 2 * rows, ring_limit * PAIRS_A_RING)
+def make_room(s: ShardArrays, rows: RowArrays, ring_limit: int) -> ShardArrays:
+    """The same shard with room for the entities of some rows and their pairs, as far as its limits allow."""
+    n = len(rows.rows)
+    if s.head[FREE] < n and len(s.rings) < ring_limit:
+        s = _more_rings(s, min(ring_limit, max(2 * len(s.rings), len(s.rings) + n)))
+    if s.head[RECORDS] + n > min(LOAD * len(s.records), s.head[RECORD_LIMIT]):
+        s = _more_records(s, newcomers(s, rows.entity, rows.rows))
+    if s.head[PAIRS] + 2 * n > LOAD * len(s.pairs):
+        s = _more_pairs(s, 2 * n, ring_limit * PAIRS_A_RING)
     s.head[PAIR_LIMIT] = int(LOAD * len(s.pairs)) + 1
     return s
 
@@ -79,20 +81,40 @@ def _more_rings(s: ShardArrays, size: int) -> ShardArrays:
     return s._replace(**grown)
 
 
-def _more_records(s: ShardArrays, rows: int) -> ShardArrays:
+def _more_records(s: ShardArrays, new: int) -> ShardArrays:
     keep = s.records["hash"] != 0
-    excess = int(s.head[RECORDS]) + rows - int(s.head[RECORD_LIMIT])
-    if excess > 0:
-        # Newcomers (one window at most) go first, then whoever was silent longest: junk cannot push out regulars.
-        idle = np.flatnonzero(keep & (s.records["slot"] < 0))
-        order = np.lexsort((s.records["last"][idle], s.records["count"][idle] >= 2))
-        gone = idle[order[: max(excess, len(idle) // 8)]]
-        keep[gone] = False
-        s.head[EVICTED] += len(gone)
-    size = places(min(int(keep.sum()) + 2 * rows + len(s.records) // 2, int(s.head[RECORD_LIMIT])))
-    new = s._replace(records=allocate_records(max(size, 256)))
-    refill(s, new, keep)
-    return new
+    limit = int(s.head[RECORD_LIMIT])
+    gone = _evicted(s, int(s.head[RECORDS]) + new - limit, limit)
+    keep[gone] = False
+    s.head[EVICTED] += len(gone)
+    kept = int(s.head[RECORDS]) - len(gone)
+    if not len(gone) and min(kept + new, limit) <= LOAD * len(s.records):
+        return s
+    size = places(min(kept + 2 * new + len(s.records) // 2, limit))
+    grown = s._replace(records=allocate_records(max(size, 256)))
+    refill(s, grown, keep)
+    return grown
+
+
+def _evicted(s: ShardArrays, excess: int, limit: int) -> NDArray[np.intp]:
+    """The records that make place for `excess` others: those with one window at most, then the regulars.
+
+    Whoever was silent longest goes first, at least an eighth of them, so that it is not done with every batch. Regulars
+    hold three quarters of the places: no number of one-shot entities can push them out of those.
+    """
+    if excess <= 0:
+        return np.empty(0, np.intp)
+    once = s.records["count"] < 2
+    idle = (s.records["hash"] != 0) & (s.records["slot"] < 0)
+    passing = np.flatnonzero(idle & once)
+    passing = passing[np.argsort(s.records["last"][passing], kind="stable")]
+    passing = passing[: max(excess, len(passing) // 8)]
+    spare = int(np.count_nonzero(~once)) - limit * 7 // 8
+    if excess <= len(passing) or spare <= 0:
+        return passing
+    regular = np.flatnonzero(idle & ~once)
+    regular = regular[np.argsort(s.records["last"][regular], kind="stable")]
+    return np.concatenate([passing, regular[: max(min(excess - len(passing), spare), len(regular) // 8)]])
 
 
 def _more_pairs(s: ShardArrays, more: int, limit: int) -> ShardArrays:

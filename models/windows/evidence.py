@@ -15,6 +15,8 @@ MESSAGE_LIMIT = 2048
 SHARD_LIMIT = 16 << 20
 MERGE_ABOVE = 64
 LEAST, MOST = 3, 2
+LOOK_BACK_US = 900_000_000
+"""So far back, from the end of a closing pane, every counted event is still there: the longest window of a rule."""
 
 
 class Witness(NamedTuple):
@@ -38,17 +40,15 @@ class Chunk(NamedTuple):
 
 
 class Evidence:
-    """Failures and deletions of the last window, by entity and place; and, while their pane is open, all events.
+    """Failures and deletions of the last window, by entity and place.
 
-    At most 16 MiB are held; beyond that the oldest go first and `dropped` counts them. Events of open panes are
-    references to the batch they came in, and are not part of a snapshot: after a restart a traffic spike may have
-    fewer witnesses. Adding costs about 0.1 us for each failure or deletion, nothing for other events.
+    At most 16 MiB are held; beyond that the oldest go first and `dropped` counts them. Adding costs about 0.1 us for
+    each failure or deletion, nothing for other events.
     """
 
-    def __init__(self, keep_us: int) -> None:
-        self.keep_us = keep_us
+    def __init__(self, lateness_us: int) -> None:
+        self.keep_us = LOOK_BACK_US + lateness_us
         self.chunks: deque[Chunk] = deque()
-        self.recent: deque[tuple[EventBatch, NDArray[np.int64], int]] = deque()
         self.size = 0
         self.dropped = 0
 
@@ -76,43 +76,27 @@ class Evidence:
         if len(self.chunks) > MERGE_ABOVE:
             self._merge()
 
-    def add_recent(self, batch: EventBatch, rows: NDArray[np.int64]) -> None:
-        """Refer to all of some rows until their panes have closed."""
-        if len(rows):
-            self.recent.append((batch, rows, int(batch.place[rows].max())))
-
     def forget(self, watermark: int) -> None:
         """Let go of what no window can ask for any more."""
-        while self.recent and self.recent[0][2] < watermark:
-            self.recent.popleft()
         while self.chunks and (self.size > SHARD_LIMIT or int(self.chunks[0].place.max()) < watermark - self.keep_us):
             old = self.chunks.popleft()
             self.size -= len(old.blob) + 40 * len(old.place)
             if int(old.place.max()) >= watermark - self.keep_us:
                 self.dropped += len(old.place)
 
-    def witnesses(self, entity: int, dimension: int, counted: int, start: int, end: int) -> list[Witness]:
-        """Events of an entity placed in [start, end) that count as `counted` (0: any), by (time, content)."""
+    def witnesses(self, entity: int, counted: int, start: int, end: int) -> list[Witness]:
+        """Events of an entity placed in [start, end) that count as `counted`, by (time, content)."""
         found: list[Witness] = []
-        if counted:
-            for chunk in self.chunks:
-                hit = np.flatnonzero(
-                    (chunk.entity == np.uint64(entity))
-                    & (chunk.place >= start)
-                    & (chunk.place < end)
-                    & ((chunk.counts & counted) != 0)
-                )
-                for i in hit.tolist():
-                    at = int(chunk.start[i])
-                    found.append(_witness(int(chunk.time[i]), chunk.blob[at : at + int(chunk.length[i])].tobytes()))
-        else:
-            for batch, rows, _ in self.recent:
-                mine = rows[batch.entity[dimension, rows] == np.uint64(entity)]
-                mine = mine[(batch.place[mine] >= start) & (batch.place[mine] < end)]
-                mine = mine[np.argsort(batch.time[mine], kind="stable")]
-                for row in [*mine[:LEAST].tolist(), *mine[LEAST:][-MOST:].tolist()]:
-                    message = batch.message(row)
-                    found.append(_witness(int(batch.time[row]), message if len(message) <= MESSAGE_LIMIT else b""))
+        for chunk in self.chunks:
+            hit = np.flatnonzero(
+                (chunk.entity == np.uint64(entity))
+                & (chunk.place >= start)
+                & (chunk.place < end)
+                & ((chunk.counts & counted) != 0)
+            )
+            for i in hit.tolist():
+                at = int(chunk.start[i])
+                found.append(witness(int(chunk.time[i]), chunk.blob[at : at + int(chunk.length[i])].tobytes()))
         found.sort()
         return found
 
@@ -137,7 +121,8 @@ class Evidence:
         self.size = sum(len(c.blob) + 40 * len(c.place) for c in self.chunks)
 
 
-def _witness(time: int, message: bytes) -> Witness:
+def witness(time: int, message: bytes) -> Witness:
+    """An event as evidence: messages that differ come in the order of their hash."""
     return Witness(time, hashlib.blake2b(message, digest_size=8).digest(), message)
 
 

@@ -1,4 +1,10 @@
-"""The life of an incident: opened by its first crossing pane, carried on, updated, closed by watermark."""
+"""The life of an incident: opened by its first crossing pane, carried on, updated, closed by watermark.
+
+A pane crosses if the rule's condition holds over the window that ends with it, and, while no incident is open, one of
+its own events counts (a traffic spike: began the run of panes). An incident's value is the largest at a crossing pane,
+its count that of the counted events up to the last crossing pane's end. It is updated at a pane end where the count
+has doubled since the last message, or five minutes have passed, and ends `quiet` after its last crossing pane.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -15,6 +21,7 @@ from models.kernels.close import BEFORE, COUNT, END, HOLDS, KIND, OLDEST, OPEN, 
 from models.kernels.layout import DELETIONS, PANE_US, SPIKE, RuleArrays
 from models.rules import Rule
 from models.windows.evidence import Evidence, Witness, ends
+from models.windows.recent import Recent
 
 REPORT_US = 300_000_000
 FEATURE_OF = ("failures_10m", "failures_10m", "distinct_failed_users_15m", "distinct_targets_10m", "events_1m")
@@ -44,15 +51,14 @@ class Incident(msgspec.Struct):
     reports: int = 0
     expected: float | None = None
     z: float | None = None
-    head: list[Witness] = []
-    tail: list[Witness] = []
+    witnesses: list[Witness] = []
 
 
 def incident_uid(tenant: str, detection: str, entity: str, pane_start: int) -> str:
     """BLAKE2b-128 in hex over (tenant, detection id, entity, start of the first crossing pane in us), length-prefixed.
 
     >>> incident_uid("acme", "brute_force_user", "sam@example.com", 1795410000000000)
-    '7bd21d5d50eae62a8fc2a3a9ffdf68d3'
+    '8e97019742e29a99c4fcdba5576db33b'
     """
     digest = hashlib.blake2b(digest_size=16)
     for part in (tenant.encode(), detection.encode(), entity.encode(), str(pane_start).encode()):
@@ -69,12 +75,14 @@ class Incidents:
         rules: tuple[Rule, ...],
         arrays: RuleArrays,
         evidence: Evidence,
+        recent: Recent,
         canonical: Callable[[bytes], dict[str, Any]],
     ) -> None:
         self.dimension = dimension
         self.rules = rules
         self.arrays = arrays
         self.evidence = evidence
+        self.recent = recent
         self.canonical = canonical
         self.open: dict[tuple[int, int], Incident] = {}
 
@@ -110,21 +118,21 @@ class Incidents:
             incident.count = incident.before + int(step[COUNT])
             incident.reference = incident.count
             incident.value = float(step[VALUE])
+            incident.witnesses = []
             self._witness(incident, incident.start, end)
             return None
         incident.pending += int(step[COUNT])
-        total = incident.count + incident.pending
         if step[HOLDS]:
             if incident.pending:
                 self._witness(incident, (incident.last + 1) * width, end)
-            incident.count, incident.pending, incident.last = total, 0, pane
+            incident.count, incident.pending, incident.last = incident.count + incident.pending, 0, pane
         periods = (end - (incident.first + 1) * width) // REPORT_US
         due = periods > incident.reports
         incident.reports = max(incident.reports, periods)
-        if total >= 2 * incident.reference:
-            incident.reference = total
-            due = True
-        return self._alert(incident, UPDATE, end) if due else None
+        if not due and incident.count < 2 * incident.reference:
+            return None
+        incident.reference = incident.count
+        return self._alert(incident, UPDATE, end)
 
     def _create(
         self,
@@ -166,20 +174,24 @@ class Incidents:
         return self._alert(incident, CREATE, (pane + 1) * width)
 
     def _witness(self, incident: Incident, start: int, end: int) -> None:
-        kind = int(self.arrays.kind[incident.rule])
-        counted = 0 if kind == SPIKE else DELETION if kind == DELETIONS else FAILURE
-        found = self.evidence.witnesses(incident.owner, self.dimension, counted, start, end)
-        if start == incident.start:
-            incident.head, incident.tail = found[:3], found[3:][-2:]
-            return
-        incident.head += found[: 3 - len(incident.head)]
-        incident.tail = (incident.tail + [w for w in found if w not in incident.head])[-2:]
+        """Choose anew, with the events of a crossing pane and those before it, as far back as events are kept."""
+        rule = incident.rule
+        kind, width = int(self.arrays.kind[rule]), int(self.arrays.grid[rule]) * PANE_US
+        if kind == SPIKE:
+            # The run of panes that led to the first crossing one: in that itself there may be no event any more.
+            panes = int(self.arrays.extra[rule]) if start == incident.start else 1
+            found = self.recent.witnesses(incident.owner, end // width - panes, end // width - 1)
+        else:
+            counted = DELETION if kind == DELETIONS else FAILURE
+            start = max(start, end - int(self.arrays.window[rule]) * width)
+            found = self.evidence.witnesses(incident.owner, counted, start, end)
+        incident.witnesses = ends(sorted(incident.witnesses + found))
 
     def _alert(self, incident: Incident, activity: int, time: int) -> Alert:
         rule = self.rules[incident.rule]
         kind = int(self.arrays.kind[incident.rule])
         width = int(self.arrays.grid[incident.rule]) * PANE_US
-        witnesses = ends(incident.head + incident.tail)
+        witnesses = incident.witnesses
         alert = Alert(
             uid=incident.uid,
             seq=incident.seq,
@@ -191,7 +203,7 @@ class Incidents:
             severity=SEVERITIES.index(rule.severity),
             time=time,
             created=incident.created,
-            first_seen=max(incident.start, witnesses[0].time) if witnesses else incident.start,
+            first_seen=max(incident.start, witnesses[0].time) if witnesses and kind != SPIKE else incident.start,
             start=incident.start,
             end=(incident.last + 1) * width,
             count=incident.count,

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from models.base import END_OF_TIME, NONE_TIME
 from models.kernels.arrive import RowArrays
 from models.kernels.layout import (
     ACTIVE,
     FREE,
     NEVER,
+    NEXT,
     PAIR,
     RECORD,
     RECORD_LIMIT,
@@ -22,11 +24,13 @@ from models.kernels.layout import (
     allocate_pairs,
     allocate_records,
     allocate_rings,
+    by_attribute,
 )
 from models.kernels.pairs import refill_pairs
 from models.kernels.table import refill
 from models.windows.arrays import RING_COLUMNS, places
 from models.windows.incidents import Incident
+from models.windows.waiting import Waiting
 
 if TYPE_CHECKING:
     from models.windows.shard import Shard
@@ -71,6 +75,7 @@ def snapshot(shard: "Shard") -> bytes:
         "reached": shard.reached,
         "waiting": [[_pack(column) for column in w.rows] + [_pack(w.done)] for w in shard.waiting],
         "evidence": shard.evidence.snapshot(),
+        "recent": shard.recent.snapshot(int(s.head[NEXT]), shard.near_spike()),
         "incidents": [(int(place[i.slot]), i) for i in shard.incidents.open.values()],
     }
     return msgspec.msgpack.encode(state)
@@ -78,8 +83,6 @@ def snapshot(shard: "Shard") -> bytes:
 
 def restore(shard: "Shard", raw: bytes) -> None:
     """Make a new shard what a snapshot says. Raises ValueError for another version."""
-    from models.windows.shard import Waiting
-
     state = msgspec.msgpack.decode(raw)
     if state["version"] != VERSION or state["dimension"] != shard.dimension:
         raise ValueError(
@@ -107,14 +110,14 @@ def restore(shard: "Shard", raw: bytes) -> None:
     new["active"][:n] = np.arange(n)
     free = np.arange(size - 1, n - 1, -1, dtype=np.int32)
     new["free"][: len(free)] = free
-    records = np.frombuffer(state["records"], RECORD)
-    pairs = np.frombuffer(state["pairs"], PAIR)
+    records = by_attribute(np.frombuffer(state["records"], RECORD).copy())
+    pairs = by_attribute(np.frombuffer(state["pairs"], PAIR).copy())
     new["records"] = allocate_records(max(256, places(len(records) + 64)))
     new["pairs"] = allocate_pairs(max(256, places(len(pairs) + 64)))
     s = s._replace(**new)
     s.head[FREE] = len(free)
-    refill(s._replace(records=records.copy()), s, np.ones(len(records), np.bool_))
-    refill_pairs(s._replace(pairs=pairs.copy()), s, NEVER)
+    refill(s._replace(records=records), s, np.ones(len(records), np.bool_))
+    refill_pairs(s._replace(pairs=pairs), s, NEVER)
     for column, packed in state["model"].items():
         getattr(s, column)[:] = _unpack(packed)
     shard.s = s
@@ -123,10 +126,16 @@ def restore(shard: "Shard", raw: bytes) -> None:
     shard.idle = set(state["idle"])
     shard.reached = {name: (offset, index) for name, (offset, index) in state["reached"].items()}
     shard.waiting = [
-        Waiting(RowArrays(*(_unpack(c) for c in columns[:-1])), _unpack(columns[-1]).copy())
+        Waiting(RowArrays(*(_unpack(c).copy() for c in columns[:-1])), _unpack(columns[-1]).copy())
         for columns in state["waiting"]
     ]
+    if shard.watermark == END_OF_TIME:
+        # The last run closed everything: what was learned stays, time begins anew.
+        shard.watermark = NONE_TIME
+        shard.watermarks = {}
+        shard.s.head[NEXT] = NEVER
     shard.evidence.restore(state["evidence"])
+    shard.recent.restore(state["recent"])
     for slot, packed in state["incidents"]:
         incident = msgspec.convert(packed, Incident)
         rule = state["rules"][incident.rule]

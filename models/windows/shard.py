@@ -1,18 +1,18 @@
 """One shard of one dimension: its entities' windows, what they taught, and their open incidents."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import DIMENSIONS, END_OF_TIME, FEATURES, IP, NO_FEATURE, NONE_TIME, SKIP, USER
+from models.base import DELETION, DIMENSIONS, END_OF_TIME, FAILURE, FEATURES, IP, NO_FEATURE, NONE_TIME, SKIP, USER
 from models.event import EventBatch
 from models.features.rates import feature_codes
-from models.kernels.arrive import Learned, RowArrays, ScoreArrays, add_waiting, arrive
+from models.kernels.arrive import Learned, ScoreArrays, add_waiting, arrive
 from models.kernels.close import SLOT, STEP_FIELDS, close_panes, open_early
+from models.kernels.direct import direct
 from models.kernels.layout import (
     ACTIVE,
     AHEAD5,
@@ -20,26 +20,36 @@ from models.kernels.layout import (
     GUARDED,
     LATE_ROWS,
     LEARNED,
+    MONOTONE,
     NEVER,
     NEXT,
     OVERFLOWED,
     OVERTAKEN,
     PAIRS_REFUSED,
     PANE_US,
+    PER30,
     RECORDS,
     RuleArrays,
     ShardArrays,
 )
 from models.kernels.learn import FEATURE_COUNT, WindowArrays, learn_minute
 from models.rules import Rule
+from models.thresholds.edges import score_edges
 from models.windows import saved
 from models.windows.arrays import empty, make_room
 from models.windows.evidence import Evidence
 from models.windows.incidents import Incidents
+from models.windows.recent import Recent
 from models.windows.rules import rule_arrays
 from models.windows.slice import Finding, Slice, SliceScores
+from models.windows.waiting import Waiting, row_arrays, wait
 
 MINUTE_US = 60_000_000
+
+_ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
+_CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
+BUSIEST = 64
+"""Entities of whose open panes a snapshot keeps events, in case a spike comes of them."""
 
 
 class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,28 +66,6 @@ class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_records: int
     max_rings: int
     config_hash: str
-
-
-@dataclass(slots=True)
-class Waiting:
-    """Rows too far ahead of the open panes, kept until those have moved."""
-
-    rows: RowArrays
-    done: NDArray[np.bool_]
-
-
-def score_edges() -> NDArray[np.float64]:
-    """The upper edges of the score histogram: from 0.02, each 1 % above the last.
-
-    >>> edges = score_edges(); len(edges), float(edges[0]), bool(edges[-1] > 500)
-    (1023, 0.02, True)
-    """
-    edges = np.empty(1023)
-    edge = 0.02
-    for i in range(len(edges)):
-        edges[i] = edge
-        edge *= 1.005 / 0.995
-    return edges
 
 
 class Shard:
@@ -107,11 +95,15 @@ class Shard:
         self.reached: dict[str, tuple[int, int]] = {}
         self.watermark = NONE_TIME
         self.waiting: list[Waiting] = []
-        self.evidence = Evidence(keep_us=900_000_000 + settings.lateness_us)
-        self.incidents = Incidents(dimension, settings.rules, self.arrays, self.evidence, canonical)
+        self.evidence = Evidence(settings.lateness_us)
+        self.recent = Recent(dimension)
+        self.incidents = Incidents(dimension, settings.rules, self.arrays, self.evidence, self.recent, canonical)
         self.findings: list[Finding] = []
         self.windows: list[dict[str, Any]] = []
         self._spikes = any(int(k) == 4 for k in self.arrays.kind)
+        self._looked = NEVER
+        self._early = any(MONOTONE[int(k)] for k in self.arrays.kind)
+        self._steps = np.empty((256, STEP_FIELDS), np.int64), np.empty((256, 2))
         if state is not None:
             saved.restore(self, state)
 
@@ -123,8 +115,8 @@ class Shard:
         if self.reached.get(batch.source, (-1, -1)) < batch.reached:
             self.reached[batch.source] = batch.reached
         self._hear(batch.source, batch.sources, batch.watermark, idle=batch.idle)
-        if self.s.head[NEXT] != NEVER and self.s.head[ACTIVE]:
-            self._open_early()
+        if self._early:
+            self._open_early(batch, piece.rows)
         out = SliceScores(
             batch=batch if self.dimension == 0 and piece.shard == 0 else None,
             dimension=self.dimension,
@@ -150,16 +142,16 @@ class Shard:
 
     def counters(self) -> dict[str, int]:
         """Totals since the state was new."""
-        head = self.s.head
+        head = self.s.head.tolist()
         return {
-            "overtaken": int(head[OVERTAKEN]),
-            "overflowed": int(head[OVERFLOWED]) + int(head[PAIRS_REFUSED]) + self.evidence.dropped,
-            "evicted": int(head[EVICTED]),
-            "guarded": int(head[GUARDED]),
-            "learned": int(head[LEARNED]),
-            "late": int(head[LATE_ROWS]),
-            "entities": int(head[RECORDS]),
-            "active": int(head[ACTIVE]),
+            "overtaken": head[OVERTAKEN],
+            "overflowed": head[OVERFLOWED] + head[PAIRS_REFUSED] + self.evidence.dropped,
+            "evicted": head[EVICTED],
+            "guarded": head[GUARDED],
+            "learned": head[LEARNED],
+            "late": head[LATE_ROWS],
+            "entities": head[RECORDS],
+            "active": head[ACTIVE],
         }
 
     def snapshot(self) -> bytes:
@@ -179,8 +171,9 @@ class Shard:
         if not moving and all(self.watermarks[name] == END_OF_TIME for name in sources):
             moving = [END_OF_TIME]
         if moving and min(moving) > self.watermark:
-            self.watermark = min(moving)
-            self._advance()
+            before, self.watermark = self.watermark, min(moving)
+            if self.watermark // PANE_US > before // PANE_US or self.s.head[NEXT] == NEVER:
+                self._advance()
 
     def _arrive(
         self, batch: EventBatch, rows: NDArray[np.int64]
@@ -198,19 +191,20 @@ class Shard:
         )
         if n == 0:
             return scores, np.empty(0, np.int64), np.empty((0, 16), np.uint8)
-        self.s = make_room(self.s, n, self.settings.max_rings)
         columns = row_arrays(batch, self.dimension, rows)
+        self.s = make_room(self.s, columns, self.settings.max_rings)
         skip = self._counted_before(batch, rows)
         ahead = np.zeros(n, np.bool_)
-        if arrive(
+        if _ARRIVE(
             self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension, columns, skip, scores, ahead
         ):
             self.waiting.append(wait(columns, rows[ahead]))
+        fresh = rows[skip:]
+        fresh = fresh[(batch.flags[fresh] & SKIP) == 0]
         if self.dimension in (IP, USER):
-            fresh = rows[skip:]
-            self.evidence.add(batch, self.dimension, fresh[(batch.flags[fresh] & SKIP) == 0])
+            self.evidence.add(batch, self.dimension, fresh)
         if self._spikes:
-            self.evidence.add_recent(batch, rows[skip:])
+            self.recent.add(batch, fresh)
         uid_rows, uids = self._open_at(rows, scores.slot)
         return scores, uid_rows, uids
 
@@ -245,10 +239,11 @@ class Shard:
         head = self.s.head
         until = 2**31 - 2 if ended else self.watermark // PANE_US
         if head[NEXT] == NEVER:
-            first = min((int(w.rows.place[w.rows.rows].min()) // PANE_US for w in self.waiting), default=NEVER)
-            if ended and first == NEVER:
+            # A partition may have shown more than the slowest one allowed to close: begin with its oldest row.
+            first = min((int(w.rows.place[w.rows.rows].min()) // PANE_US for w in self.waiting), default=until)
+            if ended and not self.waiting:
                 return
-            head[NEXT] = first if ended else until
+            head[NEXT] = min(first, until)
         while True:
             self._add_waiting()
             next_waiting = min(
@@ -267,26 +262,56 @@ class Shard:
                 break
             limit = until if next_waiting is None else min(until, int(self.s.head[NEXT]) + 6)
             self._close(limit)
-        self.evidence.forget(int(self.s.head[NEXT]) * PANE_US)
+        before = int(self.s.head[NEXT])
+        self.evidence.forget(before * PANE_US)
+        if self.recent.closed(before):
+            self.recent.forget(before, self._streaking())
+
+    def _streaking(self) -> NDArray[np.uint64]:
+        """The entities of which some rule's condition held in the pane that has closed last."""
+        active = self.s.active[: self.s.head[ACTIVE]]
+        hot = active[self.s.hot[active] != 0]
+        owners: NDArray[np.uint64] = self.s.rings["owner"][hot[(self.s.streak[hot] > 0).any(axis=1)]]
+        return owners
+
+    def near_spike(self) -> NDArray[np.uint64]:
+        """The entities that may spike next, for whom a snapshot keeps events: those with a streak, and the busiest."""
+        active = self.s.active[: self.s.head[ACTIVE]]
+        busiest = active[np.argsort(self.s.rings["sum5"][active, 0])[-BUSIEST:]]
+        owners = [self._streaking(), self.s.rings["owner"][busiest]]
+        if self.waiting:
+            waiting = [w.rows.entity[w.rows.rows[~w.done]] for w in self.waiting]
+            ahead, events = np.unique(np.concatenate(waiting), return_counts=True)
+            owners.append(ahead[np.argsort(events)[-BUSIEST:]])
+        return np.unique(np.concatenate(owners))
 
     def _close(self, limit: int) -> None:
-        room = max(256, 2 * int(self.s.head[ACTIVE]) * max(1, len(self.arrays.kind)))
-        steps = np.empty((room, STEP_FIELDS), np.int64)
-        baselines = np.empty((room, 2))
+        steps, baselines = self._room(2 * int(self.s.head[ACTIVE]) * len(self.arrays.kind))
         # The loop ends with the shard empty: at the end of time there is no last pane.
         while self.s.head[NEXT] < limit and self.s.head[ACTIVE]:
             pane = int(self.s.head[NEXT])
-            n, minute = close_panes(self.s, self.arrays, self.learned, limit, steps, baselines)
+            n, minute = _CLOSE_PANES(self.s, self.arrays, self.learned, limit, steps, baselines)
             self._follow(steps[:n], baselines[:n], pane)
             if minute:
                 self._learn()
 
-    def _open_early(self) -> None:
-        room = max(1, int(self.s.head[ACTIVE]) * max(1, len(self.arrays.kind)))
-        steps = np.empty((room, STEP_FIELDS), np.int64)
-        baselines = np.empty((room, 2))
-        n = open_early(self.s, self.arrays, steps, baselines)
+    def _open_early(self, batch: EventBatch, rows: NDArray[np.int64]) -> None:
+        """Nothing can open that was not open before unless something was counted, or another pane is the first."""
+        pane = int(self.s.head[NEXT]) // PER30
+        if pane == self._looked and not (batch.counts[rows] & (FAILURE | DELETION)).any():
+            return
+        self._looked = pane
+        if self.s.head[NEXT] == NEVER or not self.s.head[ACTIVE]:
+            return
+        steps, baselines = self._room(int(self.s.head[ACTIVE]) * len(self.arrays.kind))
+        n = _OPEN_EARLY(self.s, self.arrays, steps, baselines)
         self._follow(steps[:n], baselines[:n], int(self.s.head[NEXT]))
+
+    def _room(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        # Kept, because fresh pages for a busy shard's largest number of steps cost more than the few steps there are.
+        if n > len(self._steps[0]):
+            self._steps = np.empty((2 * n, STEP_FIELDS), np.int64), np.empty((2 * n, 2))
+        return self._steps
 
     def _follow(self, steps: NDArray[np.int64], baselines: NDArray[np.float64], pane: int) -> None:
         created = (self.watermark if self.watermark != END_OF_TIME else pane * PANE_US) + self.settings.lateness_us
@@ -316,7 +341,7 @@ class Shard:
             peaks=np.empty((n, FEATURE_COUNT)),
         )
         end = int(self.s.head[NEXT]) * PANE_US
-        kept = learn_minute(
+        kept = _LEARN_MINUTE(
             self.s,
             self.arrays,
             self.learned,
@@ -344,6 +369,7 @@ class Shard:
                 "observed": out.observed[:kept],
                 "sample_weight": out.weight[:kept],
                 "config_hash": [self.settings.config_hash] * kept,
+                "feature": [FEATURES[code] for code in out.feature[:kept].tolist()],
             }
             for i in range(FEATURE_COUNT):
                 columns[FEATURES[i]] = out.values[:kept, i].copy()
@@ -353,54 +379,7 @@ class Shard:
     def _add_waiting(self) -> None:
         still: list[Waiting] = []
         for w in self.waiting:
-            self.s = make_room(self.s, len(w.rows.rows), self.settings.max_rings)
-            if add_waiting(self.s, self.dimension, w.rows, w.done):
+            self.s = make_room(self.s, w.rows, self.settings.max_rings)
+            if _ADD_WAITING(self.s, self.dimension, w.rows, w.done):
                 still.append(w)
         self.waiting = still
-
-
-def row_arrays(batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> RowArrays:
-    """What one dimension needs of a batch, without a copy."""
-    other = USER if dimension == IP else IP
-    return RowArrays(
-        rows=rows,
-        entity=batch.entity[dimension],
-        other=batch.entity[other],
-        target=batch.target,
-        place=batch.place,
-        flags=batch.flags,
-        counts=batch.counts,
-        names=batch.names,
-        name_start=batch.name_start[dimension],
-        name_length=batch.name_length[dimension],
-        tenant_start=batch.name_start[0],
-        tenant_length=batch.name_length[0],
-    )
-
-
-def wait(columns: RowArrays, rows: NDArray[np.int64]) -> Waiting:
-    """A copy of some rows that does not hold on to their batch."""
-    lengths = columns.name_length[rows], columns.tenant_length[rows]
-    pieces = [
-        columns.names[int(a) : int(a) + int(n)]
-        for start, length in zip((columns.name_start, columns.tenant_start), lengths, strict=True)
-        for a, n in zip(start[rows], length, strict=True)
-    ]
-    ends = np.cumsum(np.concatenate(lengths).astype(np.int64))
-    starts = ends - np.concatenate(lengths)
-    n = len(rows)
-    copy = RowArrays(
-        rows=np.arange(n),
-        entity=columns.entity[rows],
-        other=columns.other[rows],
-        target=columns.target[rows],
-        place=columns.place[rows],
-        flags=columns.flags[rows],
-        counts=columns.counts[rows],
-        names=np.concatenate(pieces) if pieces else np.empty(0, np.uint8),
-        name_start=starts[:n],
-        name_length=lengths[0],
-        tenant_start=starts[n:],
-        tenant_length=lengths[1],
-    )
-    return Waiting(copy, np.zeros(n, np.bool_))

@@ -1,0 +1,166 @@
+"""`make bench`: the whole run, beside only decoding the same events and beside the straightforward flow.
+
+Rounds are interleaved, medians are printed. One process does the work in each of them: a fresh `lapwing detect` with
+compiled kernels, file to files, everything on; its seconds are those it reports itself, from opening the input to the
+last byte, without the interpreter's start and imports.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numba
+
+from benchmarks import reference_flow, stops, typed_decode
+from flows.formats.simulated import simulate
+
+REFERENCE_EVENTS = 5_000
+HOURS_A_MILLION = 2.0
+_DETECT = "import sys; from flows.cli import main; sys.exit(main())"
+
+
+@dataclass(slots=True, frozen=True)
+class Measured:
+    """One fresh process that has scored a file."""
+
+    seconds: float
+    wall: float
+    peak_mib: float
+
+
+def detect(path: Path, output: Path) -> Measured:
+    """Run `lapwing detect` on a file, in a process of its own."""
+    command = [sys.executable, "-c", _DETECT, "detect", "--input", str(path), "--output", str(output)]
+    began = perf_counter()
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen([*command, "--json", "--quiet"], stdout=out)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        wall = perf_counter() - began
+        if process.returncode:
+            raise SystemExit(f"lapwing detect ended with {process.returncode}")
+        out.seek(0)
+        done = json.load(out)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Measured(done["seconds"], wall, usage.ru_maxrss * unit / 2**20)
+
+
+def write_events(path: Path, events: int, seed: int) -> None:
+    """Simulate so many events an hour that a batch is full, into a file."""
+    with path.open("wb") as file:
+        for chunk in simulate(events, seed, hours=max(HOURS_A_MILLION * events / 1e6, 0.05)):
+            file.write(chunk.lines)
+
+
+def lines_of(path: Path, most: int) -> list[bytes]:
+    """The first lines of a file."""
+    with path.open("rb") as file:
+        return [line for line, _ in zip(file, range(most), strict=False)]
+
+
+def measure(folder: Path, events: int, rounds: int, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """All figures of a benchmark; times are nanoseconds an event."""
+    path, short, output = folder / "events.ndjson", folder / "short.ndjson", folder / "out"
+    say(f"simulating {events:,} events")
+    write_events(path, events, seed)
+    first = lines_of(path, REFERENCE_EVENTS)
+    short.write_bytes(b"".join(first))
+    say("compiling kernels, if no run before has")
+    detect(short, output)
+    stops.run(str(short), str(output))
+    decode: list[float] = []
+    whole: list[Measured] = []
+    reference: list[float] = []
+    stop_rounds: list[dict[str, float]] = []
+    for number in range(1, rounds + 1):
+        say(f"round {number} of {rounds}")
+        lines = lines_of(path, events)
+        decode.append(typed_decode.run(lines) / events * 1e9)
+        del lines
+        whole.append(detect(path, output))
+        reference.append(reference_flow.run(first) / len(first) * 1e9)
+        seconds, seen = stops.run(str(path), str(output))
+        stop_rounds.append({stop: spent / seen * 1e9 for stop, spent in seconds.items()})
+    run_ns = median(m.seconds for m in whole) / events * 1e9
+    return {
+        "machine": machine(),
+        "events": events,
+        "bytes_an_event": path.stat().st_size / events,
+        "rounds": rounds,
+        "reference_events": len(first),
+        "ns_an_event": {
+            "typed_decode": median(decode),
+            "detect": run_ns,
+            "detect_process": median(m.wall for m in whole) / events * 1e9,
+            "reference": median(reference),
+        },
+        "detect_over_typed_decode": median(decode) / run_ns,
+        "detect_over_reference": median(reference) / run_ns,
+        "peak_mib": median(m.peak_mib for m in whole),
+        "stops": {stop: median(each[stop] for each in stop_rounds) for stop in stop_rounds[0]},
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the figures hang on."""
+    return {
+        "cores": os.cpu_count(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "numba": numba.__version__,
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures to be read."""
+    on, ns = figures["machine"], figures["ns_an_event"]
+    rows = (
+        ("typed decode alone (a)", ns["typed_decode"]),
+        ("lapwing detect (b)", ns["detect"]),
+        ("  with start and imports", ns["detect_process"]),
+        (f"straightforward flow (c), {figures['reference_events']:,} events", ns["reference"]),
+    )
+    out = [
+        f"{figures['events']:,} events of {figures['bytes_an_event']:.0f} bytes, medians of {figures['rounds']} rounds;"
+        f" {on['cores']} cores, {on['architecture']}, Python {on['python']}, numba {on['numba']}",
+        "",
+        f"{'':42}{'events/s':>12}{'ns/event':>12}",
+        *(f"{name:42}{1e9 / each:>12,.0f}{each:>12,.0f}" for name, each in rows),
+        "",
+        f"speed b/a {figures['detect_over_typed_decode']:.2f} (aim 0.20)   "
+        f"speed b/c {figures['detect_over_reference']:.0f} (aim 100)   peak memory {figures['peak_mib']:.0f} MiB",
+        "",
+        f"{'stop, in one process with clocks':42}{'share':>12}{'ns/event':>12}",
+    ]
+    total = sum(figures["stops"].values())
+    out += [f"{stop:42}{each / total:>12.1%}{each:>12,.0f}" for stop, each in figures["stops"].items()]
+    return "\n".join([*out, f"{'all':42}{1:>12.0%}{total:>12,.0f}"])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="figures as JSON, times in nanoseconds an event")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="lapwing-bench-") as folder:
+        figures = measure(
+            Path(folder), arguments.events, arguments.rounds, arguments.seed, lambda text: print(text, file=sys.stderr)
+        )
+    print(json.dumps(figures, indent=2) if arguments.json else table(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Rows of a batch as one dimension needs them, and those that have to wait for open panes to move."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import IP, USER
+from models.event import EventBatch
+from models.kernels.arrive import RowArrays
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Rows too far ahead of the open panes, kept until those have moved."""
+
+    rows: RowArrays
+    done: NDArray[np.bool_]
+
+
+def row_arrays(batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> RowArrays:
+    """What one dimension needs of a batch, without a copy."""
+    other = USER if dimension == IP else IP
+    return RowArrays(
+        rows=rows,
+        entity=batch.entity[dimension],
+        other=batch.entity[other],
+        target=batch.target,
+        place=batch.place,
+        flags=batch.flags,
+        counts=batch.counts,
+        names=batch.names,
+        name_start=batch.name_start[dimension],
+        name_length=batch.name_length[dimension],
+        tenant_start=batch.name_start[0],
+        tenant_length=batch.name_length[0],
+    )
+
+
+def wait(columns: RowArrays, rows: NDArray[np.int64]) -> Waiting:
+    """A copy of some rows that does not hold on to their batch."""
+    lengths = columns.name_length[rows], columns.tenant_length[rows]
+    pieces = [
+        columns.names[int(a) : int(a) + int(n)]
+        for start, length in zip((columns.name_start, columns.tenant_start), lengths, strict=True)
+        for a, n in zip(start[rows], length, strict=True)
+    ]
+    ends = np.cumsum(np.concatenate(lengths).astype(np.int64))
+    starts = ends - np.concatenate(lengths)
+    n = len(rows)
+    copy = RowArrays(
+        rows=np.arange(n),
+        entity=columns.entity[rows],
+        other=columns.other[rows],
+        target=columns.target[rows],
+        place=columns.place[rows],
+        flags=columns.flags[rows],
+        counts=columns.counts[rows],
+        names=np.concatenate(pieces) if pieces else np.empty(0, np.uint8),
+        name_start=starts[:n],
+        name_length=lengths[0],
+        tenant_start=starts[n:],
+        tenant_length=lengths[1],
+    )
+    return Waiting(copy, np.zeros(n, np.bool_))

@@ -1,0 +1,54 @@
+"""The real command, as a user starts it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+LAPWING = str(Path(sys.executable).with_name("lapwing"))
+ROOT = Path(__file__).parent.parent
+SAYS = ("lapwing: compiling", "lapwing: replacing")
+"""Lines on stderr that depend on what ran before."""
+NATIVE = ("Traceback", "panicked", "RUST_BACKTRACE", "stack backtrace", "Box<dyn Any>", "BytewaxRuntimeError")
+
+
+def run(*words: str | Path, **how: Any) -> subprocess.CompletedProcess[bytes]:
+    """A program, run to its end."""
+    return subprocess.run([*map(str, words)], check=False, **{"capture_output": True, "timeout": 300, **how})
+
+
+def lapwing(*arguments: str | Path, **how: Any) -> subprocess.CompletedProcess[bytes]:
+    """The command, run to its end."""
+    return run(LAPWING, *arguments, **how)
+
+
+def begun(*arguments: str | Path, **how: Any) -> subprocess.Popen[bytes]:
+    """The command, running."""
+    words = [LAPWING, *map(str, arguments)]
+    return subprocess.Popen(words, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how})
+
+
+def said(stderr: bytes) -> list[str]:
+    """What the command said for the user, one entry a line; native noise is an error."""
+    text = stderr.decode()
+    assert not [word for word in NATIVE if word in text], text
+    return [line for line in text.splitlines() if line and not line.startswith(SAYS)]
+
+
+def simulate(path: Path, events: int, seed: int) -> Path:
+    """A file of simulated events, its truth beside it."""
+    done = lapwing("simulate", "--events", str(events), "--seed", str(seed), "--output", path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def whole_lines(directory: Path) -> Iterator[Path]:
+    """The result files of lines in a directory, each checked to end with a whole one."""
+    for path in sorted(directory.glob("*.ndjson")):
+        with path.open("rb") as file:
+            if os.path.getsize(path):
+                file.seek(-1, os.SEEK_END)
+                assert file.read() == b"\n", path
+        yield path

@@ -1,0 +1,59 @@
+"""The benchmark runs, and its figures hang together. How fast anything is, is not asserted."""
+
+import json
+
+import pytest
+
+from benchmarks import run, stops
+
+EVENTS = 3_000
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    told = []
+    figures = run.measure(folder, EVENTS, rounds=1, seed=3, say=told.append)
+    assert told
+    return json.loads(json.dumps(figures))
+
+
+def test_every_event_is_measured_and_scored(figures):
+    assert figures["events"] == EVENTS
+    assert figures["reference_events"] == min(EVENTS, run.REFERENCE_EVENTS)
+    assert 300 < figures["bytes_an_event"] < 1000
+    assert all(ns > 0 for ns in figures["ns_an_event"].values())
+    assert figures["ns_an_event"]["detect_process"] > figures["ns_an_event"]["detect"]
+    assert figures["peak_mib"] > 10
+
+
+def test_ratios_are_those_of_the_times(figures):
+    ns = figures["ns_an_event"]
+    assert figures["detect_over_typed_decode"] == pytest.approx(ns["typed_decode"] / ns["detect"])
+    assert figures["detect_over_reference"] == pytest.approx(ns["reference"] / ns["detect"])
+
+
+def test_every_stop_is_on_the_path(figures):
+    unseen = {stop for stop, ns in figures["stops"].items() if not ns}
+    assert unseen <= {"decode: unusual events", "encode alerts"}, "a renamed function is no longer measured"
+
+
+def test_the_table_names_every_figure_and_no_place(figures):
+    text = run.table(figures)
+    for stop in (*(stop for stop, _ in stops.STOPS), stops.ENGINE):
+        assert stop in text
+    assert "typed decode" in text
+    assert "straightforward flow" in text
+    assert "/tmp" not in text + json.dumps(figures)
+
+
+def test_clocks_count_a_nested_stop_once():
+    clocks = stops.Clocks()
+
+    def burn(n):
+        return sum(i * i for i in range(n))
+
+    inner = clocks.around("inner", burn)
+    outer = clocks.around("outer", lambda: inner(300_000))
+    outer()
+    assert clocks.seconds["inner"] > 10 * clocks.seconds["outer"] > 0

@@ -1,0 +1,84 @@
+"""A shard's memory is bounded whatever comes, and what does not fit is counted."""
+
+import dataclasses
+
+import numpy as np
+
+from models.base import END_OF_TIME, FAILURE
+from models.event import EventBatch
+from models.kernels.layout import COUNTERPARTS, EVICTED, OVERFLOWED, PAIRS_REFUSED, RECORDS
+from models.windows.arrays import PAIRS_A_RING, places
+from models.windows.evidence import SHARD_LIMIT
+from models.windows.shard import Shard
+from tests.batches import batch, key_of, partition_batches, piece, row
+from tests.naive import Params
+from tests.streams import SECOND, START, Setup
+from tests.test_definitions import LATENESS, shard_of
+
+IP = 1
+RECORD_LIMIT, RING_LIMIT = 2048, 512
+SETUP = Setup((), (), Params(0.1, 0.01, 5, 2, 0.9, 20, 20, 5), 60)
+
+
+def repeated(n: int, start: int, offset: int, spread: int, counts: int = 0, users: int = 0) -> EventBatch:
+    """A batch of n events, from n addresses that nobody saw before, or for n users from one address."""
+    one = batch("p", ("p",), offset, [row(start, ip="192.0.2.1", user="u")], offset, start, start)
+    time = start + np.arange(n) * spread // n
+    entity = np.repeat(one.entity, n, axis=1)
+    entity[3 if users else IP] = np.random.default_rng(offset).integers(1, 2**63, n).astype(np.uint64)
+    same = {
+        field.name: np.repeat(getattr(one, field.name), n, axis=-1)
+        for field in dataclasses.fields(one)
+        if isinstance(getattr(one, field.name), np.ndarray) and field.name not in ("buffer", "names")
+    }
+    same |= {"time": time, "place": time, "entity": entity, "counts": np.full(n, counts, np.uint8)}
+    same |= {"offset": np.arange(offset, offset + n)}
+    return dataclasses.replace(
+        one, **same, reached=(offset + n - 1, 0), watermark_before=start - LATENESS, watermark=int(time[-1]) - LATENESS
+    )
+
+
+def check_sizes(shard: Shard) -> None:
+    s = shard.s
+    assert len(s.rings) <= RING_LIMIT
+    assert s.head[RECORDS] <= RECORD_LIMIT
+    assert len(s.records) <= places(RECORD_LIMIT)
+    assert len(s.pairs) <= places(RING_LIMIT * PAIRS_A_RING)
+    assert shard.evidence.size <= SHARD_LIMIT
+
+
+def test_300_000_one_shot_entities_neither_grow_the_state_nor_push_out_regulars():
+    shard = shard_of("ip", SETUP, max_records=RECORD_LIMIT, max_rings=RING_LIMIT)
+    regulars = [f"10.0.0.{i}" for i in range(20)]
+    rows = [row(START + m * 60 * SECOND + i, ip=ip) for m in range(5) for i, ip in enumerate(regulars)]
+    *items, _ = partition_batches("p", ("p",), rows, LATENESS, [len(rows)])
+    for item in items:
+        shard.assess(piece(item, IP))
+    offset, time, size = len(rows), rows[-1].time, 3000
+    for _ in range(100):
+        time += 90 * SECOND
+        item = repeated(size, time, offset, 60 * SECOND, FAILURE)
+        out = shard.assess(piece(item, IP))
+        assert len(out.feature) == size
+        check_sizes(shard)
+        offset += size
+    assert len(shard.snapshot()) < 4 << 20
+    head = shard.s.head
+    assert head[RECORDS] + head[EVICTED] + head[OVERFLOWED] == 300_000 + len(regulars)
+    assert head[OVERFLOWED] > 0
+    assert head[EVICTED] > 0
+    known = dict(zip(shard.s.records["hash"].tolist(), shard.s.records["count"].tolist(), strict=True))
+    assert all(known[key_of("ip", "acme", ip)] >= 4 for ip in regulars)
+    last = dataclasses.replace(repeated(1, time, offset, 1), watermark=END_OF_TIME)
+    assert shard.assess(piece(last, IP)).counters["active"] == 0
+
+
+def test_one_entity_keeps_so_many_counterparts_and_counts_the_others():
+    shard = shard_of("ip", SETUP, max_records=RECORD_LIMIT, max_rings=RING_LIMIT)
+    calm, failed = (repeated(5000, START + i * SECOND, 5000 * i, SECOND, i * FAILURE, users=5000) for i in (0, 1))
+    shard.assess(piece(calm, IP))
+    shard.assess(piece(failed, IP))
+    check_sizes(shard)
+    # failed ones have places of their own, so that harmless ones cannot hide a spray
+    assert shard.s.head[PAIRS_REFUSED] == 10_000 - 2 * COUNTERPARTS
+    assert shard.counters()["overflowed"] == 10_000 - 2 * COUNTERPARTS

@@ -1,0 +1,58 @@
+"""Shard keys spread evenly over workers, by Bytewax's own routing."""
+
+import threading
+from collections import Counter
+
+import bytewax.operators as op
+import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.operators import StatefulBatchLogic
+from bytewax.testing import TestingSink, TestingSource, cluster_main
+
+from flows.steps.split import shard_keys
+from models.base import DIMENSIONS
+from tests.naive_siphash import rust_hash, siphash
+
+
+def routed(keys: list[str], workers: int) -> dict[str, int]:
+    """The worker to which Bytewax sends each key's state."""
+    threads: dict[str, int] = {}
+
+    class Where(StatefulBatchLogic[str, str, int]):
+        def on_batch(self, values: list[str]) -> tuple[list[str], bool]:
+            threads.update(dict.fromkeys(values, threading.get_ident()))
+            return [], StatefulBatchLogic.RETAIN
+
+        def snapshot(self) -> int:
+            return 0
+
+    flow = Dataflow("routing")
+    keyed = op.input("keys", flow, TestingSource([(key, key) for key in keys]))
+    op.output("out", op.stateful_batch("where", keyed, lambda resume: Where()), TestingSink([]))
+    cluster_main(flow, [], 0, worker_count_per_proc=workers)
+    numbers = {thread: number for number, thread in enumerate(sorted(set(threads.values())))}
+    return {key: numbers[threads[key]] for key in keys}
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 8])
+def test_eight_shards_of_each_dimension_split_evenly(workers):
+    keys = [key for dimension in shard_keys(8) for key in dimension]
+    assert len(set(keys)) == 8 * len(DIMENSIONS)
+    where = routed(keys, workers)
+    assert sorted(Counter(where.values()).values()) == [len(keys) // workers] * workers
+    for dimension in shard_keys(8):
+        assert sorted(Counter(where[key] for key in dimension).values()) == [8 // workers] * workers
+
+
+def test_salts_are_found_again_by_the_hash_that_bytewax_uses():
+    assert siphash(bytes(range(15)), 0x0706050403020100, 0x0F0E0D0C0B0A0908) == 0xA129CA6149BE45E5
+    for name, keys in zip(DIMENSIONS, shard_keys(8), strict=True):
+        for shard, key in enumerate(keys):
+            salt = next(n for n in range(1000) if rust_hash(f"{name}/{shard}.{n}") % 8 == shard)
+            assert key == f"{name}/{shard}.{salt}"
+
+
+def test_other_numbers_of_shards_have_keys_of_their_own():
+    for shards in (1, 2, 4, 16, 64):
+        keys = [key for dimension in shard_keys(shards) for key in dimension]
+        assert len(set(keys)) == shards * len(DIMENSIONS)
