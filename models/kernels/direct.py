@@ -3,7 +3,8 @@
 At every call numba works out the types of all arguments; for a shard's tuple of arrays that costs eight times the
 call itself (20 us, and there are 200 calls a batch). A kernel of a shard is always called with the same types, so
 after the first call its compiled form is called directly. Only kernels whose every caller passes the same types may be
-wrapped: a wrong number of dimensions or item size is still refused, another type of the same size is not.
+wrapped: a wrong number of dimensions or item size is still refused; another type of the same size, or an array that
+does not lie in one piece, is misread in silence. `models.windows.waiting.row_arrays` sees to the latter.
 """
 
 from collections.abc import Callable

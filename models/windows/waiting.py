@@ -19,21 +19,21 @@ class Waiting:
 
 
 def row_arrays(batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> RowArrays:
-    """What one dimension needs of a batch, without a copy."""
+    """What one dimension needs of a batch, copied only where it does not lie in one piece: kernels rely on that."""
     other = USER if dimension == IP else IP
     return RowArrays(
         rows=rows,
-        entity=batch.entity[dimension],
-        other=batch.entity[other],
+        entity=np.ascontiguousarray(batch.entity[dimension]),
+        other=np.ascontiguousarray(batch.entity[other]),
         target=batch.target,
         place=batch.place,
         flags=batch.flags,
         counts=batch.counts,
         names=batch.names,
-        name_start=batch.name_start[dimension],
-        name_length=batch.name_length[dimension],
-        tenant_start=batch.name_start[0],
-        tenant_length=batch.name_length[0],
+        name_start=np.ascontiguousarray(batch.name_start[dimension]),
+        name_length=np.ascontiguousarray(batch.name_length[dimension]),
+        tenant_start=np.ascontiguousarray(batch.name_start[0]),
+        tenant_length=np.ascontiguousarray(batch.name_length[0]),
     )
 
 
