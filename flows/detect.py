@@ -45,6 +45,7 @@ from flows.steps.split import split
 from models.alert import CREATE, Alert
 from models.base import DIMENSIONS, LATE
 from models.event import EventBatch
+from models.kernels.arrive import Learned
 from models.rules import dimension
 from models.windows.shard import Shard, ShardSettings
 
@@ -170,15 +171,15 @@ def shard_settings(config: Config, name: str) -> ShardSettings:
         rules=rules,
         quiet_us=tuple(microseconds(rule.quiet) for rule in rules),
         detector=detector.id,
-        learned=(
-            detector.alpha,
-            detector.alpha / 10,
-            detector.warm_up,
-            detector.entity_warm_up,
-            detector.guard,
-            microseconds(detector.accept_after) // 60_000_000,
-            detector.floor_failures,
-            detector.floor_targets,
+        learned=Learned(
+            alpha=detector.alpha,
+            pool_alpha=detector.alpha / 10,
+            warm_up=detector.warm_up,
+            entity_warm_up=detector.entity_warm_up,
+            guard=detector.guard,
+            accept_after=microseconds(detector.accept_after) // 60_000_000,
+            floor_failures=detector.floor_failures,
+            floor_targets=detector.floor_targets,
         ),
         half_life_minutes=max(1, microseconds(detector.half_life) // 60_000_000),
         lateness_us=config.time.lateness_us,

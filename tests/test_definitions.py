@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flows.durations import microseconds
 from models.alert import CREATE, Alert
 from models.base import DIMENSIONS, SEVERITIES
+from models.kernels.arrive import Learned
 from models.rules import Rule, default_rules
 from models.rules import dimension as rule_dimension
 from models.windows.shard import Shard, ShardSettings
@@ -28,7 +29,7 @@ def shard_of(dimension: str, setup: Setup, secret: int = 1, state: bytes | None 
         "rules": setup.rules,
         "quiet_us": setup.quiet_us,
         "detector": "rates",
-        "learned": tuple(setup.params),
+        "learned": Learned(*setup.params),
         "half_life_minutes": setup.half_life,
         "lateness_us": LATENESS,
         "keep_quantile": 0.0,

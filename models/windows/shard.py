@@ -29,6 +29,7 @@ from models.kernels.layout import (
     PANE_US,
     PER30,
     RECORDS,
+    SPIKE,
     RuleArrays,
     ShardArrays,
 )
@@ -58,7 +59,7 @@ class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...]
     quiet_us: tuple[int, ...]
     detector: str
-    learned: tuple[float, float, int, int, float, int, int, int]
+    learned: Learned
     half_life_minutes: int
     lateness_us: int
     keep_quantile: float
@@ -85,7 +86,7 @@ class Shard:
     ) -> None:
         self.dimension = dimension
         self.settings = settings
-        self.learned = Learned(*settings.learned)
+        self.learned = settings.learned
         self.edges = score_edges()
         self.codes = np.array(feature_codes(dimension), np.int64)
         self.arrays: RuleArrays = rule_arrays(settings.rules, settings.quiet_us)
@@ -100,7 +101,7 @@ class Shard:
         self.incidents = Incidents(dimension, settings.rules, self.arrays, self.evidence, self.recent, canonical)
         self.findings: list[Finding] = []
         self.windows: list[dict[str, Any]] = []
-        self._spikes = any(int(k) == 4 for k in self.arrays.kind)
+        self._spikes = any(int(k) == SPIKE for k in self.arrays.kind)
         self._looked = NEVER
         self._early = any(MONOTONE[int(k)] for k in self.arrays.kind)
         self._steps = np.empty((256, STEP_FIELDS), np.int64), np.empty((256, 2))
