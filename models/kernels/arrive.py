@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from models.base import DELETION, FAILURE, IP, LATE, SKIP, SUCCESS, USER
 from models.kernels.baseline import own, quantile_of, value_z
 from models.kernels.conditions import crosses_now, expected_events, minute_of
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     AHEAD5,
     LATE_ROWS,
@@ -78,7 +78,7 @@ class ScoreArrays(NamedTuple):
     slot: NDArray[np.int32]  # the entity's ring, -1: it has none
 
 
-@kernel
+@inlined
 def current(s: ShardArrays, slot: int, value: int) -> float:
     """A learned value over the windows that end with the entity's newest panes."""
     if value == X_EVENTS:
@@ -98,7 +98,7 @@ def current(s: ShardArrays, slot: int, value: int) -> float:
     return float(s.rings[slot].near[3])
 
 
-@kernel
+@inlined
 def score_slot(
     s: ShardArrays,
     r: RuleArrays,
@@ -161,7 +161,7 @@ def score_slot(
     out.severity[i] = severity
 
 
-@kernel
+@inlined
 def count_row(s: ShardArrays, rows: RowArrays, row: int, dimension: int, pane: int) -> int:
     """Count one row in its entity's panes and pairs; its ring, or -1 where there is no room."""
     slot = enter(

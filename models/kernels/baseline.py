@@ -5,11 +5,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import RATES, X_ERROR_SHARE, ShardArrays
 
 
-@kernel
+@inlined
 def power(base: float, exponent: int) -> float:
     """`base ** exponent` by squaring: the same bits on every machine."""
     result = 1.0
@@ -21,14 +21,14 @@ def power(base: float, exponent: int) -> float:
     return result
 
 
-@kernel
+@inlined
 def silence(alpha: float, age: int, gap: int) -> float:
     """What `gap` silent windows leave of a mean of `age` windows: their weight is 1/n at first, alpha later."""
     young = min(gap, max(0, int(1.0 / alpha) - age))
     return float(age) / float(age + young) * power(1.0 - alpha, gap - young)
 
 
-@kernel
+@inlined
 def own(s: ShardArrays, record: int, value: int, minute: int, alpha: float) -> tuple[float, float]:
     """The entity's mean and mean square of a value just before a minute, silent minutes counted; nothing is written."""
     mean = float(s.records[record]["mean"][value])
@@ -41,7 +41,7 @@ def own(s: ShardArrays, record: int, value: int, minute: int, alpha: float) -> t
     return mean, square
 
 
-@kernel
+@inlined
 def count_z(count: float, mean: float, variance: float) -> float:
     """Distance of a count from its mean in standard deviations of the square root (Anscombe 1948).
 
@@ -54,7 +54,7 @@ def count_z(count: float, mean: float, variance: float) -> float:
     return 2.0 * (math.sqrt(count + 0.375) - math.sqrt(mean + 0.375)) / math.sqrt(dispersion)
 
 
-@kernel
+@inlined
 def value_z(value: int, x: float, events: float, mean: float, square: float) -> float:
     """Distance of a learned value from its baseline; a share of errors is scored as the count it stands for."""
     if value == X_ERROR_SHARE:
@@ -62,7 +62,7 @@ def value_z(value: int, x: float, events: float, mean: float, square: float) -> 
     return count_z(x, mean, square - mean * mean)
 
 
-@kernel
+@inlined
 def bucket_of(edges: NDArray[np.float64], score: float) -> int:
     """The histogram's bucket of a score: how many edges are below it."""
     low, high = 0, len(edges)
@@ -75,7 +75,7 @@ def bucket_of(edges: NDArray[np.float64], score: float) -> int:
     return low
 
 
-@kernel
+@inlined
 def quantile_of(s: ShardArrays, edges: NDArray[np.float64], score: float) -> float:
     """The share of closed windows below a score (half of its own bucket), at most 1 - 1/n."""
     n = s.below[len(s.below) - 1]

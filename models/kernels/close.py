@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from models.kernels.arrive import Learned
 from models.kernels.conditions import counted, expected_events, measure, minute_of, spikes, window_start
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     ACTIVE,
     DELETIONS,
@@ -23,7 +23,7 @@ STEP_FIELDS = 9
 (KIND, RULE, SLOT, PANE, VALUE, COUNT, HOLDS, OLDEST, BEFORE) = range(STEP_FIELDS)
 
 
-@kernel
+@inlined
 def note(
     steps: NDArray[np.int64],
     baselines: NDArray[np.float64],
@@ -55,7 +55,7 @@ def note(
     return n + 1
 
 
-@kernel
+@inlined
 def look(
     s: ShardArrays,
     r: RuleArrays,
@@ -97,7 +97,7 @@ def look(
     return note(steps, baselines, n, GO_ON, rule, slot, pane, value, count, holds, 0, 0, mean, variance)
 
 
-@kernel
+@inlined
 def warm_hot(s: ShardArrays, r: RuleArrays, slot: int) -> None:
     """Keep in `hot` whether any rule has to look at the entity in every pane."""
     hot = False

@@ -1,7 +1,7 @@
 """Whether a rule's condition holds for an entity over the window that ends with a pane."""
 
 from models.kernels.baseline import count_z, own
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     DELETIONS,
     FAILURES_IP,
@@ -19,7 +19,7 @@ from models.kernels.pairs import distinct
 from models.kernels.panes import at5, at30, sum5, sum30
 
 
-@kernel
+@inlined
 def expected_events(
     s: ShardArrays, slot: int, minute: int, alpha: float, warm_up: int, entity_warm_up: int
 ) -> tuple[float, float]:
@@ -33,7 +33,7 @@ def expected_events(
     return -1.0, -1.0
 
 
-@kernel
+@inlined
 def spikes(r: RuleArrays, rule: int, events: float, mean: float, variance: float) -> bool:
     """A minute's events are above the floor, the multiple of the mean, and z."""
     if mean < 0.0 or events < r.at_least[rule] or events <= r.times[rule] * mean:
@@ -66,7 +66,7 @@ def measure(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> t
     return sum5(s, slot, 0, pane), False
 
 
-@kernel
+@inlined
 def counted(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> int:
     """Events that a rule counts in one pane of its own grid."""
     kind = r.kind[rule]
@@ -79,7 +79,7 @@ def counted(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> i
     return at5(s, slot, 0, pane)
 
 
-@kernel
+@inlined
 def crosses_now(s: ShardArrays, r: RuleArrays, rule: int, slot: int, mean: float, variance: float) -> bool:
     """Whether a rule's condition holds for what has been counted so far, for the event that has just arrived."""
     kind = r.kind[rule]
@@ -98,7 +98,7 @@ def crosses_now(s: ShardArrays, r: RuleArrays, rule: int, slot: int, mean: float
     return spikes(r, rule, float(s.rings[slot].sum5[0]), mean, variance)
 
 
-@kernel
+@inlined
 def minute_of(pane: int) -> int:
     """The learning window in which a base pane lies."""
     return pane // MINUTE

@@ -13,3 +13,6 @@ from numba import njit
 _BORROWED: Final[dict[str, Any]] = {"_nrt": False}
 
 kernel = njit(cache=True, nogil=True, **_BORROWED)
+
+inlined = njit(cache=True, nogil=True, forceinline=True, **_BORROWED)
+"""A kernel that is part of its callers: passing a shard's tuple of arrays costs more than most of them do."""

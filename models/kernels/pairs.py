@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     ACTIVE,
     COUNTERPARTS,
@@ -18,7 +18,7 @@ from models.kernels.table import spot
 COUNTERPART, TARGET = 0, 1  # p_kind
 
 
-@kernel
+@inlined
 def within(mask: np.uint64, newest: int, pane: int, window: int) -> bool:
     """Whether a mask has a bit among the `window` panes that end with `pane`."""
     if newest >= pane:
@@ -32,7 +32,7 @@ def within(mask: np.uint64, newest: int, pane: int, window: int) -> bool:
     return bool(mask & ((np.uint64(1) << np.uint64(left)) - np.uint64(1)))
 
 
-@kernel
+@inlined
 def distinct(s: ShardArrays, slot: int, pane: int, window: int) -> tuple[int, int, int, int]:
     """Counterparts met, failed and succeeded, and targets, over `window` 30 s panes that end with `pane`."""
     met = failed = succeeded = targets = 0
@@ -49,7 +49,7 @@ def distinct(s: ShardArrays, slot: int, pane: int, window: int) -> tuple[int, in
     return met, failed, succeeded, targets
 
 
-@kernel
+@inlined
 def tally(s: ShardArrays, slot: int, at: int, sign: int) -> None:
     """Add (or take away) what one pair contributes to `near`."""
     pane = s.newest30[slot]
@@ -62,7 +62,7 @@ def tally(s: ShardArrays, slot: int, at: int, sign: int) -> None:
         s.rings[slot].near[2] += sign * within(s.pairs[at].succeeded, newest, pane, WINDOW15M)
 
 
-@kernel
+@inlined
 def recount(s: ShardArrays, slot: int) -> None:
     """Bring `near` to the window that ends with the entity's newest pane."""
     s.rings[slot].near[:] = 0
@@ -73,7 +73,7 @@ def recount(s: ShardArrays, slot: int) -> None:
     s.rings[slot].near_at = s.newest30[slot]
 
 
-@kernel
+@inlined
 def pair_key(owner: np.uint64, other: np.uint64, kind: int) -> np.uint64:
     """One number for (entity, counterpart, kind), never 0."""
     x = owner ^ (other * np.uint64(0x9E3779B97F4A7C15)) ^ np.uint64(kind + 1)
@@ -83,7 +83,7 @@ def pair_key(owner: np.uint64, other: np.uint64, kind: int) -> np.uint64:
     return x if x != 0 else np.uint64(1)
 
 
-@kernel
+@inlined
 def meet(s: ShardArrays, slot: int, pane: int, other: np.uint64, kind: int, failed: bool, succeeded: bool) -> None:
     """Note that the entity met a counterpart in a 30 s pane that is not newer than its newest."""
     size = len(s.pairs)

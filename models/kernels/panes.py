@@ -3,11 +3,11 @@
 import numpy as np
 
 from models.base import DELETION, ERROR, FAILURE, RESET
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import PER30, RING5, RING30, WINDOW5, WINDOW30, ShardArrays
 
 
-@kernel
+@inlined
 def sum5(s: ShardArrays, slot: int, column: int, pane: int) -> int:
     """Counts over the minute that ends with base pane `pane`."""
     total = 0
@@ -17,7 +17,7 @@ def sum5(s: ShardArrays, slot: int, column: int, pane: int) -> int:
     return int(total)
 
 
-@kernel
+@inlined
 def sum30(s: ShardArrays, slot: int, column: int, pane: int, window: int) -> int:
     """Counts over `window` 30 s panes that end with `pane`."""
     total = 0
@@ -27,7 +27,7 @@ def sum30(s: ShardArrays, slot: int, column: int, pane: int, window: int) -> int
     return int(total)
 
 
-@kernel
+@inlined
 def at5(s: ShardArrays, slot: int, column: int, pane: int) -> int:
     """Counts of one base pane."""
     if pane > s.newest[slot] or pane <= s.newest[slot] - RING5:
@@ -35,7 +35,7 @@ def at5(s: ShardArrays, slot: int, column: int, pane: int) -> int:
     return int(s.rings[slot].ring5[pane & (RING5 - 1), column])
 
 
-@kernel
+@inlined
 def at30(s: ShardArrays, slot: int, column: int, pane: int) -> int:
     """Counts of one 30 s pane."""
     if pane > s.newest30[slot] or pane <= s.newest30[slot] - RING30:
@@ -43,7 +43,7 @@ def at30(s: ShardArrays, slot: int, column: int, pane: int) -> int:
     return int(s.rings[slot].ring30[pane & (RING30 - 1), column])
 
 
-@kernel
+@inlined
 def advance(s: ShardArrays, slot: int, pane: int) -> None:
     """Make `pane` the newest of both rings; what it passes over becomes empty."""
     newest = s.newest[slot]
@@ -65,7 +65,7 @@ def advance(s: ShardArrays, slot: int, pane: int) -> None:
             s.rings[slot].sum30[c] = sum30(s, slot, c, pane30, WINDOW30) if pane30 - newest < WINDOW30 else 0
 
 
-@kernel
+@inlined
 def add(s: ShardArrays, slot: int, pane: int, counts: int) -> None:
     """Count one event in its panes."""
     advance(s, slot, pane)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     ACTIVE,
     FREE,
@@ -17,14 +17,14 @@ from models.kernels.layout import (
 )
 
 
-@kernel
+@inlined
 def spot(secret: NDArray[np.uint64], key: np.uint64, size: int) -> int:
     """Where a key's search begins in a table of `size` (a power of two) places: multiply-shift under a secret."""
     product = (key ^ secret[0]) * (secret[1] | np.uint64(1))
     return np.int64(((product >> np.uint64(32)) * np.uint64(size)) >> np.uint64(32))
 
 
-@kernel
+@inlined
 def find(s: ShardArrays, entity: np.uint64) -> int:
     """The entity's record, or the empty place where it would be."""
     size = len(s.records)
