@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.base import ACTIONS, DELETION, ERROR, FAILURE, HAS_ID, NONE_TIME, OUTCOMES, REASONS, RESET, SUCCESS
 from models.kernels.address import write_address
 from models.kernels.instant import epoch, stamp
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.path import write_path
 from models.kernels.scan import (
     ABSENT,
@@ -98,7 +98,7 @@ def codes() -> Codes:
     return Codes(words_of(ACTIONS), words_of(OUTCOMES), words_of(("\0", *REASONS[1:])), by_actor)
 
 
-@kernel
+@inlined
 def _write_name(
     buffer: NDArray[np.uint8], at: int, size: int, limit: int, found: np.uint64, out: NDArray[np.uint8], i: int
 ) -> int:
@@ -120,7 +120,7 @@ def _write_name(
     return i
 
 
-@kernel
+@inlined
 def _lower(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8], i: int) -> bool:
     """Write ASCII in lower case at out[i :]; False at the first byte that is not ASCII."""
     for k in range(size):
@@ -131,7 +131,7 @@ def _lower(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8]
     return True
 
 
-@kernel
+@inlined
 def _copy(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8], i: int) -> int:
     """Copy bytes to out[i :]; their number."""
     for k in range(size):
@@ -147,7 +147,7 @@ def _write_default(out: NDArray[np.uint8]) -> int:
     return len(_DEFAULT)
 
 
-@kernel
+@inlined
 def _equal(buffer: NDArray[np.uint8], at: int, size: int, other: NDArray[np.uint8], other_size: int) -> bool:
     """Whether a span holds the first `other_size` bytes of another buffer."""
     if size != other_size:

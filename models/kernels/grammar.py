@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.load import HIGHS, ONES, first_lane, load8
 
 _SPACES = np.uint64(0x2020202020202020)
@@ -14,7 +14,7 @@ INTEGER, DECIMAL, EXPONENT = range(3)
 """How a number is written."""
 
 
-@kernel
+@inlined
 def space_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     """The first byte at or after i that is not JSON white space."""
     if i < end and buffer[i] > 0x20:
@@ -94,7 +94,7 @@ def utf8_end(buffer: NDArray[np.uint8], i: int, end: int) -> int:
     return i + more + 1
 
 
-@kernel
+@inlined
 def string_end(buffer: NDArray[np.uint8], i: int, end: int) -> tuple[int, bool]:
     """The closing quote of the string whose first byte is at i, or -1; and whether it holds an escape."""
     escaped = False
@@ -126,7 +126,7 @@ def string_end(buffer: NDArray[np.uint8], i: int, end: int) -> tuple[int, bool]:
             return -1, escaped
 
 
-@kernel
+@inlined
 def number_end(buffer: NDArray[np.uint8], i: int, end: int) -> tuple[int, int]:
     """After the number at i, or -1; and how it is written."""
     form = INTEGER

@@ -7,7 +7,7 @@ from numba import config, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 
 ONES = np.uint64(0x0101010101010101)
 HIGHS = np.uint64(0x8080808080808080)
@@ -41,7 +41,7 @@ else:
         return types.uint64(buffer, types.intp), generate
 
 
-@kernel
+@inlined
 def first_lane(marks: np.uint64) -> int:
     """Which byte holds the lowest mark, where marks are the top bits of bytes and at least one is set."""
     lowest = marks & (~marks + ONE)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.load import load8
 
 PUBLIC_K0 = np.uint64(0x6C61_7077_696E_6720)
@@ -20,7 +20,7 @@ _13, _16, _17, _21, _32, _43, _47, _48, _51, _56, _8 = (
 )
 
 
-@kernel
+@inlined
 def _round(
     v0: np.uint64, v1: np.uint64, v2: np.uint64, v3: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -38,7 +38,7 @@ def _round(
     return v0, v1, v2, v3
 
 
-@kernel
+@inlined
 def siphash(buffer: NDArray[np.uint8], at: int, size: int, k0: np.uint64, k1: np.uint64) -> np.uint64:
     """SipHash-2-4 of buffer[at : at + size] under the key (k0, k1), each half read little-endian."""
     v0 = k0 ^ _V0

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.load import load8
 
 Words: TypeAlias = NDArray[np.uint64]
@@ -57,19 +57,19 @@ def words_of(words: tuple[str, ...]) -> Words:
     return np.concatenate((turn.astype(np.uint64), np.array([blocks], np.uint64), table.ravel()))
 
 
-@kernel
+@inlined
 def size_of(words: Words, entry: int) -> int:
     """A word's length in bytes, by its entry."""
     return np.int64(words[entry] >> _16)
 
 
-@kernel
+@inlined
 def index_of(words: Words, entry: int) -> int:
     """A word's place in its list, by its entry."""
     return np.int64(words[entry] & _INDEX) - 1
 
 
-@kernel
+@inlined
 def same(words: Words, entry: int, buffer: NDArray[np.uint8], at: int) -> bool:
     """Whether buffer[at :] begins with a word; at + its size must lie inside. What is read beyond it is masked out."""
     blocks = np.int64(words[5])
@@ -85,7 +85,7 @@ def same(words: Words, entry: int, buffer: NDArray[np.uint8], at: int) -> bool:
     return True
 
 
-@kernel
+@inlined
 def find_entry(words: Words, buffer: NDArray[np.uint8], at: int, size: int) -> int:
     """The entry of the word buffer[at : at + size], or 0."""
     if size == 0:
