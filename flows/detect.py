@@ -46,6 +46,7 @@ from models.alert import CREATE, Alert
 from models.base import DIMENSIONS, LATE
 from models.event import EventBatch
 from models.kernels.arrive import Learned
+from models.kernels.layout import COUNTERS
 from models.rules import dimension
 from models.windows.shard import Shard, ShardSettings
 
@@ -64,7 +65,7 @@ class Totals:
     incidents: int = 0
     windows: int = 0
     late: int = 0
-    shards: dict[tuple[int, int], dict[str, int]] = field(default_factory=dict)
+    heads: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
 
     def see(self, gathered: Gathered) -> Gathered:
         """Count a batch on its way out."""
@@ -72,8 +73,8 @@ class Totals:
         self.scored += len(batch)
         self.dead_letters += len(batch.dead)
         self.late += int(np.count_nonzero(batch.flags & LATE))
-        self.windows += sum(len(window["entity"]) for window in gathered.windows)
-        self.shards |= gathered.counters
+        self.windows += sum(len(closed.entity) for closed in gathered.windows)
+        self.heads |= gathered.heads
         return gathered
 
     def see_alerts(self, alerts: list[Alert]) -> list[Alert]:
@@ -84,7 +85,7 @@ class Totals:
 
     def sum(self, counter: str) -> int:
         """A counter over all shards."""
-        return sum(counters.get(counter, 0) for counters in list(self.shards.values()))
+        return sum(int(head[place]) for head in list(self.heads.values()) for place in COUNTERS[counter])
 
 
 class Progress(msgspec.Struct):
@@ -187,7 +188,6 @@ def shard_settings(config: Config, name: str) -> ShardSettings:
         keep_share=config.output.window_sample,
         max_records=records,
         max_rings=rings,
-        config_hash=config_hash(config),
     )
 
 
@@ -241,7 +241,8 @@ def build(
     op.output("scored", op.map_value("encode_scored", seen, encode_scored), FileSink(output, SCORED, kept))
     dead = op.map_value("encode_dead", seen, partial(encode_dead, topic="audit.events", body=body))
     op.output("dead_letters", dead, FileSink(output, DEAD_LETTERS, kept))
-    op.output("windows", op.map_value("encode_windows", seen, encode_windows), WindowSink(output, kept))
+    windows = op.map_value("encode_windows", seen, partial(encode_windows, config_hash=config_hash(config)))
+    op.output("windows", windows, WindowSink(output, kept))
     return flow
 
 

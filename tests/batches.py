@@ -7,7 +7,7 @@ import numpy as np
 
 from models.base import DELETION, END_OF_TIME, ERROR, FAILURE, LATE, NONE_TIME, RESET, SKIP, SUCCESS
 from models.event import EventBatch
-from models.windows.slice import Slice
+from models.windows.slice import Slice, unknown
 from tests.naive import Row
 
 BITS = (("failure", FAILURE), ("error", ERROR), ("deletion", DELETION), ("reset", RESET), ("success", SUCCESS))
@@ -133,4 +133,4 @@ def piece(item: EventBatch, dimension: int, shard: int = 0, bits: int = 0) -> Sl
     mine = keys != 0
     if bits:
         mine &= (keys >> np.uint64(64 - bits)) == np.uint64(shard)
-    return Slice(item, dimension, shard, np.flatnonzero(mine))
+    return Slice(item, dimension, shard, np.flatnonzero(mine), unknown(len(item)))

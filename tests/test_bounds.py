@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from models.base import END_OF_TIME, FAILURE
+from models.base import END_OF_TIME, FAILURE, NO_FEATURE
 from models.event import EventBatch
 from models.kernels.layout import COUNTERPARTS, EVICTED, OVERFLOWED, PAIRS_REFUSED, RECORDS
 from models.windows.arrays import PAIRS_A_RING, places
@@ -13,7 +13,7 @@ from models.windows.shard import Shard
 from tests.batches import batch, key_of, partition_batches, piece, row
 from tests.naive import Params
 from tests.streams import SECOND, START, Setup
-from tests.test_definitions import LATENESS, shard_of
+from tests.test_definitions import LATENESS, counter, shard_of
 
 IP = 1
 RECORD_LIMIT, RING_LIMIT = 2048, 512
@@ -59,7 +59,7 @@ def test_300_000_one_shot_entities_neither_grow_the_state_nor_push_out_regulars(
         time += 90 * SECOND
         item = repeated(size, time, offset, 60 * SECOND, FAILURE)
         out = shard.assess(piece(item, IP))
-        assert len(out.feature) == size
+        assert np.count_nonzero(out.scores.feature[IP] != NO_FEATURE) == size
         check_sizes(shard)
         offset += size
     assert len(shard.snapshot()) < 4 << 20
@@ -70,7 +70,7 @@ def test_300_000_one_shot_entities_neither_grow_the_state_nor_push_out_regulars(
     known = dict(zip(shard.s.records["hash"].tolist(), shard.s.records["count"].tolist(), strict=True))
     assert all(known[key_of("ip", "acme", ip)] >= 4 for ip in regulars)
     last = dataclasses.replace(repeated(1, time, offset, 1), watermark=END_OF_TIME)
-    assert shard.assess(piece(last, IP)).counters["active"] == 0
+    assert counter(shard.assess(piece(last, IP)).head, "active") == 0
 
 
 def test_one_entity_keeps_so_many_counterparts_and_counts_the_others():
@@ -81,4 +81,4 @@ def test_one_entity_keeps_so_many_counterparts_and_counts_the_others():
     check_sizes(shard)
     # failed ones have places of their own, so that harmless ones cannot hide a spray
     assert shard.s.head[PAIRS_REFUSED] == 10_000 - 2 * COUNTERPARTS
-    assert shard.counters()["overflowed"] == 10_000 - 2 * COUNTERPARTS
+    assert counter(shard.s.head, "overflowed") == 10_000 - 2 * COUNTERPARTS

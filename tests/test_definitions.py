@@ -14,9 +14,11 @@ from flows.durations import microseconds
 from models.alert import CREATE, Alert
 from models.base import DIMENSIONS, SEVERITIES
 from models.kernels.arrive import Learned
+from models.kernels.layout import COUNTERS
 from models.rules import Rule, default_rules
 from models.rules import dimension as rule_dimension
 from models.windows.shard import Shard, ShardSettings
+from models.windows.slice import ClosedWindows
 from tests.batches import interleaved, partition_batches, piece
 from tests.naive import FEATURES, Message, Naive, Params, Window
 from tests.streams import EPISODE, SECOND, Episode, Setup, disturbed, events, setups
@@ -36,24 +38,26 @@ def shard_of(dimension: str, setup: Setup, secret: int = 1, state: bytes | None 
         "keep_share": 1.0,
         "max_records": 10_000,
         "max_rings": 1_000,
-        "config_hash": "c",
     }
     words = np.random.default_rng(secret).integers(1, 2**63, 2).astype(np.uint64)
     settings = ShardSettings(**(known | changed))
     return Shard(DIMENSIONS.index(dimension), settings, words, lambda message: {"message": message}, state)
 
 
-def windows_of(columns: list[dict[str, Any]]) -> list[Window]:
+def counter(head: Any, name: str) -> int:
+    return sum(int(head[place]) for place in COUNTERS[name])
+
+
+def windows_of(closed: list[ClosedWindows]) -> list[Window]:
     out = []
-    for c in columns:
-        for i in range(len(c["entity"])):
-            assert c["end"][i] - c["start"][i] == 60 * SECOND
-            shown = {name: float(c[name][i]) for name in FEATURES}
-            peaks = {name: float(c["peak_" + name][i]) for name in FEATURES}
+    for c in closed:
+        for i in range(len(c.entity)):
+            shown = dict(zip(FEATURES, c.values[i].tolist(), strict=False))
+            peaks = dict(zip(FEATURES, c.peaks[i].tolist(), strict=False))
             out.append(
                 Window(
-                    c["tenant"][i], c["entity"][i], int(c["end"][i]), float(c["score"][i]), float(c["quantile"][i]),
-                    bool(c["guarded"][i]), float(c["expected"][i]), float(c["observed"][i]), False,
+                    c.tenant[i], c.entity[i], c.end, float(c.score[i]), float(c.quantile[i]),
+                    bool(c.guarded[i]), float(c.expected[i]), float(c.observed[i]), False,
                     {name: x for name, x in shown.items() if x == x}, {name: x for name, x in peaks.items() if x == x},
                 )
             )  # fmt: skip
@@ -110,10 +114,10 @@ def play(shard: Shard, items: list[Any], dimension: str, reopen: Any = None) -> 
         out = shard.assess(piece(item, DIMENSIONS.index(dimension)))
         windows += windows_of(out.windows)
         messages += [message_of(finding.alert) for finding in out.findings]
-        assert out.counters["overtaken"] == out.counters["overflowed"] == out.counters["evicted"] == 0
+        assert counter(out.head, "overtaken") == counter(out.head, "overflowed") == counter(out.head, "evicted") == 0
     assert not shard.incidents.open
     assert not shard.waiting
-    assert shard.counters()["active"] == 0
+    assert counter(shard.s.head, "active") == 0
     return windows, messages
 
 
@@ -245,12 +249,12 @@ def test_an_older_input_after_a_closed_one_goes_on_from_what_was_learned():
     setup = Setup((), (), Params(0.1, 0.01, 5, 2, 0.9, 20, 3, 5), 60)
     shard = shard_of("ip", setup)
     play(shard, items_of([events([Episode("regular", 7200, 3600, 1, 90)], 1)], [20], [0]), "ip")
-    learned = shard.counters()["learned"]
+    learned = counter(shard.s.head, "learned")
     older = items_of([events([Episode("regular", 0, 3600, 1, 90), Episode("failures", 0, 3000, 1, 60)], 2)], [20], [0])
     for item in older:
         item.first, item.reached = (item.first[0] + 1000, 0), (item.reached[0] + 1000, 0)
         item.offset = item.offset + 1000
     shard = shard_of("ip", setup, 2, shard.snapshot())
     windows, _ = play(shard, older, "ip")
-    assert shard.counters()["learned"] > learned
+    assert counter(shard.s.head, "learned") > learned
     assert all(math.isfinite(w.expected) and w.expected >= 0 for w in windows)

@@ -36,7 +36,9 @@ def told() -> str:
             out += [repr(window) for window in windows_of(scores.windows)]
             out += [repr(message_of(finding.alert)) for finding in scores.findings]
             out += [
-                f"{x!r}" for column in ("score", "quantile", "z", "severity") for x in getattr(scores, column).tolist()
+                f"{x!r}"
+                for column in ("score", "quantile", "z", "severity")
+                for x in getattr(scores.scores, column)[number].tolist()
             ]
             if at == 5:
                 shard = shard_of(name, setup, 2, shard.snapshot())

@@ -1,17 +1,19 @@
 """Closed learning windows as an Arrow table: the columns of `windows.parquet`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models.base import FEATURES
+from models.base import DIMENSIONS, FEATURES
+from models.windows.slice import ClosedWindows
 
 MEASURED: Final = tuple(feature for feature in FEATURES if feature != "behaviour")
 """The features that a window has a value of; `behaviour` is a score, not a measure."""
 
+MINUTE_US: Final = 60_000_000
 _TIME = pa.timestamp("us", tz="UTC")
 
 SCHEMA: Final = pa.schema([
@@ -61,6 +63,34 @@ def table(columns: Mapping[str, NDArray[Any] | Sequence[Any]]) -> pa.Table:
         raise ValueError(f"not columns of a window: {', '.join(sorted(unknown))}")
     rows = len(columns["entity"])
     return pa.Table.from_arrays([_column(field, columns, rows) for field in SCHEMA], schema=SCHEMA)
+
+
+def table_of(closed: Sequence[ClosedWindows], config_hash: str) -> pa.Table:
+    """Closed windows of some shards as a table of `SCHEMA`."""
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(c, name) for c in closed])
+
+    def repeated(values: Iterable[Any]) -> NDArray[Any]:
+        return np.repeat(np.array(list(values)), [len(c.entity) for c in closed])
+
+    end = repeated(c.end for c in closed)
+    columns: dict[str, Any] = {
+        "tenant": [tenant for c in closed for tenant in c.tenant],
+        "dimension": repeated(DIMENSIONS[c.dimension] for c in closed),
+        "entity": [entity for c in closed for entity in c.entity],
+        "detector": repeated(c.detector for c in closed),
+        "start": end - MINUTE_US,
+        "end": end,
+        "sample_weight": joined("weight"),
+        "config_hash": config_hash,
+        "feature": np.array(FEATURES)[joined("feature")],
+    }
+    columns |= {name: joined(name) for name in ("score", "quantile", "guarded", "expected", "observed")}
+    values, peaks = joined("values"), joined("peaks")
+    for i, name in enumerate(MEASURED):
+        columns[name], columns[f"peak_{name}"] = values[:, i], peaks[:, i]
+    return table(columns)
 
 
 def _column(field: pa.Field, columns: Mapping[str, Any], rows: int) -> pa.Array:

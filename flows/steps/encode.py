@@ -36,17 +36,9 @@ def encode_dead(gathered: Gathered, topic: str, body: dead_letter.Body) -> Paylo
     return Payload(b"".join(dead_letter.encode(d, topic, body) + b"\n" for d in gathered.scored.batch.dead))
 
 
-def encode_windows(gathered: Gathered) -> pa.Table | None:
-    """The closed windows that are kept."""
-    closed = gathered.windows
-    if not closed:
-        return None
-    # One table of all shards' windows: a table costs 40 columns, however few rows it has.
-    return windows.table({name: _joined([columns[name] for columns in closed]) for name in closed[0]})
-
-
-def _joined(parts: list[Any]) -> Any:
-    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [value for part in parts for value in part]
+def encode_windows(gathered: Gathered, config_hash: str) -> pa.Table | None:
+    """The closed windows that are kept, as one table: a table costs 40 columns, however few rows it has."""
+    return windows.table_of(gathered.windows, config_hash) if gathered.windows else None
 
 
 def alert_encoder(

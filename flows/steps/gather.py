@@ -1,28 +1,31 @@
 """`gather`: the slices of a batch become one scored batch again."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from bytewax.operators import StatefulBatchLogic
+from numpy.typing import NDArray
 
-from models.base import DIMENSIONS, NO_FEATURE
+from models.base import DIMENSIONS
 from models.event import EventBatch, ScoredBatch
 from models.thresholds.risk import risk
-from models.windows.slice import Finding, SliceScores
+from models.windows.slice import ClosedWindows, Finding, SliceScores
 
 UIDS_SHOWN = 4
 
 
 @dataclass(slots=True)
 class Gathered:
-    """All that one batch has brought. `passed` is the first base pane that some shard has not closed."""
+    """All that one batch has brought. `passed` is the first base pane that some shard has not closed.
+
+    `heads` are the shards' counters (`models.kernels.layout`), by (dimension, shard).
+    """
 
     scored: ScoredBatch
     passed: int
     findings: list[Finding]
-    windows: list[dict[str, Any]]
-    counters: dict[tuple[int, int], dict[str, int]]
+    windows: list[ClosedWindows]
+    heads: dict[tuple[int, int], NDArray[np.int64]]
 
 
 class Gather(StatefulBatchLogic[SliceScores, Gathered, list[object]]):
@@ -56,33 +59,24 @@ class Gather(StatefulBatchLogic[SliceScores, Gathered, list[object]]):
 
 def gather(pieces: list[SliceScores]) -> Gathered:
     """One scored batch of the slices of all shards and dimensions."""
-    batch = next(piece.batch for piece in pieces if piece.batch is not None)
-    n = len(batch)
-    shape = len(DIMENSIONS), n
-    feature = np.full(shape, NO_FEATURE, np.uint8)
-    score, quantile, z, expected, observed = (np.full(shape, np.nan) for _ in range(5))
-    severity = np.zeros(n, np.uint8)
+    home = next(piece for piece in pieces if piece.batch is not None)
+    batch, scores = home.batch, home.scores
+    assert batch is not None
     for piece in pieces:
-        if not len(piece.rows):
-            continue
-        at = piece.dimension, piece.rows
-        feature[at] = piece.feature
-        score[at] = piece.score
-        quantile[at] = piece.quantile
-        z[at] = piece.z
-        expected[at] = piece.expected
-        observed[at] = piece.observed
-        severity[piece.rows] = np.maximum(severity[piece.rows], piece.severity)
+        if piece.scores is not scores:  # assessed in another process
+            at = piece.dimension, piece.rows
+            for name in scores._fields:
+                getattr(scores, name)[at] = getattr(piece.scores, name)[at]
     uid_from, uids, more = _uids(batch, pieces)
     scored = ScoredBatch(
         batch=batch,
-        feature=feature,
-        score=score,
-        quantile=quantile,
-        z=z,
-        expected=expected,
-        observed=observed,
-        risk=risk(quantile, severity),
+        feature=scores.feature,
+        score=scores.score,
+        quantile=scores.quantile,
+        z=scores.z,
+        expected=scores.expected,
+        observed=scores.observed,
+        risk=risk(scores.quantile, scores.severity.max(axis=0, initial=0)),
         uid_from=uid_from,
         uids=uids,
         uids_more=more,
@@ -92,7 +86,7 @@ def gather(pieces: list[SliceScores]) -> Gathered:
         passed=min(piece.passed for piece in pieces),
         findings=[finding for piece in pieces for finding in piece.findings],
         windows=[window for piece in pieces for window in piece.windows],
-        counters={(piece.dimension, piece.shard): piece.counters for piece in pieces},
+        heads={(piece.dimension, piece.shard): piece.head for piece in pieces},
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from models.base import DIMENSIONS
 from models.event import EventBatch
 from models.kernels.gather import partition_rows
-from models.windows.slice import Slice
+from models.windows.slice import Slice, unknown
 
 _SALTS = {
     "tenant": (3, 9, 3, 36, 2, 1, 7, 2),
@@ -36,11 +36,12 @@ def split(batch: EventBatch, shards: int) -> list[tuple[str, Slice]]:
     keys = shard_keys(shards)
     out: list[tuple[str, Slice]] = []
     bounds = np.zeros(shards + 1, np.int64)
+    scores = unknown(len(batch))
     for dimension in range(len(DIMENSIONS)):
         order = np.empty(len(batch), np.int64)
         partition_rows(batch.entity[dimension], bits, order, bounds)
         cuts = bounds.tolist()
         for shard in range(shards):
-            piece = Slice(batch, dimension, shard, order[cuts[shard] : cuts[shard + 1]])
+            piece = Slice(batch, dimension, shard, order[cuts[shard] : cuts[shard + 1]], scores)
             out.append((keys[dimension][shard], piece))
     return out

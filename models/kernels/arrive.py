@@ -66,7 +66,7 @@ class Learned(NamedTuple):
 
 
 class ScoreArrays(NamedTuple):
-    """One place for each of the slice's rows."""
+    """What is known of a batch's rows on arrival, of shape (4, n): each shard writes its dimension and its rows."""
 
     feature: NDArray[np.uint8]
     score: NDArray[np.float64]
@@ -107,20 +107,18 @@ def score_slot(
     codes: NDArray[np.int64],
     slot: int,
     minute: int,
+    d: int,
     i: int,
     out: ScoreArrays,
 ) -> None:
     """The value that stands out most of an entity's current windows, and the gravest rule that they cross."""
     record = s.rings[slot].record
     warm = s.records[record].count >= p.entity_warm_up
-    out.feature[i] = codes[X_EVENTS]
-    out.observed[i] = float(s.rings[slot].sum5[0])
-    out.score[i] = np.nan
-    out.quantile[i] = np.nan
-    out.z[i] = np.nan
-    out.expected[i] = np.nan
+    feature = codes[X_EVENTS]
+    observed = float(s.rings[slot].sum5[0])
     if warm or s.head[SEEN] >= p.entity_warm_up:
         best = -1e300
+        expected = np.nan
         for value in range(VALUES):
             if codes[value] < 0:
                 continue
@@ -134,13 +132,16 @@ def score_slot(
             z = value_z(value, x, float(s.rings[slot].sum5[0]), mean, square)
             if z > best:
                 best = z
-                out.feature[i] = codes[value]
-                out.observed[i] = x
-                out.expected[i] = mean
-        out.z[i] = best
-        out.score[i] = max(best, 0.0)
+                feature = codes[value]
+                observed = x
+                expected = mean
+        out.z[d, i] = best
+        out.expected[d, i] = expected
+        out.score[d, i] = max(best, 0.0)
         if s.head[SEEN] >= p.warm_up:
-            out.quantile[i] = quantile_of(s, edges, out.score[i])
+            out.quantile[d, i] = quantile_of(s, edges, max(best, 0.0))
+    out.feature[d, i] = feature
+    out.observed[d, i] = observed
     severity = 0
     mean = variance = -1.0
     looked = False
@@ -158,7 +159,7 @@ def score_slot(
                 looked = True
         if crosses_now(s, r, rule, slot, mean, variance):
             severity = r.severity[rule]
-    out.severity[i] = severity
+    out.severity[d, i] = severity
 
 
 @inlined
@@ -198,12 +199,15 @@ def arrive(
     skip_before: int,
     out: ScoreArrays,
     ahead: NDArray[np.bool_],
-) -> int:
+) -> tuple[int, int, int, int, int]:
     """Count and score a slice's rows; rows too far ahead of the open panes are marked in `ahead` and only scored.
 
-    The first `skip_before` rows were counted before a restart: they are scored, not added. Returns how many are ahead.
+    The first `skip_before` rows were counted before a restart: they are scored, not added. `out` is as
+    `models.windows.slice.unknown` makes it. Returns how many rows are ahead, are to be counted, are failures or
+    deletions among those, the newest pane of those, and how many rows' entities are hot.
     """
-    waiting = 0
+    waiting = fresh = witnessed = hot = 0
+    newest = NEVER
     for i in range(len(rows.rows)):
         row = rows.rows[i]
         pane = rows.place[row] // PANE_US
@@ -213,6 +217,10 @@ def arrive(
         if flags & LATE:
             s.head[LATE_ROWS] += 1
         if i >= skip_before and not flags & SKIP:
+            fresh += 1
+            newest = max(newest, pane)
+            if rows.counts[row] & (FAILURE | DELETION):
+                witnessed += 1
             if s.head[NEXT] == NEVER or pane >= s.head[NEXT] + AHEAD5:
                 ahead[i] = True
                 waiting += 1
@@ -227,18 +235,14 @@ def arrive(
             at = find(s, rows.entity[row])
             if s.records[at].hash != 0:
                 slot = s.records[at].slot
-        out.slot[i] = slot
+        out.slot[dimension, row] = slot
         if slot >= 0:
-            score_slot(s, r, p, edges, codes, slot, minute_of(pane), i, out)
+            hot += s.hot[slot]
+            score_slot(s, r, p, edges, codes, slot, minute_of(pane), dimension, row, out)
         else:
-            out.feature[i] = codes[X_EVENTS]
-            out.score[i] = np.nan
-            out.quantile[i] = np.nan
-            out.z[i] = np.nan
-            out.expected[i] = np.nan
-            out.observed[i] = 0.0
-            out.severity[i] = 0
-    return waiting
+            out.feature[dimension, row] = codes[X_EVENTS]
+            out.observed[dimension, row] = 0.0
+    return waiting, fresh, witnessed, newest, hot
 
 
 @kernel

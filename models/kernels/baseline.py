@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.kernel import inlined, kernel
+from models.kernels.kernel import inlined
 from models.kernels.layout import RATES, X_ERROR_SHARE, ShardArrays
 
 

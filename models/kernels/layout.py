@@ -35,8 +35,20 @@ RATES: Final = 2
 # Places in `head`
 (
     NEXT, ACTIVE, FREE, RECORDS, RECORD_LIMIT, PAIRS, PAIR_LIMIT, SEEN, HALVED, OVERTAKEN, OVERFLOWED, EVICTED,
-    GUARDED, LEARNED, PAIRS_REFUSED, LATE_ROWS,
-) = range(16)  # fmt: skip
+    GUARDED, LEARNED, PAIRS_REFUSED, LATE_ROWS, EVIDENCE_DROPPED,
+) = range(17)  # fmt: skip
+HEAD: Final = 17
+COUNTERS: Final = {
+    "overtaken": (OVERTAKEN,),
+    "overflowed": (OVERFLOWED, PAIRS_REFUSED, EVIDENCE_DROPPED),
+    "evicted": (EVICTED,),
+    "guarded": (GUARDED,),
+    "learned": (LEARNED,),
+    "late": (LATE_ROWS,),
+    "entities": (RECORDS,),
+    "active": (ACTIVE,),
+}
+"""What is told of a shard, as sums of places in `head`; totals since the state was new."""
 
 
 RECORD: Final = np.dtype(

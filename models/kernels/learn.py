@@ -62,6 +62,23 @@ class WindowArrays(NamedTuple):
     peaks: NDArray[np.float64]  # (n, FEATURE_COUNT) largest sliding value that ends inside
 
 
+def window_arrays(n: int) -> WindowArrays:
+    """Room for n windows."""
+    score, quantile, expected, observed, weight = np.empty((5, n))
+    return WindowArrays(
+        slot=np.empty(n, np.int32),
+        feature=np.empty(n, np.int64),
+        score=score,
+        quantile=quantile,
+        guarded=np.empty(n, np.bool_),
+        expected=expected,
+        observed=observed,
+        weight=weight,
+        values=np.empty((n, FEATURE_COUNT)),
+        peaks=np.empty((n, FEATURE_COUNT)),
+    )
+
+
 @kernel
 def window_values(s: ShardArrays, slot: int, pane: int, dimension: int, x: NDArray[np.float64]) -> None:
     """The learned values of the minute that ends with base pane `pane`."""

@@ -7,7 +7,7 @@ from numba import config, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from models.kernels.kernel import inlined, kernel
+from models.kernels.kernel import inlined
 
 ONES = np.uint64(0x0101010101010101)
 HIGHS = np.uint64(0x8080808080808080)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.base import DELETION, ERROR, FAILURE, RESET
-from models.kernels.kernel import inlined, kernel
+from models.kernels.kernel import inlined
 from models.kernels.layout import PER30, RING5, RING30, WINDOW5, WINDOW30, ShardArrays
 
 

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from models.kernels.arrive import RowArrays
 from models.kernels.layout import (
-    ACTIVE,
     EVICTED,
     FREE,
     HALVED,
+    HEAD,
     NEVER,
     NEXT,
     PAIR_LIMIT,
@@ -31,7 +31,7 @@ from models.kernels.table import newcomers, refill
 LOAD = 0.6
 """Greatest share of a table's places in use."""
 PAIRS_A_RING = 16
-RING_COLUMNS = ("rings", "newest", "newest30", "hot", "crossed", "streak")
+RING_COLUMNS = ("newest", "newest30", "hot", "crossed", "streak")
 
 
 def places(n: int) -> int:
@@ -43,42 +43,27 @@ def places(n: int) -> int:
     return 1 << max(4, int(np.ceil(np.log2(max(n, 1) / LOAD))))
 
 
-def empty(rules: int, record_limit: int, secret: NDArray[np.uint64]) -> ShardArrays:
-    """A shard that has seen nothing; about 300 KB."""
-    head = np.zeros(16, np.int64)
+def empty(rules: int, record_limit: int, rings: int, secret: NDArray[np.uint64]) -> ShardArrays:
+    """A shard that has seen nothing. Its pool of rings is an address range until they are used: some 30 bytes each."""
+    head = np.zeros(HEAD, np.int64)
     head[NEXT] = NEVER
     head[HALVED] = NEVER
     head[RECORD_LIMIT] = record_limit
-    rings = 64
     head[FREE] = rings
     arrays: dict[str, Any] = {"head": head, "secret": secret}
     arrays |= {"records": allocate_records(256), "pairs": allocate_pairs(256)}
     return ShardArrays(**arrays, **allocate_rings(rings, rules), **allocate_model())
 
 
-def make_room(s: ShardArrays, rows: RowArrays, ring_limit: int) -> ShardArrays:
+def make_room(s: ShardArrays, rows: RowArrays) -> ShardArrays:
     """The same shard with room for the entities of some rows and their pairs, as far as its limits allow."""
     n = len(rows.rows)
-    if s.head[FREE] < n and len(s.rings) < ring_limit:
-        s = _more_rings(s, min(ring_limit, max(2 * len(s.rings), len(s.rings) + n)))
     if s.head[RECORDS] + n > min(LOAD * len(s.records), s.head[RECORD_LIMIT]):
         s = _more_records(s, newcomers(s, rows.entity, rows.rows))
     if s.head[PAIRS] + 2 * n > LOAD * len(s.pairs):
-        s = _more_pairs(s, 2 * n, ring_limit * PAIRS_A_RING)
+        s = _more_pairs(s, 2 * n, len(s.rings) * PAIRS_A_RING)
     s.head[PAIR_LIMIT] = int(LOAD * len(s.pairs)) + 1
     return s
-
-
-def _more_rings(s: ShardArrays, size: int) -> ShardArrays:
-    old = len(s.rings)
-    grown: dict[str, Any] = allocate_rings(size, s.crossed.shape[1])
-    for column in RING_COLUMNS:
-        grown[column][:old] = getattr(s, column)
-    grown["active"][: s.head[ACTIVE]] = s.active[: s.head[ACTIVE]]
-    free = np.concatenate([np.arange(size - 1, old - 1, -1, dtype=np.int32), s.free[: s.head[FREE]]])
-    grown["free"][: len(free)] = free
-    s.head[FREE] = len(free)
-    return s._replace(**grown)
 
 
 def _more_records(s: ShardArrays, new: int) -> ShardArrays:

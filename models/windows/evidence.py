@@ -28,7 +28,10 @@ class Witness(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Counted events of some batches, columns of length n; `blob` holds their messages one after another."""
+    """Counted events of some batches, columns of length n; `blob` holds their messages one after another.
+
+    `newest` is the greatest place.
+    """
 
     entity: NDArray[np.uint64]
     place: NDArray[np.int64]
@@ -37,6 +40,7 @@ class Chunk(NamedTuple):
     start: NDArray[np.int64]
     length: NDArray[np.int64]
     blob: NDArray[np.uint8]
+    newest: int
 
 
 class Evidence:
@@ -61,15 +65,17 @@ class Evidence:
         length[length > MESSAGE_LIMIT] = 0
         end = np.cumsum(length)
         blob = np.empty(int(end[-1]), np.uint8)
+        place = batch.place[rows]
         gather_bytes(batch.buffer, batch.start[rows], length, blob)
         chunk = Chunk(
             entity=batch.entity[dimension, rows],
-            place=batch.place[rows],
+            place=place,
             time=batch.time[rows],
             counts=batch.counts[rows],
             start=end - length,
             length=length,
             blob=blob,
+            newest=int(place.max()),
         )
         self.chunks.append(chunk)
         self.size += len(blob) + 40 * len(rows)
@@ -78,10 +84,10 @@ class Evidence:
 
     def forget(self, watermark: int) -> None:
         """Let go of what no window can ask for any more."""
-        while self.chunks and (self.size > SHARD_LIMIT or int(self.chunks[0].place.max()) < watermark - self.keep_us):
+        while self.chunks and (self.size > SHARD_LIMIT or self.chunks[0].newest < watermark - self.keep_us):
             old = self.chunks.popleft()
             self.size -= len(old.blob) + 40 * len(old.place)
-            if int(old.place.max()) >= watermark - self.keep_us:
+            if old.newest >= watermark - self.keep_us:
                 self.dropped += len(old.place)
 
     def witnesses(self, entity: int, counted: int, start: int, end: int) -> list[Witness]:
@@ -106,18 +112,19 @@ class Evidence:
         columns = [np.concatenate([c[i] for c in old]) for i in range(4)]
         start = np.concatenate([c.start + shift[i] for i, c in enumerate(old)])
         length = np.concatenate([c.length for c in old])
-        self.chunks.appendleft(Chunk._make([*columns, start, length, np.concatenate([c.blob for c in old])]))
+        blob = np.concatenate([c.blob for c in old])
+        self.chunks.appendleft(Chunk._make([*columns, start, length, blob, max(c.newest for c in old)]))
 
     def snapshot(self) -> list[list[bytes]]:
         """The chunks as bytes."""
-        return [[column.tobytes() for column in chunk] for chunk in self.chunks]
+        return [[column.tobytes() for column in chunk[:-1]] for chunk in self.chunks]
 
     def restore(self, state: list[list[bytes]]) -> None:
         """Take the chunks of a snapshot."""
         types: tuple[Any, ...] = (np.uint64, np.int64, np.int64, np.uint8, np.int64, np.int64, np.uint8)
-        self.chunks = deque(
-            Chunk._make(np.frombuffer(b, t) for b, t in zip(chunk, types, strict=True)) for chunk in state
-        )
+        for chunk in state:
+            columns = [np.frombuffer(b, t) for b, t in zip(chunk, types, strict=True)]
+            self.chunks.append(Chunk._make([*columns, int(columns[1].max())]))
         self.size = sum(len(c.blob) + 40 * len(c.place) for c in self.chunks)
 
 

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from models.alert import CLOSE, CREATE, UPDATE, Alert
 from models.base import DELETION, DIMENSIONS, FAILURE, SEVERITIES
@@ -93,8 +91,8 @@ class Incidents:
 
     def take(
         self,
-        step: NDArray[np.int64],
-        baseline: NDArray[np.float64],
+        step: list[int],
+        baseline: list[float],
         owner: int,
         name: tuple[str, str],
         created: int,
@@ -140,8 +138,8 @@ class Incidents:
         slot: int,
         pane: int,
         width: int,
-        step: NDArray[np.int64],
-        baseline: NDArray[np.float64],
+        step: list[int],
+        baseline: list[float],
         owner: int,
         name: tuple[str, str],
         created: int,

@@ -34,10 +34,9 @@ class Recent:
         self.batches: deque[tuple[EventBatch, NDArray[np.int64], int]] = deque()
         self.copies: dict[tuple[int, int], list[Witness]] = {}
 
-    def add(self, batch: EventBatch, rows: NDArray[np.int64]) -> None:
-        """Refer to some rows until their panes have closed."""
-        if len(rows):
-            self.batches.append((batch, rows, int(batch.place[rows].max()) // PANE_US))
+    def add(self, batch: EventBatch, rows: NDArray[np.int64], newest: int) -> None:
+        """Refer to some rows, of which the newest lies in base pane `newest`, until their panes have closed."""
+        self.batches.append((batch, rows, newest))
 
     def closed(self, before: int) -> bool:
         """Whether there is something to let go of, now that all panes before this one are closed."""

@@ -14,6 +14,7 @@ from models.base import END_OF_TIME, NONE_TIME
 from models.kernels.arrive import RowArrays
 from models.kernels.layout import (
     ACTIVE,
+    EVIDENCE_DROPPED,
     FREE,
     NEVER,
     NEXT,
@@ -66,7 +67,7 @@ def snapshot(shard: "Shard") -> bytes:
         "head": _pack(s.head),
         "records": records.tobytes(),
         "pairs": pairs.tobytes(),
-        "rings": {c: _pack(getattr(s, c)[active]) for c in RING_COLUMNS if c != "rings"},
+        "rings": {c: _pack(getattr(s, c)[active]) for c in RING_COLUMNS},
         "ring_bytes": s.rings[active].tobytes(),
         "model": {c: _pack(getattr(s, c)) for c in MODEL_COLUMNS},
         "watermarks": shard.watermarks,
@@ -96,7 +97,9 @@ def restore(shard: "Shard", raw: bytes) -> None:
     rings = np.frombuffer(state["ring_bytes"], RING).copy()
     rings["near_at"] = NEVER
     n = len(rings)
-    size = max(64, 1 << int(np.ceil(np.log2(max(n, 1)))))
+    size = len(s.rings)
+    if n > size:
+        raise ValueError(f"{n} entities are active, with room for {size}")
     new: dict[str, Any] = allocate_rings(size, len(rules))
     new["rings"][:n] = rings
     for column, packed in state["rings"].items():
@@ -135,6 +138,7 @@ def restore(shard: "Shard", raw: bytes) -> None:
         shard.watermarks = {}
         shard.s.head[NEXT] = NEVER
     shard.evidence.restore(state["evidence"])
+    shard.evidence.dropped = int(s.head[EVIDENCE_DROPPED])
     shard.recent.restore(state["recent"])
     for slot, packed in state["incidents"]:
         incident = msgspec.convert(packed, Incident)

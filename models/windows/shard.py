@@ -7,33 +7,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import DELETION, DIMENSIONS, END_OF_TIME, FAILURE, FEATURES, IP, NO_FEATURE, NONE_TIME, SKIP, USER
+from models.base import END_OF_TIME, IP, NONE_TIME, SKIP, USER
 from models.event import EventBatch
 from models.features.rates import feature_codes
-from models.kernels.arrive import Learned, ScoreArrays, add_waiting, arrive
-from models.kernels.close import SLOT, STEP_FIELDS, close_panes, open_early
+from models.kernels.arrive import Learned, add_waiting, arrive
+from models.kernels.close import KIND, OPEN, SLOT, STEP_FIELDS, close_panes, open_early
 from models.kernels.direct import direct
 from models.kernels.layout import (
     ACTIVE,
     AHEAD5,
-    EVICTED,
-    GUARDED,
-    LATE_ROWS,
-    LEARNED,
+    EVIDENCE_DROPPED,
     MONOTONE,
     NEVER,
     NEXT,
-    OVERFLOWED,
-    OVERTAKEN,
-    PAIRS_REFUSED,
     PANE_US,
     PER30,
-    RECORDS,
     SPIKE,
     RuleArrays,
     ShardArrays,
 )
-from models.kernels.learn import FEATURE_COUNT, WindowArrays, learn_minute
+from models.kernels.learn import WindowArrays, learn_minute, window_arrays
 from models.rules import Rule
 from models.thresholds.edges import score_edges
 from models.windows import saved
@@ -42,13 +35,12 @@ from models.windows.evidence import Evidence
 from models.windows.incidents import Incidents
 from models.windows.recent import Recent
 from models.windows.rules import rule_arrays
-from models.windows.slice import Finding, Slice, SliceScores
+from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores
 from models.windows.waiting import Waiting, row_arrays, wait
-
-MINUTE_US = 60_000_000
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
+NO_ROWS, NO_UIDS = np.empty(0, np.int64), np.empty((0, 16), np.uint8)
 BUSIEST = 64
 """Entities of whose open panes a snapshot keeps events, in case a spike comes of them."""
 
@@ -66,7 +58,6 @@ class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
     keep_share: float
     max_records: int
     max_rings: int
-    config_hash: str
 
 
 class Shard:
@@ -90,7 +81,7 @@ class Shard:
         self.edges = score_edges()
         self.codes = np.array(feature_codes(dimension), np.int64)
         self.arrays: RuleArrays = rule_arrays(settings.rules, settings.quiet_us)
-        self.s: ShardArrays = empty(len(settings.rules), settings.max_records, secret)
+        self.s: ShardArrays = empty(len(settings.rules), settings.max_records, settings.max_rings, secret)
         self.watermarks: dict[str, int] = {}
         self.idle: set[str] = set()
         self.reached: dict[str, tuple[int, int]] = {}
@@ -100,9 +91,11 @@ class Shard:
         self.recent = Recent(dimension)
         self.incidents = Incidents(dimension, settings.rules, self.arrays, self.evidence, self.recent, canonical)
         self.findings: list[Finding] = []
-        self.windows: list[dict[str, Any]] = []
+        self.windows: list[ClosedWindows] = []
+        self._kept: WindowArrays = window_arrays(256)
         self._spikes = any(int(k) == SPIKE for k in self.arrays.kind)
         self._looked = NEVER
+        self._witnessed = False
         self._early = any(MONOTONE[int(k)] for k in self.arrays.kind)
         self._steps = np.empty((256, STEP_FIELDS), np.int64), np.empty((256, 2))
         if state is not None:
@@ -111,49 +104,31 @@ class Shard:
     def assess(self, piece: Slice) -> SliceScores:
         """Count and score a slice's rows, then do what its watermark makes due."""
         batch = piece.batch
+        self._witnessed = False
         self._hear(batch.source, batch.sources, batch.watermark_before, idle=batch.idle and not len(batch))
-        scores = self._arrive(batch, piece.rows)
+        uid_rows, uids = self._arrive(piece) if len(piece.rows) else (NO_ROWS, NO_UIDS)
         if self.reached.get(batch.source, (-1, -1)) < batch.reached:
             self.reached[batch.source] = batch.reached
         self._hear(batch.source, batch.sources, batch.watermark, idle=batch.idle)
         if self._early:
-            self._open_early(batch, piece.rows)
+            self._open_early()
+        self.s.head[EVIDENCE_DROPPED] = self.evidence.dropped
         out = SliceScores(
             batch=batch if self.dimension == 0 and piece.shard == 0 else None,
             dimension=self.dimension,
             shard=piece.shard,
             number=batch.number,
             rows=piece.rows,
-            feature=scores[0].feature,
-            score=scores[0].score,
-            quantile=scores[0].quantile,
-            z=scores[0].z,
-            expected=scores[0].expected,
-            observed=scores[0].observed,
-            severity=scores[0].severity,
-            uid_rows=scores[1],
-            uids=scores[2],
+            scores=piece.scores,
+            uid_rows=uid_rows,
+            uids=uids,
             passed=2**62 if self.watermark == END_OF_TIME else int(self.s.head[NEXT]),
+            head=self.s.head.copy(),
             findings=self.findings,
             windows=self.windows,
-            counters=self.counters(),
         )
         self.findings, self.windows = [], []
         return out
-
-    def counters(self) -> dict[str, int]:
-        """Totals since the state was new."""
-        head = self.s.head.tolist()
-        return {
-            "overtaken": head[OVERTAKEN],
-            "overflowed": head[OVERFLOWED] + head[PAIRS_REFUSED] + self.evidence.dropped,
-            "evicted": head[EVICTED],
-            "guarded": head[GUARDED],
-            "learned": head[LEARNED],
-            "late": head[LATE_ROWS],
-            "entities": head[RECORDS],
-            "active": head[ACTIVE],
-        }
 
     def snapshot(self) -> bytes:
         """The shard as versioned plain bytes; `Shard(..., state=...)` goes on from them."""
@@ -176,38 +151,30 @@ class Shard:
             if self.watermark // PANE_US > before // PANE_US or self.s.head[NEXT] == NEVER:
                 self._advance()
 
-    def _arrive(
-        self, batch: EventBatch, rows: NDArray[np.int64]
-    ) -> tuple[ScoreArrays, NDArray[np.int64], NDArray[np.uint8]]:
-        n = len(rows)
-        scores = ScoreArrays(
-            feature=np.full(n, NO_FEATURE, np.uint8),
-            score=np.empty(n),
-            quantile=np.empty(n),
-            z=np.empty(n),
-            expected=np.empty(n),
-            observed=np.empty(n),
-            severity=np.zeros(n, np.uint8),
-            slot=np.empty(n, np.int32),
-        )
-        if n == 0:
-            return scores, np.empty(0, np.int64), np.empty((0, 16), np.uint8)
+    def _arrive(self, piece: Slice) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Count and score the rows of a slice; the rows under an open incident, and its uid for each."""
+        batch, rows, scores = piece.batch, piece.rows, piece.scores
         columns = row_arrays(batch, self.dimension, rows)
-        self.s = make_room(self.s, columns, self.settings.max_rings)
+        self.s = make_room(self.s, columns)
         skip = self._counted_before(batch, rows)
-        ahead = np.zeros(n, np.bool_)
-        if _ARRIVE(
+        ahead = np.empty(len(rows), np.bool_)
+        waiting, fresh, witnessed, newest, hot = _ARRIVE(
             self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension, columns, skip, scores, ahead
-        ):
+        )
+        if waiting:
             self.waiting.append(wait(columns, rows[ahead]))
-        fresh = rows[skip:]
-        fresh = fresh[(batch.flags[fresh] & SKIP) == 0]
-        if self.dimension in (IP, USER):
-            self.evidence.add(batch, self.dimension, fresh)
-        if self._spikes:
-            self.recent.add(batch, fresh)
-        uid_rows, uids = self._open_at(rows, scores.slot)
-        return scores, uid_rows, uids
+        if fresh and (self._spikes or witnessed):
+            counted = rows[skip:]
+            if fresh < len(counted):
+                counted = counted[(batch.flags[counted] & SKIP) == 0]
+            if witnessed and self.dimension in (IP, USER):
+                self.evidence.add(batch, self.dimension, counted)
+            if self._spikes:
+                self.recent.add(batch, counted, newest)
+        self._witnessed = witnessed > 0
+        if not hot or not self.incidents.open:
+            return NO_ROWS, NO_UIDS
+        return self._open_at(rows, scores.slot[self.dimension, rows])
 
     def _counted_before(self, batch: EventBatch, rows: NDArray[np.int64]) -> int:
         offset, index = self.reached.get(batch.source, (-1, -1))
@@ -220,8 +187,6 @@ class Shard:
     def _open_at(
         self, rows: NDArray[np.int64], slots: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        if not self.incidents.open:
-            return np.empty(0, np.int64), np.empty((0, 16), np.uint8)
         hit = np.flatnonzero((slots >= 0) & (self.s.hot[slots] != 0))
         uid_rows: list[NDArray[np.int64]] = []
         uids: list[NDArray[np.uint8]] = []
@@ -231,7 +196,7 @@ class Shard:
                 uid_rows.append(mine)
                 uids.append(np.tile(np.frombuffer(uid, np.uint8), (len(mine), 1)))
         if not uids:
-            return np.empty(0, np.int64), np.empty((0, 16), np.uint8)
+            return NO_ROWS, NO_UIDS
         return np.concatenate(uid_rows), np.concatenate(uids)
 
     def _advance(self) -> None:
@@ -296,10 +261,10 @@ class Shard:
             if minute:
                 self._learn()
 
-    def _open_early(self, batch: EventBatch, rows: NDArray[np.int64]) -> None:
+    def _open_early(self) -> None:
         """Nothing can open that was not open before unless something was counted, or another pane is the first."""
         pane = int(self.s.head[NEXT]) // PER30
-        if pane == self._looked and not (batch.counts[rows] & (FAILURE | DELETION)).any():
+        if pane == self._looked and not self._witnessed:
             return
         self._looked = pane
         if self.s.head[NEXT] == NEVER or not self.s.head[ACTIVE]:
@@ -315,33 +280,29 @@ class Shard:
         return self._steps
 
     def _follow(self, steps: NDArray[np.int64], baselines: NDArray[np.float64], pane: int) -> None:
+        if not len(steps):
+            return
         created = (self.watermark if self.watermark != END_OF_TIME else pane * PANE_US) + self.settings.lateness_us
-        for step, baseline in zip(steps, baselines, strict=True):
-            slot = int(step[SLOT])
-            alert = self.incidents.take(step, baseline, int(self.s.rings["owner"][slot]), self._name(slot), created)
+        for step, baseline in zip(steps.tolist(), baselines.tolist(), strict=True):
+            slot, name, owner = step[SLOT], ("", ""), 0
+            if step[KIND] == OPEN:
+                (name,) = self._names(np.array([slot], np.int32))
+                owner = int(self.s.rings["owner"][slot])
+            alert = self.incidents.take(step, baseline, owner, name, created)
             if alert is not None:
                 self.findings.append(Finding(pane, alert))
 
-    def _name(self, slot: int) -> tuple[str, str]:
-        ring = self.s.rings[slot]
-        tenant = ring["tenant"][: ring["tenant_length"]].tobytes().decode()
-        return tenant, ring["name"][: ring["name_length"]].tobytes().decode()
+    def _names(self, slots: NDArray[np.int32]) -> list[tuple[str, str]]:
+        """(tenant, entity) of some rings."""
+        rings = self.s.rings[slots]
+        lengths = zip(rings["tenant_length"].tolist(), rings["name_length"].tolist(), strict=True)
+        rows = zip(rings["tenant"], rings["name"], lengths, strict=True)
+        return [(t[:n].tobytes().decode(), e[:m].tobytes().decode()) for t, e, (n, m) in rows]
 
     def _learn(self) -> None:
-        n = int(self.s.head[ACTIVE])
-        out = WindowArrays(
-            slot=np.empty(n, np.int32),
-            feature=np.empty(n, np.int64),
-            score=np.empty(n),
-            quantile=np.empty(n),
-            guarded=np.empty(n, np.bool_),
-            expected=np.empty(n),
-            observed=np.empty(n),
-            weight=np.empty(n),
-            values=np.empty((n, FEATURE_COUNT)),
-            peaks=np.empty((n, FEATURE_COUNT)),
-        )
-        end = int(self.s.head[NEXT]) * PANE_US
+        active = int(self.s.head[ACTIVE])
+        if active > len(self._kept.slot):
+            self._kept = window_arrays(2 * active)
         kept = _LEARN_MINUTE(
             self.s,
             self.arrays,
@@ -352,35 +313,34 @@ class Shard:
             self.settings.half_life_minutes,
             self.settings.keep_quantile,
             self.settings.keep_share,
-            out,
+            self._kept,
         )
-        if kept:
-            names = [self._name(slot) for slot in out.slot[:kept].tolist()]
-            columns: dict[str, Any] = {
-                "tenant": [t for t, _ in names],
-                "dimension": [DIMENSIONS[self.dimension]] * kept,
-                "entity": [e for _, e in names],
-                "detector": [self.settings.detector] * kept,
-                "start": np.full(kept, end - MINUTE_US),
-                "end": np.full(kept, end),
-                "score": out.score[:kept],
-                "quantile": out.quantile[:kept],
-                "guarded": out.guarded[:kept],
-                "expected": out.expected[:kept],
-                "observed": out.observed[:kept],
-                "sample_weight": out.weight[:kept],
-                "config_hash": [self.settings.config_hash] * kept,
-                "feature": [FEATURES[code] for code in out.feature[:kept].tolist()],
-            }
-            for i in range(FEATURE_COUNT):
-                columns[FEATURES[i]] = out.values[:kept, i].copy()
-                columns["peak_" + FEATURES[i]] = out.peaks[:kept, i].copy()
-            self.windows.append(columns)
+        if not kept:
+            return
+        rows = WindowArrays._make(column[:kept].copy() for column in self._kept)
+        names = self._names(rows.slot)
+        closed = ClosedWindows(
+            dimension=self.dimension,
+            detector=self.settings.detector,
+            end=int(self.s.head[NEXT]) * PANE_US,
+            tenant=[tenant for tenant, _ in names],
+            entity=[entity for _, entity in names],
+            feature=rows.feature,
+            guarded=rows.guarded,
+            score=rows.score,
+            quantile=rows.quantile,
+            expected=rows.expected,
+            observed=rows.observed,
+            weight=rows.weight,
+            values=rows.values,
+            peaks=rows.peaks,
+        )
+        self.windows.append(closed)
 
     def _add_waiting(self) -> None:
         still: list[Waiting] = []
         for w in self.waiting:
-            self.s = make_room(self.s, w.rows, self.settings.max_rings)
+            self.s = make_room(self.s, w.rows)
             if _ADD_WAITING(self.s, self.dimension, w.rows, w.done):
                 still.append(w)
         self.waiting = still

@@ -1,23 +1,44 @@
 """What travels to a shard and back."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.alert import Alert
+from models.base import DIMENSIONS, NO_FEATURE
 from models.event import EventBatch
+from models.kernels.arrive import ScoreArrays
 
 
 @dataclass(slots=True)
 class Slice:
-    """The rows of a batch that one shard of one dimension is to assess; none in a heartbeat."""
+    """The rows of a batch that one shard of one dimension is to assess; none in a heartbeat.
+
+    `scores` are the whole batch's: every shard writes those of its own dimension and rows.
+    """
 
     batch: EventBatch
     dimension: int
     shard: int
     rows: NDArray[np.int64]
+    scores: ScoreArrays
+
+
+def unknown(n: int) -> ScoreArrays:
+    """The scores of n rows of which nothing is known yet: no feature, NaN, no severity, no ring."""
+    shape = len(DIMENSIONS), n
+    score, quantile, z, expected, observed = np.full((5, *shape), np.nan)
+    return ScoreArrays(
+        feature=np.full(shape, NO_FEATURE, np.uint8),
+        score=score,
+        quantile=quantile,
+        z=z,
+        expected=expected,
+        observed=observed,
+        severity=np.zeros(shape, np.uint8),
+        slot=np.full(shape, -1, np.int32),
+    )
 
 
 @dataclass(slots=True, frozen=True)
@@ -29,12 +50,36 @@ class Finding:
 
 
 @dataclass(slots=True)
-class SliceScores:
-    """What a shard says of a slice. Columns are parallel to `rows`. One slice of each batch brings the batch along.
+class ClosedWindows:
+    """The learning windows of one shard that are kept of one minute; columns of length k.
 
-    `severity` is that of the gravest rule that an event's entity has crossed (0: none); `uid_rows` and `uids`
-    (16 bytes each) name the incidents open at the entity of a row. `passed` is the shard's first open base pane.
-    `windows` are the columns of the closed learning windows that are kept.
+    NaN in `score`, `quantile`, `expected` means not yet known, in `values` and `peaks` (k, features of
+    `models.kernels.learn`) that the dimension does not have the feature.
+    """
+
+    dimension: int
+    detector: str
+    end: int  # microseconds UTC; they begin a minute before
+    tenant: list[str]
+    entity: list[str]
+    feature: NDArray[np.int64]  # what stood out most, an index into FEATURES
+    guarded: NDArray[np.bool_]
+    score: NDArray[np.float64]
+    quantile: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    values: NDArray[np.float64]
+    peaks: NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class SliceScores:
+    """What a shard says of a slice. One slice of each batch brings the batch along.
+
+    `scores` are the batch's, with this shard's rows written; `uid_rows` and `uids` (16 bytes each) name the incidents
+    open at the entity of a row. `passed` is the shard's first open base pane, `head` its counters
+    (`models.kernels.layout`).
     """
 
     batch: EventBatch | None
@@ -42,16 +87,10 @@ class SliceScores:
     shard: int
     number: int
     rows: NDArray[np.int64]
-    feature: NDArray[np.uint8]
-    score: NDArray[np.float64]
-    quantile: NDArray[np.float64]
-    z: NDArray[np.float64]
-    expected: NDArray[np.float64]
-    observed: NDArray[np.float64]
-    severity: NDArray[np.uint8]
+    scores: ScoreArrays
     uid_rows: NDArray[np.int64]
     uids: NDArray[np.uint8]
     passed: int
-    findings: list[Finding] = field(default_factory=list)
-    windows: list[dict[str, Any]] = field(default_factory=list)
-    counters: dict[str, int] = field(default_factory=dict)
+    head: NDArray[np.int64]
+    findings: list[Finding]
+    windows: list[ClosedWindows]
