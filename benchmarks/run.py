@@ -25,7 +25,7 @@ from benchmarks import reference_flow, stops, typed_decode
 from flows.formats.simulated import simulate
 
 REFERENCE_EVENTS = 5_000
-HOURS_A_MILLION = 2.0
+HOURS_A_MILLION = 1.0
 _DETECT = "import sys; from flows.cli import main; sys.exit(main())"
 
 

@@ -36,6 +36,7 @@ from flows.errors import LapwingError, UsageError
 from flows.formats.lapwing import canonical, decode
 from flows.formats.limits import Limits
 from flows.formats.simulated import simulate
+from flows.kernels_cache import load_numba
 from flows.state_dir import known_sources, open_state, store_failure
 from flows.steps.assess import Assess
 from flows.steps.decide import Decide
@@ -265,6 +266,7 @@ def run(
     """
     if format != "lapwing":
         raise UsageError(f"no format {format!r}; there is: lapwing")
+    load_numba()
     began = time.monotonic()
     failures: list[LapwingError] = []
     totals = Totals()

@@ -73,6 +73,14 @@ def announce(say: Callable[[str], None]) -> Callable[[], None]:
     return settle
 
 
+def load_numba() -> None:
+    """Import what numba otherwise imports with the first call of a kernel (most of a second)."""
+    from numba.core.registry import cpu_target
+
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+
+
 @cache
 def _fingerprint() -> str:
     root = Path(models.__file__).parent

@@ -17,6 +17,10 @@ from models.kernels.layout import (
     OVERTAKEN,
     PANE_US,
     PER30,
+    RING5,
+    RING5_AT,
+    RING30,
+    RING30_AT,
     SEEN,
     SPIKE,
     VALUES,
@@ -30,9 +34,12 @@ from models.kernels.layout import (
     RuleArrays,
     ShardArrays,
 )
-from models.kernels.pairs import COUNTERPART, TARGET, meet, recount
+from models.kernels.load import prefetch
+from models.kernels.pairs import COUNTERPART, TARGET, meet, pair_key, recount
 from models.kernels.panes import add
-from models.kernels.table import enter, find
+from models.kernels.table import enter, find, spot
+
+RECORDS_AHEAD, RINGS_AHEAD = 12, 6
 
 
 class RowArrays(NamedTuple):
@@ -163,6 +170,29 @@ def score_slot(
 
 
 @inlined
+def look_ahead(s: ShardArrays, rows: RowArrays, i: int, dimension: int) -> None:
+    """Have what a few rows on will touch on its way to the cache: tables are far larger than it."""
+    if i + RECORDS_AHEAD < len(rows.rows):
+        row = rows.rows[i + RECORDS_AHEAD]
+        entity = rows.entity[row]
+        prefetch(s.records, spot(s.secret, entity, len(s.records)), 0)
+        if (dimension == IP or dimension == USER) and rows.other[row] != 0:
+            prefetch(s.pairs, spot(s.secret, pair_key(entity, rows.other[row], COUNTERPART), len(s.pairs)), 0)
+    if i + RINGS_AHEAD < len(rows.rows):
+        row = rows.rows[i + RINGS_AHEAD]
+        at = spot(s.secret, rows.entity[row], len(s.records))
+        if s.records[at].hash == rows.entity[row] and s.records[at].slot >= 0:
+            slot = s.records[at].slot
+            pane = rows.place[row] // PANE_US
+            prefetch(s.rings, slot, 0)
+            prefetch(s.rings, slot, 64)
+            prefetch(s.rings, slot, RING5_AT + 16 * (pane & (RING5 - 1)))
+            prefetch(s.rings, slot, RING30_AT + 24 * (pane // PER30 & (RING30 - 1)))
+            prefetch(s.newest, slot, 0)
+            prefetch(s.newest30, slot, 0)
+
+
+@inlined
 def count_row(s: ShardArrays, rows: RowArrays, row: int, dimension: int, pane: int) -> int:
     """Count one row in its entity's panes and pairs; its ring, or -1 where there is no room."""
     slot = enter(
@@ -209,6 +239,8 @@ def arrive(
     waiting = fresh = witnessed = hot = 0
     newest = NEVER
     for i in range(len(rows.rows)):
+        if dimension == IP or dimension == USER:
+            look_ahead(s, rows, i, dimension)
         row = rows.rows[i]
         pane = rows.place[row] // PANE_US
         ahead[i] = False

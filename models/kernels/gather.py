@@ -22,6 +22,30 @@ def gather_bytes(
         at += length[i]
 
 
+@kernel
+def collect(
+    rows: NDArray[np.int64],
+    mask: int,
+    longest: int,
+    counts: NDArray[np.uint8],
+    length: NDArray[np.int32],
+    picked: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> int:
+    """Pick the rows that count as `mask` and where their messages end, laid one after another; how many there are.
+
+    A message longer than `longest` takes no room.
+    """
+    n = at = 0
+    for row in rows:
+        if counts[row] & mask:
+            at += length[row] if length[row] <= longest else 0
+            picked[n] = row
+            end[n] = at
+            n += 1
+    return n
+
+
 @njit(cache=True, nogil=True)
 def partition_rows(entity: NDArray[np.uint64], bits: int, order: NDArray[np.int64], bounds: NDArray[np.int64]) -> None:
     """Rows by shard, input order kept; shard i has order[bounds[i]:bounds[i + 1]]. Hash 0 belongs to none."""

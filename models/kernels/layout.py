@@ -74,11 +74,11 @@ RING: Final = np.dtype(
         ("near_at", np.int32),  # the 30 s pane for which `near` holds
         ("sum5", np.int64, (3,)),  # over the window that ends with `newest`
         ("sum30", np.int64, (5,)),  # over the window that ends with `newest30`
-        ("ring5", np.uint32, (RING5, 3)),  # events, failures, errors
-        ("ring30", np.uint32, (RING30, 5)),  # events, failures, errors, deletions, resets
         ("near", np.int32, (4,)),  # counterparts: met, failed, succeeded (15 min); targets (10 min)
         ("chain", np.int32),  # first pair, or -1
         ("chained", np.int32),  # pairs in the chain
+        ("ring5", np.uint32, (RING5, 4)),  # which pane it is, plus 1; events, failures, errors
+        ("ring30", np.uint32, (RING30, 6)),  # which pane it is, plus 1; events, failures, errors, deletions, resets
         ("name_length", np.int32),
         ("tenant_length", np.int32),
         ("name", np.uint8, (NAME,)),
@@ -86,7 +86,12 @@ RING: Final = np.dtype(
     ],
     align=True,
 )
-"""What is held while an entity has events in the longest window: 2.4 KB."""
+"""What is held while an entity has events in the longest window: 2.9 KB.
+
+A place of a ring says which pane it holds, so that a pane without events need not be cleared.
+"""
+RING5_AT: Final[int] = RING.fields["ring5"][1]  # type: ignore[index]
+RING30_AT: Final[int] = RING.fields["ring30"][1]  # type: ignore[index]
 
 PAIR: Final = np.dtype(
     [

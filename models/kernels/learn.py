@@ -93,7 +93,10 @@ def window_values(s: ShardArrays, slot: int, pane: int, dimension: int, x: NDArr
     x[X_DELETIONS] = sum30(s, slot, 3, pane30, WINDOW30)
     x[X_RESETS] = sum30(s, slot, 4, pane30, WINDOW30)
     if dimension == IP or dimension == USER:
-        met, failed, _, _ = distinct(s, slot, pane30, WINDOW15M)
+        if s.rings[slot].near_at == pane30 and s.newest30[slot] == pane30:
+            met, failed = s.rings[slot].near[0], s.rings[slot].near[1]
+        else:
+            met, failed, _, _ = distinct(s, slot, pane30, WINDOW15M)
         x[X_MET] = met
         x[X_FAILED] = failed
         if x[X_DELETIONS] > 0.0:
@@ -107,14 +110,14 @@ def half_way(s: ShardArrays, r: RuleArrays, slot: int, pane: int) -> bool:
     for rule in range(len(r.kind)):
         kind = r.kind[rule]
         if kind == SPIKE:
+            # The ten minutes that end with the newest pane hold both minutes, because no ring is that far ahead.
+            if 2 * s.rings[slot].sum30[0] < r.at_least[rule]:
+                continue
             total = sum5(s, slot, 0, pane - MINUTE + 1)
             peak = total
             for k in range(pane - MINUTE + 2, pane + 1):
                 total += at5(s, slot, 0, k)
-                old = k - MINUTE
-                total -= (
-                    s.rings[slot].ring5[old & 63, 0] if s.newest[slot] - 64 < old <= s.newest[slot] else np.uint32(0)
-                )
+                total -= at5(s, slot, 0, k - MINUTE)
                 peak = max(peak, total)
         elif kind == SPRAY:
             if 2 * sum30(s, slot, 1, pane30, WINDOW15M) < r.at_least[rule]:

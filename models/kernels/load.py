@@ -1,9 +1,11 @@
-"""Eight bytes at a time: the unaligned load that numba has no name for."""
+"""What numba has no name for: an unaligned load of eight bytes, and the hint that memory will be needed soon."""
 
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import config, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -24,6 +26,9 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets its settings 
             raise IndexError(at)
         return np.uint64(int.from_bytes(buffer[at : at + 8].tobytes(), "little"))
 
+    def prefetch(rows: NDArray[Any], at: int, offset: int) -> None:
+        """Nothing: there is no cache to speak of."""
+
 else:
 
     @intrinsic
@@ -39,6 +44,24 @@ else:
             return builder.load(builder.bitcast(byte, word.as_pointer()), align=1)
 
         return types.uint64(buffer, types.intp), generate
+
+    @intrinsic
+    def prefetch(typing_context: Any, rows: Any, at: Any, offset: Any) -> Any:
+        """Ask for the cache line `offset` bytes into rows[at]; a place outside the array does no harm."""
+        if not (isinstance(rows, types.Array) and rows.ndim == 1 and rows.layout == "C"):
+            return None
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            row = builder.gep(array.data, [arguments[1]])
+            byte = builder.gep(builder.bitcast(row, ir.IntType(8).as_pointer()), [arguments[2]])
+            number = ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte.type, number, number, number])
+            hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            builder.call(hint, [byte, number(0), number(3), number(1)])
+            return context.get_dummy_value()
+
+        return types.none(rows, types.intp, types.intp), generate
 
 
 @inlined

@@ -65,7 +65,8 @@ def tally(s: ShardArrays, slot: int, at: int, sign: int) -> None:
 @inlined
 def recount(s: ShardArrays, slot: int) -> None:
     """Bring `near` to the window that ends with the entity's newest pane."""
-    s.rings[slot].near[:] = 0
+    for k in range(4):
+        s.rings[slot].near[k] = 0
     at = s.rings[slot].chain
     while at >= 0:
         tally(s, slot, at, 1)

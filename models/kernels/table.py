@@ -12,6 +12,8 @@ from models.kernels.layout import (
     OVERFLOWED,
     RECORD_LIMIT,
     RECORDS,
+    RING5,
+    RING30,
     TENANT_NAME,
     ShardArrays,
 )
@@ -72,7 +74,16 @@ def enter(
     s.rings[slot].record = at
     s.newest[slot] = NEVER
     s.newest30[slot] = NEVER
-    s.rings[slot].near[:] = 0
+    for k in range(RING5):
+        s.rings[slot].ring5[k, 0] = 0
+    for k in range(RING30):
+        s.rings[slot].ring30[k, 0] = 0
+    for k in range(3):
+        s.rings[slot].sum5[k] = 0
+    for k in range(5):
+        s.rings[slot].sum30[k] = 0
+    for k in range(4):
+        s.rings[slot].near[k] = 0
     s.rings[slot].near_at = NEVER
     s.rings[slot].chain = -1
     s.rings[slot].chained = 0

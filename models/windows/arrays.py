@@ -31,6 +31,7 @@ from models.kernels.table import newcomers, refill
 LOAD = 0.6
 """Greatest share of a table's places in use."""
 PAIRS_A_RING = 16
+LEAST = 1024
 RING_COLUMNS = ("newest", "newest30", "hot", "crossed", "streak")
 
 
@@ -51,7 +52,7 @@ def empty(rules: int, record_limit: int, rings: int, secret: NDArray[np.uint64])
     head[RECORD_LIMIT] = record_limit
     head[FREE] = rings
     arrays: dict[str, Any] = {"head": head, "secret": secret}
-    arrays |= {"records": allocate_records(256), "pairs": allocate_pairs(256)}
+    arrays |= {"records": allocate_records(LEAST), "pairs": allocate_pairs(LEAST)}
     return ShardArrays(**arrays, **allocate_rings(rings, rules), **allocate_model())
 
 
@@ -75,8 +76,8 @@ def _more_records(s: ShardArrays, new: int) -> ShardArrays:
     kept = int(s.head[RECORDS]) - len(gone)
     if not len(gone) and min(kept + new, limit) <= LOAD * len(s.records):
         return s
-    size = places(min(kept + 2 * new + len(s.records) // 2, limit))
-    grown = s._replace(records=allocate_records(max(size, 256)))
+    size = places(min(kept + 2 * new + 3 * len(s.records) // 2, limit))
+    grown = s._replace(records=allocate_records(max(size, LEAST)))
     refill(s, grown, keep)
     return grown
 
@@ -105,6 +106,6 @@ def _evicted(s: ShardArrays, excess: int, limit: int) -> NDArray[np.intp]:
 def _more_pairs(s: ShardArrays, more: int, limit: int) -> ShardArrays:
     oldest = int(s.head[NEXT]) // PER30 - WINDOW15M - 1 if s.head[NEXT] != NEVER else NEVER
     live = int(np.count_nonzero((s.pairs["key"] != 0) & (s.pairs["slot"] >= 0) & (s.pairs["newest"] >= oldest)))
-    new = s._replace(pairs=allocate_pairs(min(places(2 * live + more), places(limit))))
+    new = s._replace(pairs=allocate_pairs(min(places(4 * live + more), places(limit))))
     refill_pairs(s, new, oldest)
     return new

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.base import DELETION, FAILURE
 from models.event import EventBatch
-from models.kernels.gather import gather_bytes
+from models.kernels.gather import collect, gather_bytes
 
 MESSAGE_LIMIT = 2048
 SHARD_LIMIT = 16 << 20
@@ -58,12 +58,12 @@ class Evidence:
 
     def add(self, batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> None:
         """Keep the failures and deletions among some rows."""
-        rows = rows[(batch.counts[rows] & (FAILURE | DELETION)) != 0]
-        if not len(rows):
+        picked, end = np.empty((2, len(rows)), np.int64)
+        n = collect(rows, FAILURE | DELETION, MESSAGE_LIMIT, batch.counts, batch.length, picked, end)
+        if not n:
             return
-        length = batch.length[rows].astype(np.int64)
-        length[length > MESSAGE_LIMIT] = 0
-        end = np.cumsum(length)
+        rows, end = picked[:n], end[:n]
+        length = np.diff(end, prepend=0)
         blob = np.empty(int(end[-1]), np.uint8)
         place = batch.place[rows]
         gather_bytes(batch.buffer, batch.start[rows], length, blob)

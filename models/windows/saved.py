@@ -29,7 +29,7 @@ from models.kernels.layout import (
 )
 from models.kernels.pairs import refill_pairs
 from models.kernels.table import refill
-from models.windows.arrays import RING_COLUMNS, places
+from models.windows.arrays import LEAST, RING_COLUMNS, places
 from models.windows.incidents import Incident
 from models.windows.waiting import Waiting
 
@@ -115,8 +115,8 @@ def restore(shard: "Shard", raw: bytes) -> None:
     new["free"][: len(free)] = free
     records = by_attribute(np.frombuffer(state["records"], RECORD).copy())
     pairs = by_attribute(np.frombuffer(state["pairs"], PAIR).copy())
-    new["records"] = allocate_records(max(256, places(len(records) + 64)))
-    new["pairs"] = allocate_pairs(max(256, places(len(pairs) + 64)))
+    new["records"] = allocate_records(max(LEAST, places(len(records) + 64)))
+    new["pairs"] = allocate_pairs(max(LEAST, places(len(pairs) + 64)))
     s = s._replace(**new)
     s.head[FREE] = len(free)
     refill(s._replace(records=records), s, np.ones(len(records), np.bool_))

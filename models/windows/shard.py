@@ -135,16 +135,23 @@ class Shard:
         return saved.snapshot(self)
 
     def _hear(self, source: str, sources: tuple[str, ...], watermark: int, *, idle: bool) -> None:
+        marks = self.watermarks
+        if (
+            watermark <= marks.get(source, NONE_TIME - 1)
+            and idle == (source in self.idle)
+            and len(sources) == len(marks)
+        ):
+            return
         for name in sources:
             # A partition that is new after a restart joins where the stream is.
-            self.watermarks.setdefault(name, self.watermark)
+            marks.setdefault(name, self.watermark)
         if idle:
             self.idle.add(source)
         else:
             self.idle.discard(source)
-        self.watermarks[source] = max(self.watermarks[source], watermark)
-        moving = [self.watermarks[name] for name in sources if name not in self.idle]
-        if not moving and all(self.watermarks[name] == END_OF_TIME for name in sources):
+        marks[source] = max(marks[source], watermark)
+        moving = [marks[name] for name in sources if name not in self.idle]
+        if not moving and all(marks[name] == END_OF_TIME for name in sources):
             moving = [END_OF_TIME]
         if moving and min(moving) > self.watermark:
             before, self.watermark = self.watermark, min(moving)
@@ -211,24 +218,20 @@ class Shard:
                 return
             head[NEXT] = min(first, until)
         while True:
-            self._add_waiting()
-            next_waiting = min(
-                (int(w.rows.place[w.rows.rows[~w.done]].min()) // PANE_US for w in self.waiting), default=None
-            )
-            if self.s.head[NEXT] >= until:
+            next_waiting = self._add_waiting() if self.waiting else None
+            if head[NEXT] >= until:
                 break
-            if self.s.head[ACTIVE] == 0:
+            if head[ACTIVE] == 0:
                 if next_waiting is None:
                     if not ended:
-                        self.s.head[NEXT] = until
+                        head[NEXT] = until
                     break
-                self.s.head[NEXT] = max(int(self.s.head[NEXT]), min(until, next_waiting - AHEAD5 + 1))
-                if self.s.head[NEXT] < until:
+                head[NEXT] = max(int(head[NEXT]), min(until, next_waiting - AHEAD5 + 1))
+                if head[NEXT] < until:
                     continue
                 break
-            limit = until if next_waiting is None else min(until, int(self.s.head[NEXT]) + 6)
-            self._close(limit)
-        before = int(self.s.head[NEXT])
+            self._close(until if next_waiting is None else min(until, int(head[NEXT]) + 6))
+        before = int(head[NEXT])
         self.evidence.forget(before * PANE_US)
         if self.recent.closed(before):
             self.recent.forget(before, self._streaking())
@@ -337,10 +340,12 @@ class Shard:
         )
         self.windows.append(closed)
 
-    def _add_waiting(self) -> None:
+    def _add_waiting(self) -> int | None:
+        """Count the waiting rows that are within reach; the base pane of the first that is not."""
         still: list[Waiting] = []
         for w in self.waiting:
             self.s = make_room(self.s, w.rows)
             if _ADD_WAITING(self.s, self.dimension, w.rows, w.done):
                 still.append(w)
         self.waiting = still
+        return min((int(w.rows.place[w.rows.rows[~w.done]].min()) // PANE_US for w in still), default=None)
