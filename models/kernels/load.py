@@ -57,7 +57,8 @@ else:
             byte = builder.gep(builder.bitcast(row, ir.IntType(8).as_pointer()), [arguments[2]])
             number = ir.IntType(32)
             kind = ir.FunctionType(ir.VoidType(), [byte.type, number, number, number])
-            hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            name = "llvm.prefetch.p0"
+            hint = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
             builder.call(hint, [byte, number(0), number(3), number(1)])
             return context.get_dummy_value()
 
