@@ -74,6 +74,7 @@ RING: Final = np.dtype(
         ("near_at", np.int32),  # the 30 s pane for which `near` holds
         ("sum5", np.int64, (3,)),  # over the window that ends with `newest`
         ("sum30", np.int64, (5,)),  # over the window that ends with `newest30`
+        ("ever", np.uint32, (5,)),  # all that has been counted while the ring is held: no window can have more
         ("near", np.int32, (4,)),  # counterparts: met, failed, succeeded (15 min); targets (10 min)
         ("chain", np.int32),  # first pair, or -1
         ("chained", np.int32),  # pairs in the chain

@@ -87,11 +87,15 @@ def window_values(s: ShardArrays, slot: int, pane: int, dimension: int, x: NDArr
     x[X_EVENTS] = events
     if events == 0:
         return
-    x[X_FAILURES] = sum5(s, slot, 1, pane)
-    x[X_ERROR_SHARE] = sum5(s, slot, 2, pane) / events
+    if s.rings[slot].ever[1] > 0:
+        x[X_FAILURES] = sum5(s, slot, 1, pane)
+    if s.rings[slot].ever[2] > 0:
+        x[X_ERROR_SHARE] = sum5(s, slot, 2, pane) / events
     pane30 = pane // 6
-    x[X_DELETIONS] = sum30(s, slot, 3, pane30, WINDOW30)
-    x[X_RESETS] = sum30(s, slot, 4, pane30, WINDOW30)
+    if s.rings[slot].ever[3] > 0:
+        x[X_DELETIONS] = sum30(s, slot, 3, pane30, WINDOW30)
+    if s.rings[slot].ever[4] > 0:
+        x[X_RESETS] = sum30(s, slot, 4, pane30, WINDOW30)
     if dimension == IP or dimension == USER:
         if s.rings[slot].near_at == pane30 and s.newest30[slot] == pane30:
             met, failed = s.rings[slot].near[0], s.rings[slot].near[1]
@@ -109,6 +113,9 @@ def half_way(s: ShardArrays, r: RuleArrays, slot: int, pane: int) -> bool:
     pane30 = pane // 6
     for rule in range(len(r.kind)):
         kind = r.kind[rule]
+        column = 0 if kind == SPIKE else 3 if kind == DELETIONS else 1
+        if 2 * s.rings[slot].ever[column] < r.at_least[rule]:
+            continue
         if kind == SPIKE:
             # The ten minutes that end with the newest pane hold both minutes, because no ring is that far ahead.
             if 2 * s.rings[slot].sum30[0] < r.at_least[rule]:

@@ -82,6 +82,11 @@ def add(s: ShardArrays, slot: int, pane: int, counts: int) -> None:
     error = one if counts & ERROR else none
     deletion = one if counts & DELETION else none
     reset = one if counts & RESET else none
+    s.rings[slot].ever[0] += one
+    s.rings[slot].ever[1] += failure
+    s.rings[slot].ever[2] += error
+    s.rings[slot].ever[3] += deletion
+    s.rings[slot].ever[4] += reset
     k = pane & (RING5 - 1)
     if s.rings[slot].ring5[k, 0] != pane + 1:
         s.rings[slot].ring5[k, 0] = pane + 1

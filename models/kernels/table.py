@@ -82,6 +82,7 @@ def enter(
         s.rings[slot].sum5[k] = 0
     for k in range(5):
         s.rings[slot].sum30[k] = 0
+        s.rings[slot].ever[k] = 0
     for k in range(4):
         s.rings[slot].near[k] = 0
     s.rings[slot].near_at = NEVER
