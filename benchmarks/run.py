@@ -24,7 +24,7 @@ import numba
 from benchmarks import reference_flow, stops, typed_decode
 from flows.formats.simulated import simulate
 
-REFERENCE_EVENTS = 100_000
+REFERENCE_EVENTS = 150_000
 """So many of the same events the straightforward flow gets: at its speed all of them would take many minutes."""
 REFERENCE_FEW = 5_000
 WARM_BYTES = 4 << 30

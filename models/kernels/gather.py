@@ -30,18 +30,20 @@ def collect(
     counts: NDArray[np.uint8],
     length: NDArray[np.int32],
     picked: NDArray[np.int64],
-    end: NDArray[np.int64],
+    size: NDArray[np.int64],
+    begin: NDArray[np.int64],
 ) -> int:
-    """Pick the rows that count as `mask` and where their messages end, laid one after another; how many there are.
+    """Pick the rows that count as `mask`, and where their messages lie one after another; how many there are.
 
     A message longer than `longest` takes no room.
     """
     n = at = 0
     for row in rows:
         if counts[row] & mask:
-            at += length[row] if length[row] <= longest else 0
             picked[n] = row
-            end[n] = at
+            size[n] = length[row] if length[row] <= longest else 0
+            begin[n] = at
+            at += size[n]
             n += 1
     return n
 

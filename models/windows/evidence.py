@@ -58,13 +58,12 @@ class Evidence:
 
     def add(self, batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> None:
         """Keep the failures and deletions among some rows."""
-        picked, end = np.empty((2, len(rows)), np.int64)
-        n = collect(rows, FAILURE | DELETION, MESSAGE_LIMIT, batch.counts, batch.length, picked, end)
+        picked, size, begin = np.empty((3, len(rows)), np.int64)
+        n = collect(rows, FAILURE | DELETION, MESSAGE_LIMIT, batch.counts, batch.length, picked, size, begin)
         if not n:
             return
-        rows, end = picked[:n], end[:n]
-        length = np.diff(end, prepend=0)
-        blob = np.empty(int(end[-1]), np.uint8)
+        rows, start, length = picked[:n], begin[:n], size[:n]
+        blob = np.empty(int(start[-1] + length[-1]), np.uint8)
         place = batch.place[rows]
         gather_bytes(batch.buffer, batch.start[rows], length, blob)
         chunk = Chunk(
@@ -72,7 +71,7 @@ class Evidence:
             place=place,
             time=batch.time[rows],
             counts=batch.counts[rows],
-            start=end - length,
+            start=start,
             length=length,
             blob=blob,
             newest=int(place.max()),
