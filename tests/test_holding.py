@@ -21,7 +21,7 @@ import pytest
 from tests.command import LAPWING, ROOT, begun, lapwing, run, said, simulate, whole_lines
 
 EVENTS = 6_000
-SLOW = "[input]\nbatch_rows = 5\n"
+SLOW = "[input]\nbatch_rows = 1\n"
 """So small batches that a run of all events takes long enough to be caught in the middle; no result hangs on it."""
 STOPPING = "lapwing: stopping after this epoch; Ctrl-C again stops at once"
 TOO_LARGE = "the quota or the greatest file size is reached; raise it and start again"
