@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows.commands import check, compare, config, detect, simulate
+from flows.commands import blocklist, check, compare, config, detect, simulate
 from flows.commands.console import say
 from flows.commands.engine import mistake
 from flows.errors import ConfigError, OutputError
@@ -42,6 +42,7 @@ app.command("simulate")(simulate.simulate)
 app.command("check")(check.check)
 app.command("config")(config.config)
 app.command("compare")(compare.compare)
+app.command("blocklist")(blocklist.blocklist)
 
 
 def _print_version(wanted: bool) -> None:

@@ -12,10 +12,12 @@ from msgspec import Meta
 
 from flows import durations
 from flows.errors import ConfigError
+from flows.exception_block import exceptions
 from flows.structure import is_duration_field, meant, shown, structure, tagged
 from models import rules
 from models.base import DIMENSIONS
 from models.detectors.ewma import EwmaParams
+from models.exceptions import AlertException, network
 
 Detector = EwmaParams
 """Every detector; a union once there is a second."""
@@ -60,6 +62,10 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     dead_letter_body: Literal["redacted", "raw", "none"] = "redacted"
     window_quantile: Annotated[float, Meta(ge=0, le=1)] = 0.9
     window_sample: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    max_incidents_per_hour: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
+    block_ttl: str = "1h"
+    block_inner: bool = False
+    never_block: tuple[str, ...] = ()
 
 
 class Time(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +131,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     state: State = State()
     detector: tuple[Detector, ...] = (EwmaParams(),)
     detection: tuple[rules.Rule, ...] = rules.default_rules()
+    exception: tuple[AlertException, ...] = ()
     given: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -153,8 +160,8 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
     tables = dict(_read(path)) if path else {}
     faults: list[str] = []
     for key in tables:
-        if key not in (*_BLOCKS, *_LISTS):
-            faults.append(f"Unknown key {shown(key)}{meant(key, (*_BLOCKS, *_LISTS))} - at $")
+        if key not in (*_BLOCKS, *_LISTS, "exception"):
+            faults.append(f"Unknown key {shown(key)}{meant(key, (*_BLOCKS, *_LISTS, 'exception'))} - at $")
     given = {f"{block}.{key}": "file" for block in _BLOCKS for key in _keys(tables.get(block))}
     flag_faults: list[str] = []
     for key, value in (flags or {}).items():
@@ -164,7 +171,14 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
         tables[block] = {**below, name: value} if isinstance(below, Mapping) else below
         given[key] = "flag"
     blocks = {name: structure(cls, tables.get(name, {}), f"$.{name}", faults) for name, cls in _BLOCKS.items()}
-    lists = {name: _list(name, tables[name], faults, given) for name in _LISTS if name in tables}
+    lists: dict[str, tuple[Any, ...]] = {
+        name: _list(name, tables[name], faults, given) for name in _LISTS if name in tables
+    }
+    if "exception" in tables:
+        known = [rule.id for rule in lists.get("detection", rules.default_rules())]
+        lists["exception"] = exceptions(tables["exception"], known, faults)
+        for at, row in enumerate(tables["exception"] if isinstance(tables["exception"], list) else ()):
+            given |= {f"exception[{at}].{key}": "file" for key in _keys(row)}
     config = Config(**blocks, **lists, given=given)  # type: ignore[arg-type]
     faults += _cross_faults(config)
     lines = [f"command line: {fault}" for fault in flag_faults]
@@ -185,14 +199,14 @@ def config_hash(config: Config) -> str:
     """
     left_out = {
         "input": ("path", "batch_rows"),
-        "output": ("path", "dead_letter_body"),
+        "output": ("path", "dead_letter_body", "block_ttl", "block_inner", "never_block"),
         "state": ("path", "hash_seed_env"),
     }
     shape: dict[str, Any] = {}
     for name in _BLOCKS:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
-    for name in _LISTS:
+    for name in (*_LISTS, "exception"):
         shape[name] = [canonical(row) for row in getattr(config, name)]
     return blake2b(msgspec.json.encode(shape, order="deterministic"), digest_size=8).hexdigest()
 
@@ -219,10 +233,11 @@ def origins(config: Config) -> list[tuple[str, str | int | float, str]]:
         for field in msgspec.structs.fields(block):
             key = f"{name}.{field.name}"
             rows.append((key, getattr(block, field.name), config.given.get(key, "default")))
-    for name in _LISTS:
+    for name in (*_LISTS, "exception"):
         for at, row in enumerate(getattr(config, name)):
             place = f"{name}[{at}]"
-            rows.append((f"{place}.type", row.__struct_config__.tag, config.given.get(f"{place}.type", "default")))
+            if (tag := row.__struct_config__.tag) is not None:
+                rows.append((f"{place}.type", tag, config.given.get(f"{place}.type", "default")))
             for field in msgspec.structs.fields(row):
                 key = f"{place}.{field.name}"
                 rows.append((key, getattr(row, field.name), config.given.get(key, "default")))
@@ -345,6 +360,12 @@ def _cross_faults(config: Config) -> list[str]:
     for key in ("max_jump", "idle_after"):
         if durations.microseconds(getattr(config.time, key)) == 0:
             faults.append(f"Expected a duration above zero - at $.time.{key}")
+    for at, text in enumerate(config.output.never_block):
+        try:
+            network(text)
+        except ValueError:
+            wrong = f'Expected a network such as "10.0.0.0/8", got {shown(text)}'
+            faults.append(f"{wrong} - at $.output.never_block[{at}]")
     deepest = max(PANES, key=lambda window: ring_panes(config, window))
     if (panes := ring_panes(config, deepest)) > MOST_PANES:
         usual = Time()

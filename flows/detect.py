@@ -26,26 +26,28 @@ from numpy.typing import NDArray
 from flows.config import Config, config_hash, load, state_identity, table_limits
 from flows.connectors.file_sink import FileSink
 from flows.connectors.files import ClockParams, FileSource
-from flows.connectors.output_directory import ALERTS, DEAD_LETTERS, SCORED, TEXTS, WINDOWS
+from flows.connectors.output_directory import ACTIONS, ALERTS, DEAD_LETTERS, SCORED, SUPPRESSED, TEXTS, WINDOWS
 from flows.connectors.staged_lines import finish
 from flows.connectors.stdout_sink import StdoutSink
 from flows.connectors.synthetic import SyntheticSource
 from flows.connectors.window_sink import WindowSink, merge_windows
 from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
+from flows.formats.actions import ActionLimits
 from flows.formats.lapwing import canonical, decode
 from flows.formats.limits import Limits
 from flows.formats.simulated import simulate
 from flows.kernels_cache import load_numba
 from flows.state_dir import known_sources, open_state, store_failure
 from flows.steps.assess import Assess
-from flows.steps.decide import Decide
-from flows.steps.encode import alert_encoder, encode_dead, encode_scored, encode_windows
+from flows.steps.decide import Decide, Policy, traits
+from flows.steps.encode import alert_encoder, encode_actions, encode_dead, encode_scored, encode_windows
 from flows.steps.gather import Gather, Gathered
 from flows.steps.split import split
 from models.alert import CREATE, Alert
 from models.base import DIMENSIONS, LATE
 from models.event import EventBatch
+from models.exceptions import Exceptions, network
 from models.kernels.arrive import Learned
 from models.kernels.layout import COUNTERS
 from models.rules import dimension
@@ -64,6 +66,9 @@ class Totals:
     dead_letters: int = 0
     alerts: int = 0
     incidents: int = 0
+    merged: int = 0
+    digested: int = 0
+    suppressed: dict[str, int] = field(default_factory=dict)
     windows: int = 0
     late: int = 0
     heads: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
@@ -80,8 +85,14 @@ class Totals:
 
     def see_alerts(self, alerts: list[Alert]) -> list[Alert]:
         """Count alerts on their way out."""
-        self.alerts += len(alerts)
-        self.incidents += sum(alert.activity == CREATE for alert in alerts)
+        self.alerts += sum(not alert.suppressed_by for alert in alerts)
+        for create in (alert for alert in alerts if alert.activity == CREATE and not alert.digest):
+            by, _, name = create.suppressed_by.partition(" ")
+            self.incidents += not by
+            self.merged += not by and not create.front
+            self.digested += by == "digest"
+            if by == "exception":
+                self.suppressed[name] = self.suppressed.get(name, 0) + 1
         return alerts
 
     def sum(self, counter: str) -> int:
@@ -101,13 +112,20 @@ class Progress(msgspec.Struct):
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """What a run has done. `events` are the messages read: always `scored` + `dead_letters`."""
+    """What a run has done. `events` are the messages read: always `scored` + `dead_letters`.
+
+    `incidents` are those told one by one, `merged` the ones among them that another stands for. Besides, `digested`
+    were told of in digests only, and `suppressed` counts those that each exception kept silent.
+    """
 
     events: int
     scored: int
     dead_letters: int
     alerts: int
     incidents: int
+    merged: int
+    digested: int
+    suppressed: dict[str, int]
     windows: int
     late: int
     overtaken: int
@@ -217,6 +235,10 @@ def build(
     secret = table_secret(config)
     settings = [shard_settings(config, name) for name in DIMENSIONS]
     rules = {rule.id: rule for rule in config.detection}
+    out = config.output
+    policy = Policy(
+        traits(config.detection), Exceptions(config.exception), out.max_incidents_per_hour, config.input.ipv6_prefix
+    )
     shown = lru_cache(maxsize=1024)(canonical)  # an incident's alerts show the same few events again and again
 
     def make_shard(at: int, state: bytes | None) -> Shard:
@@ -230,15 +252,23 @@ def build(
     gathered = op.stateful_batch("gather", by_source, lambda resume: Gather(shards))
     seen = op.map_value("seen", gathered, totals.see)
     decided = op.stateful_batch(
-        "decide", op.map("to_decide", seen, lambda item: ("alerts", item[1])), lambda resume: Decide(not kept, resume)
+        "decide",
+        op.map("to_decide", seen, lambda item: ("alerts", item[1])),
+        lambda resume: Decide(policy, not kept, resume),
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
     alerts = op.map_value("encode_alerts", counted, alert_encoder(rules, version("lapwing")))
     if output == "-":
         op.output("alerts", alerts, StdoutSink())
         return flow
-    body = config.output.dead_letter_body
+    body = out.dead_letter_body
     op.output("alerts", alerts, FileSink(output, ALERTS, kept))
+    kept_back = op.map_value("encode_suppressed", counted, alert_encoder(rules, version("lapwing"), suppressed=True))
+    op.output("suppressed", kept_back, FileSink(output, SUPPRESSED, kept))
+    never = tuple(network(text) for text in out.never_block)
+    limits = ActionLimits(microseconds(out.block_ttl) // 1_000_000, out.block_inner, never)
+    actions = op.map_value("encode_actions", counted, partial(encode_actions, rules=rules, limits=limits))
+    op.output("actions", actions, FileSink(output, ACTIONS, kept))
     op.output("scored", op.map_value("encode_scored", seen, encode_scored), FileSink(output, SCORED, kept))
     dead = op.map_value("encode_dead", seen, partial(encode_dead, topic="audit.events", body=body))
     op.output("dead_letters", dead, FileSink(output, DEAD_LETTERS, kept))
@@ -299,6 +329,9 @@ def run(
         dead_letters=totals.dead_letters,
         alerts=totals.alerts,
         incidents=totals.incidents,
+        merged=totals.merged,
+        digested=totals.digested,
+        suppressed={one.id: totals.suppressed.get(one.id, 0) for one in config.exception},
         windows=totals.windows,
         late=totals.late,
         overtaken=totals.sum("overtaken"),

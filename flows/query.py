@@ -1,7 +1,8 @@
-"""Reading results: windows, entities and incidents of an output directory, for commands and notebooks."""
+"""Reading results: windows, entities, incidents and actions of an output directory, for commands and notebooks."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -9,11 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.errors import InputError
+from flows.formats.actions import Action
 from flows.formats.windows import SCHEMA
 
-ALERTS, WINDOWS = "alerts.ndjson", "windows.parquet"
+ACTIONS, ALERTS, WINDOWS = "actions.ndjson", "alerts.ndjson", "windows.parquet"
 _CREATE, _CLOSE = 1, 3
 _LONGEST_LINE = 1 << 22
+_Line = TypeVar("_Line", bound=msgspec.Struct)
 
 
 class _FindingInfo(msgspec.Struct):
@@ -147,12 +150,26 @@ def incidents(
     path = _present(directory, ALERTS)
     found: dict[str, Incident] = {}
     wanted = tenant, dimension, entity
-    for alert in _alerts(path):
+    for alert in _lines(path, _AlertLine, "no alert"):
         about = alert.metadata.tenant_uid, alert.unmapped.dimension, alert.unmapped.entity
         if all(want in (None, has) for want, has in zip(wanted, about, strict=True)):
             uid = alert.finding_info.uid
             found[uid] = _told(alert, found.get(uid))
     return sorted(found.values(), key=lambda incident: (-incident.severity, incident.crossed, incident.uid))
+
+
+def actions(source: str, tenant: str | None = None) -> Iterator[Action]:
+    """The block candidates of a directory, or of a file of them, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        There are none, or a line is none.
+    """
+    path = _present(source, ACTIONS) if Path(source).is_dir() else Path(source)
+    for action in _lines(path, Action, "no action"):
+        if tenant in (None, action.tenant):
+            yield action
 
 
 def _told(alert: _AlertLine, before: Incident | None) -> Incident:
@@ -186,8 +203,8 @@ def _present(directory: str, name: str) -> Path:
     return path
 
 
-def _alerts(path: Path) -> Iterator[_AlertLine]:
-    decoder = msgspec.json.Decoder(_AlertLine)
+def _lines(path: Path, kind: type[_Line], what: str) -> Iterator[_Line]:
+    decoder = msgspec.json.Decoder(kind)
     try:
         with path.open("rb") as file:
             number = 0
@@ -196,6 +213,6 @@ def _alerts(path: Path) -> Iterator[_AlertLine]:
                 try:
                     yield decoder.decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise InputError(f"{path}: line {number} is no alert ({error})") from error
+                    raise InputError(f"{path}: line {number} is {what} ({error})") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

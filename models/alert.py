@@ -7,6 +7,16 @@ import msgspec
 CREATE, UPDATE, CLOSE = 1, 2, 3
 
 
+class Related(msgspec.Struct, frozen=True, array_like=True):
+    """Another incident that belongs to one: of the same attack, or told of in the same digest."""
+
+    uid: str
+    detection: str
+    dimension: str
+    entity: str
+    count: int
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One of an incident's messages: create, update or close. Times are microseconds UTC.
 
@@ -14,6 +24,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     `time` is the end of the crossing pane (of the change). `value` is the rule's measure at that pane, `limit` the
     least value that crosses, `expected` the baseline where a detector learned one, `z` its distance.
     `evidences` are the canonical members of up to five counted events, never raw bytes.
+    `failed_users` and `succeeded_users` are the distinct users who failed and succeeded at an address within the
+    rule's window, None where nobody counted them.
+
+    What follows is said by `decide`. `incident` is the uid of the first incident of an attack of several, empty for
+    one that stands alone; `front` whether this one is the attack's entry in an analyst's queue; `related` the others,
+    at most fifty of the `related_count` there are. `suppressed_by` names the exception or the digest that keeps the
+    message out of the queue. A digest, which tells of the incidents beyond an hour's limit, has their number in
+    `digest`, and in `value`.
     """
 
     uid: str
@@ -37,3 +55,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     expected: float | None = None
     z: float | None = None
     evidences: tuple[dict[str, Any], ...] = ()
+    failed_users: int | None = None
+    succeeded_users: int | None = None
+    incident: str = ""
+    front: bool = True
+    related: tuple[Related, ...] = ()
+    related_count: int = 0
+    suppressed_by: str = ""
+    digest: int = 0

@@ -78,6 +78,9 @@ class Result:
     dead_letters: int = 1
     alerts: int = 4
     incidents: int = 2
+    merged: int = 1
+    digested: int = 0
+    suppressed: dict[str, int] = field(default_factory=lambda: {"pentest": 3})
     windows: int = 9
     late: int = 0
     overtaken: int = 0
@@ -121,7 +124,10 @@ def test_detect_tells_the_flow_what_was_asked(run: Run, flow: Flow, tmp_path: Pa
     ended = run("detect", "--input", "in.ndjson", "--output", str(tmp_path))
     assert ended.code == 0
     assert ended.out == ""
-    assert "3 messages in 0.5 s (6/s): 2 scored, 1 dead letters, 2 incidents, 4 alerts, 9 windows" in ended.err
+    assert (
+        "3 messages in 0.5 s (6/s): 2 scored, 1 dead letters, 2 incidents (1 merged into others), 4 alerts, 9 windows; "
+        "besides 3 suppressed by exception pentest"
+    ) in ended.err
     run("detect", "--input", "-", "--output", "-", "--state", "s", "--close", "--format", "lapwing", "--quiet")
     assert flow.told == [
         ("in.ndjson", str(tmp_path), None, False, "lapwing", False),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from flows import kernels_cache
-from flows.commands.console import result, say
+from flows.commands.console import plain, result, say
 from flows.commands.engine import noise_held_back
 from flows.commands.options import ConfigFile, Json, Quiet
 from flows.commands.progress import live
@@ -38,7 +38,8 @@ def detect(
     """Score every event of an input and raise alerts.
 
     \b
-    Writes DIR/scored.ndjson, alerts.ndjson, dead-letters.ndjson and windows.parquet.
+    Writes DIR/scored.ndjson, alerts.ndjson, suppressed.ndjson, actions.ndjson, dead-letters.ndjson and
+    windows.parquet.
     Without --state results there are replaced; with it they are continued, exactly once.
 
     \b
@@ -101,12 +102,16 @@ def _ends(config: Config, json: bool) -> tuple[str, str]:
 
 
 def _summary(done: Any) -> str:
+    merged = f" ({done.merged:,} merged into others)" if done.merged else ""
     rate = done.events / done.seconds if done.seconds > 0 else 0
     text = (
         f"{done.events:,} messages in {done.seconds:.1f} s ({rate:,.0f}/s): {done.scored:,} scored, "
-        f"{done.dead_letters:,} dead letters, {done.incidents:,} incidents, {done.alerts:,} alerts, "
+        f"{done.dead_letters:,} dead letters, {done.incidents:,} incidents{merged}, {done.alerts:,} alerts, "
         f"{done.windows:,} windows"
     )
+    kept_back = [f"{done.digested:,} incidents in digests only"] if done.digested else []
+    kept_back += [f"{n:,} suppressed by exception {plain(name)}" for name, n in done.suppressed.items() if n]
+    text += f"; besides {', '.join(kept_back)}" if kept_back else ""
     odd = [f"{count:,} {name}" for name, count in (("late", done.late), ("overtaken", done.overtaken)) if count]
     odd += [f"{done.evictions:,} evictions"] if done.evictions else []
     text += f" ({', '.join(odd)})" if odd else ""

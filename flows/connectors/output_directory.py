@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from flows.errors import OutputError
 
 SCORED, ALERTS, DEAD_LETTERS = "scored.ndjson", "alerts.ndjson", "dead-letters.ndjson"
-TEXTS = (SCORED, ALERTS, DEAD_LETTERS)
+SUPPRESSED, ACTIONS = "suppressed.ndjson", "actions.ndjson"
+TEXTS = (SCORED, ALERTS, DEAD_LETTERS, SUPPRESSED, ACTIONS)
 WINDOWS = "windows.parquet"
 PARTS = ".parts"
 

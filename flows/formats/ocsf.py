@@ -1,29 +1,27 @@
 """Alerts as OCSF 1.8.0 Detection Findings (class 2004)."""
 
 import math
-import re
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
-from flows.formats.evidence import clean, evidence, shown
-from models.alert import CLOSE, CREATE, UPDATE, Alert
+from flows.formats.evidence import clean, evidence
+from flows.formats.explain import filled, message, number, span, title
+from models.alert import CLOSE, CREATE, UPDATE, Alert, Related
 from models.base import RISK_FLOOR, SEVERITIES
 from models.rules import Rule
 from models.rules.base import About, Attack
-from models.rules.deletion_surge import DeletionSurge
 
 OCSF_VERSION: Final = "1.8.0"
 ATTACK_VERSION: Final = "17.1"
 MOST_EVIDENCES: Final = 5
-MOST_OBSERVABLES: Final = 20
+MOST_OBSERVABLES: Final = 40
 
 _LEARNING = 4
 _MEDIUM = SEVERITIES.index("medium")
 _ACTIVITIES = {CREATE: "Create", UPDATE: "Update", CLOSE: "Close"}
 _STATUSES = {CREATE: (1, "New"), UPDATE: (2, "In Progress"), CLOSE: (4, "Resolved")}
-_STAGES = {CREATE: "", UPDATE: " continues", CLOSE: " is over"}
+_SUPPRESSED = (3, "Suppressed")
 _ANALYTICS = {1: "Rule", 2: "Behavioral", 3: "Statistical", _LEARNING: "Learning (ML/DL)"}
 _RISK_LEVELS = ("Info", "Low", "Medium", "High", "Critical")
 _TARGETS = {"ip": "IP Address", "user": "User", "endpoint": "Endpoint", "tenant": "Tenant"}
@@ -36,7 +34,8 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
     The same alert gives the same bytes but for `metadata.processed_time`. `message` alone is enough to act on. A
     detection that learned (analytic type 4) is at most Medium, whatever the alert says. Names come from outside:
     control and reordering characters are written as codes in `message`, evidences hold at most five events of
-    canonical members, each string at most 256 characters.
+    canonical members, each string at most 256 characters. `is_alert` is false for an incident that another one stands
+    for in the queue (`metadata.correlation_uid`, `finding_info.related_events`), and for one that is suppressed.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
     risk = RISK_FLOOR[severity]
     level = sum(risk >= least for least in RISK_FLOOR[2:])
     confidence = 1 + (about.confidence >= 34) + (about.confidence >= 67)
-    status_id, status = _STATUSES[alert.activity]
+    status_id, status = _SUPPRESSED if alert.suppressed_by else _STATUSES[alert.activity]
     evidences = [evidence(members, alert.tenant) for members in alert.evidences[:MOST_EVIDENCES]]
     return msgspec.json.encode({
         "time": _ms(alert.time),
@@ -69,8 +68,9 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
         "severity": SEVERITIES[severity].capitalize(),
         "status_id": status_id,
         "status": status,
+        **({"status_detail": clean(alert.suppressed_by)} if alert.suppressed_by else {}),
         "message": message(alert, about, rule),
-        "is_alert": True,
+        "is_alert": alert.front and not alert.suppressed_by,
         "action_id": 3,
         "action": "Observed",
         "disposition_id": 19,
@@ -87,7 +87,7 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
         "duration": max(0, _ms(alert.end) - _ms(alert.start)),
         "timezone_offset": 0,
         "finding_info": _finding(alert, about, rule, product_version),
-        "evidences": evidences,
+        **({"evidences": evidences} if evidences or not alert.digest else {}),
         "anomaly_analyses": [_analysis(alert)],
         "observables": _observables(alert, evidences),
         "remediation": {
@@ -101,7 +101,7 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
             "profiles": ["security_control"],
             "tenant_uid": clean(alert.tenant),
             "event_code": clean(alert.detection),
-            "correlation_uid": alert.uid,
+            "correlation_uid": alert.incident or alert.uid,
             "sequence": alert.seq,
             "processed_time": processed_ms,
         },
@@ -109,52 +109,16 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
             seq=alert.seq, detection=clean(alert.detection), dimension=alert.dimension, entity=clean(alert.entity),
             feature=alert.feature, window_s=alert.window_s, value=alert.value, limit=alert.limit,
             expected=alert.expected, z=alert.z,
+            failed_users=alert.failed_users, succeeded_users=alert.succeeded_users,
+            related=alert.related_count or None, digest=alert.digest or None,
         ),
     })  # fmt: skip
-
-
-def message(alert: Alert, about: About, rule: Rule) -> str:
-    """What, who, how much, in which time, against what, since when: one sentence.
-
-    A count of one is written in the singular.
-    """
-    who = _who(alert, rule)
-    amount = f"{number(alert.value)} {singular(about.measure) if alert.value == 1 else about.measure}"
-    window = "" if about.measure.endswith(" a minute") else f" in {_span(alert.window_s)}"
-    expected = "" if alert.expected is None else f"expected {number(alert.expected)}, "
-    against = f"({expected}limit {number(alert.limit)})"
-    return f"{about.title}{_STAGES[alert.activity]}: {amount} {who}{window} {against}, since {_utc(alert.start)}"
-
-
-def number(value: float) -> str:
-    """A number for a person: whole, or to four significant digits.
-
-    >>> number(412.0), number(3.14159), number(0.25)
-    ('412', '3.142', '0.25')
-    """
-    return f"{value:.0f}" if math.isfinite(value) and value == round(value) else f"{value:.4g}"
-
-
-def singular(measure: str) -> str:
-    """A rule's measure for a count of one.
-
-    >>> singular("accounts with failed logins"), singular("failed logins"), singular("addresses")
-    ('account with failed logins', 'failed login', 'address')
-    """
-    return re.sub(r"s(?=es\b)es\b|(?<!s)s\b", lambda end: "s" if end[0] == "ses" else "", measure, count=1)
-
-
-def _who(alert: Alert, rule: Rule) -> str:
-    entity = shown(alert.entity)
-    if alert.dimension == "user":
-        return f"by {entity}" if isinstance(rule, DeletionSurge) else f"for {entity}"  # who did it, or who suffered it
-    return {"ip": f"from {entity}", "endpoint": f"on {entity}"}.get(alert.dimension, f"in tenant {entity}")
 
 
 def _finding(alert: Alert, about: About, rule: Rule, product_version: str) -> dict[str, Any]:
     return {
         "uid": alert.uid,
-        "title": about.title,
+        "title": title(alert, about),
         "desc": _description(rule) or about.title,
         "types": [_type(rule)],
         "created_time": _ms(alert.created),
@@ -173,6 +137,18 @@ def _finding(alert: Alert, about: About, rule: Rule, product_version: str) -> di
         "attacks": [_attack(attack) for attack in about.attacks],
         "related_events_count": alert.count,
         "tags": [{"name": "tenant", "value": clean(alert.tenant)}],
+        **({"related_events": [_related(one) for one in alert.related]} if alert.related else {}),
+    }
+
+
+def _related(one: Related) -> dict[str, Any]:
+    return {
+        "uid": one.uid,
+        "type": "Detection Finding",
+        "type_uid": 200401,
+        "title": clean(one.entity),
+        "desc": f"{clean(one.detection)} ({one.dimension})",
+        "count": one.count,
     }
 
 
@@ -182,8 +158,7 @@ def _type(rule: Rule) -> str:
 
 def _description(rule: Rule) -> str:
     """The rule's own first sentence, with the configured numbers in place of their names."""
-    first = (type(rule).__doc__ or "").partition("\n")[0]
-    return re.sub(r"`(\w+)`", lambda name: number(getattr(rule, name[1])), first)
+    return filled((type(rule).__doc__ or "").partition("\n")[0], rule)
 
 
 def _attack(attack: Attack) -> dict[str, Any]:
@@ -208,7 +183,7 @@ def _analysis(alert: Alert) -> dict[str, Any]:
     pattern = f"limit {number(alert.limit)}" + ("" if alert.z is None else f", z {number(alert.z)}")
     observed = {
         "observation_parameter": alert.feature,
-        "observation_type": f"observed in {_span(alert.window_s)}",
+        "observation_type": f"observed in {span(alert.window_s)}",
         "observations": [{"value": number(alert.value)}],
         "observed_pattern": pattern,
     }
@@ -226,9 +201,9 @@ def _analysis(alert: Alert) -> dict[str, Any]:
 
 
 def _observables(alert: Alert, evidences: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entity, then the addresses, user names and user ids of the evidences, each once."""
-    kind = {"ip": 12 if "/" in alert.entity else 2, "user": 4}.get(alert.dimension, 10)
-    found = {(kind, clean(alert.entity)): "anomaly_analyses[0].analysis_targets[0].name"}
+    """The entity, what the evidences show, and the entities of related incidents, each once."""
+    entity = _kind(alert.dimension, alert.entity), clean(alert.entity)
+    found = {entity: "anomaly_analyses[0].analysis_targets[0].name"}
     paths = ((2, "src_endpoint", "ip"), (4, "user", "name"), (10, "user", "uid"), (10, "resources", "uid"))
     for i, event in enumerate(evidences):
         for type_id, name, member in paths:
@@ -238,10 +213,17 @@ def _observables(alert: Alert, evidences: list[dict[str, Any]]) -> list[dict[str
                 part, place = part[0], f"{place}[0]"
             if member in part:
                 found.setdefault((type_id, part[member]), f"{place}.{member}")
+    for i, one in enumerate(alert.related):
+        key = _kind(one.dimension, one.entity), clean(one.entity)
+        found.setdefault(key, f"finding_info.related_events[{i}].title")
     return [
         {"name": name, "type_id": type_id, "type": _OBSERVABLES[type_id], "value": value}
         for (type_id, value), name in list(found.items())[:MOST_OBSERVABLES]
     ]
+
+
+def _kind(dimension: str, entity: str) -> int:
+    return {"ip": 12 if "/" in entity else 2, "user": 4}.get(dimension, 10)
 
 
 def _finite(**members: Any) -> dict[str, Any]:
@@ -249,17 +231,5 @@ def _finite(**members: Any) -> dict[str, Any]:
     return {k: v for k, v in members.items() if v is not None and not (isinstance(v, float) and not math.isfinite(v))}
 
 
-def _span(seconds: int) -> str:
-    for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")):
-        if seconds % size == 0:
-            amount = seconds // size
-            return f"{amount} {unit}" + ("" if amount == 1 else "s")
-    raise AssertionError(seconds)
-
-
 def _ms(time: int) -> int:
     return time // 1000
-
-
-def _utc(time: int) -> str:
-    return datetime.fromtimestamp(time // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

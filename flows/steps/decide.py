@@ -1,57 +1,242 @@
-"""`decide`: findings of all shards, let go in one order."""
+"""`decide`: what of the findings of all shards an analyst is told, and how."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from bytewax.operators import StatefulBatchLogic
 
 from flows.steps.gather import Gathered
-from models.alert import Alert
-from models.kernels.layout import NEVER
+from models.alert import CLOSE, CREATE, Alert
+from models.base import END_OF_TIME
+from models.exceptions import Exceptions
+from models.groups import Group, Groups, keys
+from models.kernels.layout import MONOTONE, NEVER, PANE_US
+from models.rules import Rule, about
+from models.thresholds.storm import BEAT_US, Hour, Storms
+from models.windows.rules import rule_arrays
 from models.windows.slice import Finding
 
-VERSION = 1
+VERSION = 2
 _ENDED = 2**62
 """What shards have passed at the end of time."""
+_SILENT = _ENDED - 1
+"""The mark of a source that has nothing to say."""
+
+
+class Traits(NamedTuple):
+    """What there is to know of a detection: its campaign, and whether it may open before its pane is final."""
+
+    campaign: str
+    early: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the configuration says of alerts. A detection that it no longer has is forgotten."""
+
+    traits: Mapping[str, Traits]
+    exceptions: Exceptions
+    most_per_hour: int
+    ipv6_prefix: int
+
+
+def traits(rules: Iterable[Rule]) -> dict[str, Traits]:
+    """The traits of every detection, by id.
+
+    >>> from models.rules import default_rules
+    >>> traits(default_rules())["brute_force_user"].early, traits(default_rules())["password_spray_ip"].early
+    (True, False)
+    """
+    return {rule.id: Traits(about(rule).campaign, MONOTONE[int(rule_arrays((rule,), (0,)).kind[0])]) for rule in rules}
 
 
 class _State(msgspec.Struct):
     version: int
     passed: int
     held: list[tuple[int, Alert]]
+    told: list[str] = []
+    excepted: dict[str, str] = {}
+    undecided: dict[str, Alert] = {}
+    groups: list[Group] = []
+    hours: list[Hour] = []
+    beat: int = NEVER
 
 
 class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
-    """Holds each finding until every shard has passed the pane in which it was decided.
+    """Exceptions, hourly limits and merging, in the order of event time.
 
-    What is let go together goes in the order (pane, detection, tenant, entity, seq), so that the order hangs on event
-    time and not on workers. Each item is answered, if only with an empty list, so that the sink is touched in every
-    epoch. `flush` at the end of the input lets go of what is held: nobody will come back for it.
+    A finding is acted on when every shard has passed its `time`, in the order (time, detection, tenant, entity, seq):
+    then all that comes before it is known, and what is decided hangs on event time alone. A create of a detection that
+    opens early does not wait for its pane: it is told once every shard has passed the base pane in which it was found,
+    if the hour has room and no exception needs its evidences; its group is then what is known so far. Where the limit
+    is reached within one pane of such a detection, which of its incidents are told may differ between runs, never how
+    many.
+
+    What is not told is not lost: it goes out as suppressed, and a digest counts what is beyond an hour's limit. Each
+    item is answered, if only with an empty list, so that the sink is touched in every epoch. `flush` at the end of the
+    input lets go of what is held: nobody will come back for it.
     """
 
-    def __init__(self, flush: bool, resume: bytes | None) -> None:
+    def __init__(self, policy: Policy, flush: bool, resume: bytes | None) -> None:
         state = msgspec.msgpack.decode(resume, type=_State) if resume else _State(VERSION, NEVER, [])
-        if state.version != VERSION:
+        if state.version not in (1, VERSION):
             raise ValueError(f"held findings of version {state.version} cannot be read")
+        self._policy = policy
         self._flush = flush
+        self._marks: dict[str, int] = {}
         self._passed = state.passed if state.passed < _ENDED else NEVER  # a closed stream begins anew
-        self._held = [Finding(pane, alert) for pane, alert in state.held]
+        self._held = [Finding(pane, alert) for pane, alert in state.held if alert.detection in policy.traits]
+        self._told = set(state.told)
+        self._excepted = state.excepted
+        self._undecided = state.undecided
+        self._groups = Groups(state.groups)
+        self._storms = Storms(policy.most_per_hour, [hour for hour in state.hours if hour.detection in policy.traits])
+        self._beat = state.beat
 
     def on_batch(self, values: list[Gathered]) -> tuple[list[list[Alert]], bool]:
-        """Take findings, let go of those that every shard has passed."""
+        """Take findings, and say what is to be told."""
         for gathered in values:
             self._held += gathered.findings
-            self._passed = max(self._passed, gathered.passed)
-        return [self._let_go(self._passed)], StatefulBatchLogic.RETAIN
+            self._hear(gathered)
+        if self._passed >= _ENDED:
+            out = self._settle(None)
+        else:
+            out = self._settle(self._passed * PANE_US)
+            out += self._tell_early()
+        return [out], StatefulBatchLogic.RETAIN
 
     def on_eof(self) -> tuple[list[list[Alert]], bool]:
         """Let go of everything, where nobody will come back for it."""
-        return ([self._let_go(_ENDED + 1)] if self._flush and self._held else []), StatefulBatchLogic.RETAIN
+        if not self._flush or self._passed >= _ENDED:
+            return [], StatefulBatchLogic.RETAIN
+        last = max((finding.alert.time for finding in self._held), default=max(self._passed * PANE_US, self._beat))
+        out = self._settle(last) + self._beats(last + BEAT_US + 1)
+        return [out] if out else [], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> bytes:
-        """What is held, as plain bytes."""
-        return msgspec.msgpack.encode(_State(VERSION, self._passed, [(f.pane, f.alert) for f in self._held]))
+        """What is held, and what is remembered of open incidents, groups and hours, as plain bytes."""
+        state = _State(
+            version=VERSION,
+            passed=self._passed,
+            held=[(finding.pane, finding.alert) for finding in self._held],
+            told=sorted(self._told),
+            excepted=self._excepted,
+            undecided=self._undecided,
+            groups=self._groups.snapshot(),
+            hours=self._storms.snapshot(),
+            beat=self._beat,
+        )
+        return msgspec.msgpack.encode(state)
 
-    def _let_go(self, passed: int) -> list[Alert]:
-        ready = [finding for finding in self._held if finding.pane < passed]
-        self._held = [finding for finding in self._held if finding.pane >= passed]
-        ready.sort(key=lambda f: (f.pane, f.alert.detection, f.alert.tenant, f.alert.entity, f.alert.seq))
-        return [finding.alert for finding in ready]
+    def _hear(self, gathered: Gathered) -> None:
+        """What every shard has passed, as far as batches of every source have come: those to come find nothing older.
+
+        A source that has nothing to say holds nobody up, and if all have nothing to say this batch's word counts.
+        """
+        batch = gathered.scored.batch
+        if batch.watermark == END_OF_TIME:
+            self._marks[batch.source] = _ENDED
+        else:
+            self._marks[batch.source] = _SILENT if batch.idle else gathered.passed
+        slowest = min(self._marks.get(source, NEVER) for source in batch.sources)
+        self._passed = max(self._passed, gathered.passed if slowest == _SILENT else slowest)
+
+    def _settle(self, until: int | None) -> list[Alert]:
+        """Act on all findings up to a time, or on all, with the digests due between them."""
+        ready = [finding.alert for finding in self._held if until is None or finding.alert.time <= until]
+        self._held = [] if until is None else [finding for finding in self._held if finding.alert.time > until]
+        ready.sort(key=lambda alert: (alert.time, alert.detection, alert.tenant, alert.entity, alert.seq))
+        out: list[Alert] = []
+        for alert in ready:
+            out += self._beats(alert.time)
+            self._groups.forget(alert.time // BEAT_US * BEAT_US)
+            out += self._take(alert)
+        if until is not None:
+            return out + self._beats(until + 1)
+        # The end of the stream is the last place of the grid: nothing comes after it.
+        return out + self._storms.beat(self._beat + BEAT_US, ended=True)
+
+    def _beats(self, end: int) -> list[Alert]:
+        """The digests due on the grid before `end`."""
+        out: list[Alert] = []
+        last = (end - 1) // BEAT_US * BEAT_US
+        while self._beat < last:
+            self._beat = self._beat + BEAT_US if self._storms.due() else last
+            out += self._storms.beat(self._beat)
+        return out
+
+    def _tell_early(self) -> list[Alert]:
+        """Creates that would wait for a final pane, and need not."""
+        early = [
+            finding
+            for finding in self._held
+            if finding.pane < self._passed and finding.alert.activity == CREATE and finding.alert.uid not in self._told
+            and self._policy.traits[finding.alert.detection].early
+        ]  # fmt: skip
+        early.sort(key=lambda f: (f.pane, f.alert.detection, f.alert.tenant, f.alert.entity))
+        waiting = (finding.alert for finding in self._held if finding.alert.uid in self._told) if early else ()
+        before = [(alert, self._places(alert)) for alert in waiting if alert.activity == CREATE]
+        out = []
+        for alert in (finding.alert for finding in early):
+            exceptions = self._policy.exceptions
+            if exceptions.by_name(alert) is not None or exceptions.may_depend(alert):
+                continue
+            if self._storms.admit(alert, alert.time):
+                self._told.add(alert.uid)
+                out.append(self._groups.foreseen(alert, self._keys(alert, exact=True), before))
+                before.append((alert, self._places(alert)))
+        return out
+
+    def _take(self, alert: Alert) -> list[Alert]:
+        """Act on one finding, of which all that is older is known."""
+        if alert.activity == CREATE:
+            return self._open(alert)
+        if (create := self._undecided.pop(alert.uid, None)) is not None:
+            opened = self._judge(create, self._policy.exceptions.by_evidence(create, alert.evidences), alert.time)
+            return opened + self._take(alert)
+        if (exception := self._excepted.get(alert.uid)) is not None:
+            if alert.activity == CLOSE:
+                del self._excepted[alert.uid]
+            return [_suppressed(alert, f"exception {exception}")]
+        if (digest := self._storms.digest_of(alert.uid)) is not None:
+            self._storms.follow(alert)
+            return [_suppressed(alert, f"digest {digest}")]
+        out = self._groups.follow(alert, self._keys(alert, exact=True))
+        return out + (self._groups.close(alert) if alert.activity == CLOSE else [self._groups.shown(alert)])
+
+    def _open(self, create: Alert) -> list[Alert]:
+        if create.uid in self._told:
+            self._told.remove(create.uid)
+            return self._groups.create(create, self._keys(create, exact=False), exact=False)
+        exceptions = self._policy.exceptions
+        exception = exceptions.by_name(create)
+        if exception is None and exceptions.may_depend(create):
+            if self._policy.traits[create.detection].early:
+                # What its evidences will be is known with its next message, and only then.
+                self._undecided[create.uid] = create
+                return []
+            exception = exceptions.by_evidence(create, create.evidences)
+        return self._judge(create, exception, create.time)
+
+    def _judge(self, create: Alert, exception: str | None, now: int) -> list[Alert]:
+        exact = not self._policy.traits[create.detection].early
+        if exception is not None:
+            self._excepted[create.uid] = exception
+            return [_suppressed(create, f"exception {exception}")]
+        if not self._storms.admit(create, now):
+            digest, out = self._storms.add(create, now, exact)
+            return [*out, _suppressed(create, f"digest {digest}")]
+        out = self._groups.create(create, self._keys(create, exact), exact)
+        return [*out, self._groups.shown(create)]
+
+    def _places(self, alert: Alert) -> set[tuple[str, str, str]]:
+        return {(alert.tenant, *key) for key in self._keys(alert, exact=True)}
+
+    def _keys(self, alert: Alert, exact: bool) -> list[tuple[str, str]]:
+        return keys(alert, self._policy.traits[alert.detection].campaign, self._policy.ipv6_prefix, exact)
+
+
+def _suppressed(alert: Alert, by: str) -> Alert:
+    return msgspec.structs.replace(alert, suppressed_by=by)

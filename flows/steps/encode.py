@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flows.formats import dead_letter, ocsf, scored, windows
+from flows.formats.actions import ActionLimits, action
 from flows.steps.gather import Gathered
 from models.alert import Alert
 from models.rules import Rule, about
@@ -42,16 +43,23 @@ def encode_windows(gathered: Gathered, config_hash: str) -> pa.Table | None:
 
 
 def alert_encoder(
-    rules: Mapping[str, Rule], version: str, clock: Callable[[], float] = time.time
+    rules: Mapping[str, Rule], version: str, suppressed: bool = False, clock: Callable[[], float] = time.time
 ) -> Callable[[list[Alert]], Payload]:
-    """What turns alerts into OCSF lines; `rules` by detection id."""
+    """What turns alerts into OCSF lines, those that are told or those `suppressed`; `rules` by detection id."""
 
     def encode(alerts: list[Alert]) -> Payload:
         now = int(clock() * 1000)
         lines: list[Any] = [
             ocsf.encode_alert(alert, about(rules[alert.detection]), rules[alert.detection], now, version) + b"\n"
             for alert in alerts
+            if bool(alert.suppressed_by) is suppressed
         ]
         return Payload(b"".join(lines))
 
     return encode
+
+
+def encode_actions(alerts: list[Alert], rules: Mapping[str, Rule], limits: ActionLimits) -> Payload:
+    """What Lapwing proposes to do about the incidents of which something is told."""
+    found = (action(alert, about(rules[alert.detection]), limits) for alert in alerts)
+    return Payload(b"".join(one + b"\n" for one in found if one is not None))

@@ -23,7 +23,9 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     """What an alert says of its detection, whatever was observed.
 
     `measure` finishes "412 ..." in a message; `analytic_type` is OCSF's analytic.type_id (1 rule, 3 statistical,
-    4 learning).
+    4 learning). `unless` says what else would have kept it silent, besides fewer, with the rule's parameters in
+    backticks. Incidents of detections with the same `campaign` are one attack within a tenant, however many entities
+    it comes from. `on_actor` says that a user entity is who did it, not who suffered it.
     """
 
     title: str
@@ -32,3 +34,6 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     remediation: str
     analytic_type: int
     confidence: int
+    unless: str = ""
+    campaign: str = ""
+    on_actor: bool = False

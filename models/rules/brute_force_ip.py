@@ -8,9 +8,14 @@ ABOUT = About(
     title="Brute force from one IP",
     measure="failed logins",
     attacks=(Attack("TA0006", "Credential Access", "T1110", "Brute Force", "T1110.001", "Password Guessing"),),
-    remediation="Throttle or block the address at the edge; check the accounts in the evidences for a success.",
+    remediation=(
+        "1. Throttle or block the address at the edge, unless it is a shared one (office, carrier, proxy). "
+        "2. Look for a success from it: sign that account out everywhere and reset its password. "
+        "3. Ask its targets for a second factor."
+    ),
     analytic_type=1,
     confidence=75,
+    unless="nor for `users_below` accounts or more",
 )
 
 

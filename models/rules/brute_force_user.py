@@ -8,7 +8,11 @@ ABOUT = About(
     title="Brute force on one account",
     measure="failed logins",
     attacks=(Attack("TA0006", "Credential Access", "T1110", "Brute Force", "T1110.001", "Password Guessing"),),
-    remediation="Lock the account or ask for a second factor; throttle the addresses in the evidences; tell the user.",
+    remediation=(
+        "1. Ask the account for a second factor; lock it only if a success follows, since a lock is what an attacker "
+        "can bring about too. 2. Throttle the addresses in the evidences. 3. After a success: sign it out everywhere, "
+        "reset the password, tell the user."
+    ),
     analytic_type=1,
     confidence=80,
 )

@@ -10,9 +10,13 @@ ABOUT = About(
     title="Account-deletion surge",
     measure="accounts deleted",
     attacks=(Attack("TA0040", "Impact", "T1531", "Account Access Removal"),),
-    remediation="Suspend the acting key or account, freeze deletions, restore what was removed.",
+    remediation=(
+        "1. Suspend the acting account and its API keys. 2. Freeze deletions. 3. Ask whether it was a planned job; if "
+        "not, restore the deleted accounts and look at what else the actor did."
+    ),
     analytic_type=1,
     confidence=85,
+    on_actor=True,
 )
 
 

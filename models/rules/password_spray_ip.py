@@ -8,9 +8,14 @@ ABOUT = About(
     title="Password spray from one IP",
     measure="accounts with failed logins",
     attacks=(Attack("TA0006", "Credential Access", "T1110", "Brute Force", "T1110.003", "Password Spraying"),),
-    remediation="Block the address at the edge; reset and sign out every account that it has signed in to.",
+    remediation=(
+        "1. Block the address at the edge. 2. Reset and sign out every account that it has signed in to. "
+        "3. Ask the other targets for a second factor; look for the same names from other addresses."
+    ),
     analytic_type=1,
     confidence=85,
+    unless="nor if as many accounts had signed in there as failed",
+    campaign="password spray",
 )
 
 

@@ -13,9 +13,14 @@ ABOUT = About(
         Attack("TA0040", "Impact", "T1498", "Network Denial of Service"),
         Attack("TA0040", "Impact", "T1499", "Endpoint Denial of Service", "T1499.002", "Service Exhaustion Flood"),
     ),
-    remediation="Rate-limit at the edge; list the noisiest addresses and endpoints, block those at fault.",
+    remediation=(
+        "1. Rate-limit at the edge. 2. List the noisiest addresses, API keys and endpoints, and block those at fault. "
+        "3. If a release or a campaign of your own explains it, add an exception with an expiry."
+    ),
     analytic_type=3,
     confidence=80,
+    unless="nor below `times` times the learned mean, nor for fewer than `panes` panes of 5 s in a row",
+    campaign="traffic",
 )
 
 

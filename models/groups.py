@@ -1,0 +1,267 @@
+"""Incidents that belong together: one attack, one entry in the queue.
+
+Two incidents of a tenant belong together if they share a key within `QUIET_US`: their entity, or an address or account
+that the evidences of one show and the other is about or shows too. So an address and the accounts it attacks, two
+addresses after one account, and a typed name and the user id seen with it are one attack; and so are the incidents of
+detections that name one campaign, such as a password spray from 400 addresses.
+
+Everything is done in the order of event time, and every length of time is measured in it, so that groups hang on
+neither batches nor crashes.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from ipaddress import IPv4Address, ip_address, ip_network
+from typing import Any, Final
+
+import msgspec
+
+from models.alert import Alert, Related
+from models.kernels.layout import NEVER
+
+QUIET_US: Final = 1_800_000_000
+"""After so much event time without a message a group takes no further incident."""
+LONGEST_US: Final = 28_800_000_000
+"""A group takes no incident later than this after its first, so that steady noise is no immortal incident: a shift."""
+MOST_GROUPS: Final = 10_000
+MOST_KEYS: Final = 256
+MOST_RELATED: Final = 50
+
+_BY_ACTOR: Final = frozenset({
+    "account_delete", "account_lock", "account_unlock", "role_change", "policy_change", "api_key_change", "data_read",
+    "data_export",
+})  # fmt: skip
+"""Actions whose user entity is the actor."""
+
+Key = tuple[str, str, str]
+
+
+class Group(msgspec.Struct, array_like=True):
+    """The incidents of one attack. `uid` is that of the first; `front` that of the one in the queue, empty for none."""
+
+    uid: str
+    tenant: str
+    opened: int
+    latest: int
+    front: str
+    members: int
+    open: list[str]
+    keys: list[tuple[str, str]]
+    related: dict[str, Related]
+    closing: Alert | None = None
+
+
+def keys(alert: Alert, campaign: str, ipv6_prefix: int, exact: bool) -> list[tuple[str, str]]:
+    """What an incident can be recognised by: its entity first, then what its evidences show, where they are exact.
+
+    The events of a traffic spike are anybody's, so they link nothing.
+    """
+    found = [(alert.dimension, alert.entity)]
+    if campaign:
+        found.append(("campaign", campaign))
+    if exact and alert.dimension in ("ip", "user") and not alert.feature.startswith("events"):
+        for evidence in alert.evidences:
+            found += _counterparts(evidence, ipv6_prefix)
+    return list(dict.fromkeys(found))
+
+
+def _counterparts(evidence: dict[str, Any], ipv6_prefix: int) -> Iterable[tuple[str, str]]:
+    """The address and the accounts of an event, spelled as entities are."""
+    if isinstance(ip := evidence.get("ip"), str) and (address := _address(ip, ipv6_prefix)):
+        yield "ip", address
+    acted = evidence.get("action") in _BY_ACTOR and evidence.get("actor")
+    if not acted and isinstance(name := evidence.get("username"), str):
+        yield "user", unicodedata.normalize("NFKC", name).lower()
+    if isinstance(user := evidence.get("actor" if acted else "user"), str):
+        yield "user", user
+
+
+def _address(text: str, ipv6_prefix: int) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return ""
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((int(address), ipv6_prefix), strict=False))
+
+
+class Groups:
+    """All groups that live. Cost: a few lookups for each message of an incident."""
+
+    def __init__(self, state: list[Group] | None = None) -> None:
+        self._groups: dict[str, Group] = {}
+        self._by_key: dict[Key, Group] = {}
+        self._by_incident: dict[str, Group] = {}
+        self._forgotten = NEVER
+        for group in state or []:
+            self._add(group)
+            self._by_key |= {(group.tenant, *key): group for key in group.keys}
+            self._by_incident |= dict.fromkeys(group.open, group)
+
+    def snapshot(self) -> list[Group]:
+        """The groups, oldest first: of two that have a key, the younger is found by it."""
+        return sorted(self._groups.values(), key=_age)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def create(self, alert: Alert, found: list[tuple[str, str]], exact: bool) -> list[Alert]:
+        """An incident has opened; the closes of incidents that were in the queue and no longer are.
+
+        One whose count is not yet exact counts as the least that crosses.
+        """
+        group, closes = self._linked(alert, found)
+        if group is None:
+            if len(self._groups) >= MOST_GROUPS:
+                return closes
+            group = Group(alert.uid, alert.tenant, alert.time, alert.time, "", 0, [], [], {})
+            self._add(group)
+        group.members += 1
+        group.open.append(alert.uid)
+        self._by_incident[alert.uid] = group
+        self._see(group, alert, found, alert.count if exact else int(alert.limit))
+        return closes
+
+    def follow(self, alert: Alert, found: list[tuple[str, str]]) -> list[Alert]:
+        """An incident goes on, with evidences that may link it to others; closes as `create` gives them."""
+        group = self._by_incident.get(alert.uid)
+        if group is None:
+            return []
+        linked, closes = self._linked(alert, found, group)
+        self._see(linked or group, alert, found, alert.count)
+        return closes
+
+    def close(self, alert: Alert) -> list[Alert]:
+        """An incident has closed: the closes that may now be told, each as it is to be shown.
+
+        The close of the one in the queue waits until the others have closed: what it stands for is not over before.
+        """
+        group = self._by_incident.pop(alert.uid, None)
+        if group is None:
+            return [alert]
+        group.open.remove(alert.uid)
+        if alert.uid == group.front and group.open:
+            group.closing = alert
+            return []
+        out = [self.shown(alert, group)]
+        if not group.open:
+            if group.closing is not None:
+                front = msgspec.structs.replace(group.closing, time=max(group.closing.time, alert.time))
+                out.append(self.shown(front, group))
+                group.closing = None
+            group.front = ""
+        return out
+
+    def shown(self, alert: Alert, group: Group | None = None) -> Alert:
+        """The message with what is known of its group."""
+        group = group or self._by_incident.get(alert.uid)
+        if group is None or group.members < 2:
+            return alert
+        return _marked(alert, group, alert.uid == group.front)
+
+    def foreseen(self, alert: Alert, found: list[tuple[str, str]], before: Iterable[tuple[Alert, set[Key]]]) -> Alert:
+        """A create that is told before its pane is final, marked by what is known so far; nothing is changed.
+
+        `before` are creates that were told in the same way and have not joined a group yet, each with its keys.
+        """
+        if living := self._living(alert, found):
+            return _marked(alert, living[0], not living[0].front)
+        mine = {(alert.tenant, *key) for key in found}
+        for first, theirs in before:
+            if mine & theirs:
+                related = Related(first.uid, first.detection, first.dimension, first.entity, first.count)
+                return msgspec.structs.replace(
+                    alert, incident=first.uid, front=False, related=(related,), related_count=1
+                )
+        return alert
+
+    def forget(self, now: int) -> None:
+        """Let go of groups that no incident can join any more. `now` is event time on a grid."""
+        if now <= self._forgotten:
+            return
+        self._forgotten = now
+        for group in [g for g in self._groups.values() if not g.open and g.latest + QUIET_US < now]:
+            del self._groups[group.uid]
+            for key in group.keys:
+                del self._by_key[group.tenant, *key]
+
+    def _add(self, group: Group) -> None:
+        self._groups[group.uid] = group
+
+    def _living(self, alert: Alert, found: list[tuple[str, str]]) -> list[Group]:
+        groups = {g.uid: g for key in found if (g := self._by_key.get((alert.tenant, *key))) is not None}
+        return sorted((g for g in groups.values() if _lives(g, alert.time)), key=_age)
+
+    def _linked(
+        self, alert: Alert, found: list[tuple[str, str]], own: Group | None = None
+    ) -> tuple[Group | None, list[Alert]]:
+        """The group that the keys lead to, made one of several; the oldest gives its uid and its front."""
+        living = self._living(alert, found)
+        if own is not None and own not in living:
+            living = sorted([*living, own], key=_age) if _lives(own, alert.time) else []
+        if not living:
+            return None, []
+        first, *others = living
+        closes = [close for other in others if (close := self._absorb(first, other)) is not None]
+        return first, closes
+
+    def _absorb(self, group: Group, other: Group) -> Alert | None:
+        del self._groups[other.uid]
+        group.latest = max(group.latest, other.latest)
+        group.members += other.members
+        group.open += other.open
+        group.front = group.front or other.front
+        self._by_incident |= dict.fromkeys(other.open, group)
+        for key in other.keys:
+            del self._by_key[other.tenant, *key]
+        self._point(group, other.keys)
+        for related in other.related.values():
+            self._relate(group, related)
+        if other.closing is None or other.front == group.front:
+            group.closing = group.closing or other.closing
+            return None
+        return self.shown(other.closing, group)
+
+    def _see(self, group: Group, alert: Alert, found: list[tuple[str, str]], count: int) -> None:
+        group.latest = max(group.latest, alert.time)
+        group.front = group.front or alert.uid
+        self._point(group, found)
+        self._relate(group, Related(alert.uid, alert.detection, alert.dimension, alert.entity, count))
+
+    def _point(self, group: Group, found: list[tuple[str, str]]) -> None:
+        """Let keys lead to the group, where they lead to no other that lives: a key leads to one group."""
+        for key in found:
+            place = (group.tenant, *key)
+            other = self._by_key.get(place)
+            if other is group or len(group.keys) >= MOST_KEYS or (other and _lives(other, group.latest)):
+                continue
+            if other:
+                other.keys.remove(key)
+            group.keys.append(key)
+            self._by_key[place] = group
+
+    def _relate(self, group: Group, related: Related) -> None:
+        if related.uid in group.related or len(group.related) <= MOST_RELATED:
+            group.related[related.uid] = related
+
+
+def _marked(alert: Alert, group: Group, front: bool) -> Alert:
+    """The message as one of a group: the one in the queue names the others, each other names that one."""
+    if front:
+        related = tuple(one for uid, one in group.related.items() if uid != alert.uid)[:MOST_RELATED]
+        count = max(group.members - 1, len(related))
+    else:
+        related = tuple(one for uid, one in group.related.items() if uid == (group.front or group.uid))
+        count = len(related)
+    return msgspec.structs.replace(alert, incident=group.uid, front=front, related=related, related_count=count)
+
+
+def _age(group: Group) -> tuple[int, str]:
+    return group.opened, group.uid
+
+
+def _lives(group: Group, now: int) -> bool:
+    return now - group.latest <= QUIET_US and now - group.opened <= LONGEST_US
