@@ -33,21 +33,26 @@ from flows.connectors.synthetic import SyntheticSource
 from flows.connectors.window_sink import WindowSink, merge_windows
 from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
-from flows.formats.actions import ActionLimits
 from flows.formats.lapwing import canonical, decode
 from flows.formats.limits import Limits
 from flows.formats.simulated import simulate
 from flows.kernels_cache import load_numba
 from flows.state_dir import known_sources, open_state, store_failure
 from flows.steps.assess import Assess
-from flows.steps.decide import Decide, Policy, traits
-from flows.steps.encode import alert_encoder, encode_actions, encode_dead, encode_scored, encode_windows
+from flows.steps.decide import Decide, policy
+from flows.steps.encode import (
+    action_limits,
+    alert_encoder,
+    encode_actions,
+    encode_dead,
+    encode_scored,
+    encode_windows,
+)
 from flows.steps.gather import Gather, Gathered
 from flows.steps.split import split
 from models.alert import CREATE, Alert
 from models.base import DIMENSIONS, LATE
 from models.event import EventBatch
-from models.exceptions import Exceptions, network
 from models.kernels.arrive import Learned
 from models.kernels.layout import COUNTERS
 from models.rules import dimension
@@ -235,10 +240,6 @@ def build(
     secret = table_secret(config)
     settings = [shard_settings(config, name) for name in DIMENSIONS]
     rules = {rule.id: rule for rule in config.detection}
-    out = config.output
-    policy = Policy(
-        traits(config.detection), Exceptions(config.exception), out.max_incidents_per_hour, config.input.ipv6_prefix
-    )
     shown = lru_cache(maxsize=1024)(canonical)  # an incident's alerts show the same few events again and again
 
     def make_shard(at: int, state: bytes | None) -> Shard:
@@ -254,19 +255,18 @@ def build(
     decided = op.stateful_batch(
         "decide",
         op.map("to_decide", seen, lambda item: ("alerts", item[1])),
-        lambda resume: Decide(policy, not kept, resume),
+        lambda resume: Decide(policy(config), not kept, resume),
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
     alerts = op.map_value("encode_alerts", counted, alert_encoder(rules, version("lapwing")))
     if output == "-":
         op.output("alerts", alerts, StdoutSink())
         return flow
-    body = out.dead_letter_body
+    body = config.output.dead_letter_body
     op.output("alerts", alerts, FileSink(output, ALERTS, kept))
     kept_back = op.map_value("encode_suppressed", counted, alert_encoder(rules, version("lapwing"), suppressed=True))
     op.output("suppressed", kept_back, FileSink(output, SUPPRESSED, kept))
-    never = tuple(network(text) for text in out.never_block)
-    limits = ActionLimits(microseconds(out.block_ttl) // 1_000_000, out.block_inner, never)
+    limits = action_limits(config)
     actions = op.map_value("encode_actions", counted, partial(encode_actions, rules=rules, limits=limits))
     op.output("actions", actions, FileSink(output, ACTIONS, kept))
     op.output("scored", op.map_value("encode_scored", seen, encode_scored), FileSink(output, SCORED, kept))

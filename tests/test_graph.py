@@ -10,7 +10,8 @@ from flows.detect import Totals, build, make_source
 
 STEPS = [
     "source", "split", "assess", "by_source", "gather", "seen", "to_decide", "decide", "seen_alerts", "encode_alerts",
-    "alerts", "encode_suppressed", "suppressed", "encode_actions", "actions", "encode_scored", "scored", "encode_dead", "dead_letters", "encode_windows", "windows",
+    "alerts", "encode_suppressed", "suppressed", "encode_actions", "actions",
+    "encode_scored", "scored", "encode_dead", "dead_letters", "encode_windows", "windows",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 from bytewax.operators import StatefulBatchLogic
 
+from flows.config import Config
 from flows.steps.gather import Gathered
 from models.alert import CLOSE, CREATE, Alert
 from models.base import END_OF_TIME
@@ -50,6 +51,13 @@ def traits(rules: Iterable[Rule]) -> dict[str, Traits]:
     (True, False)
     """
     return {rule.id: Traits(about(rule).campaign, MONOTONE[int(rule_arrays((rule,), (0,)).kind[0])]) for rule in rules}
+
+
+def policy(config: Config) -> Policy:
+    """What a configuration says of alerts."""
+    exceptions = Exceptions(config.exception)
+    output = config.output
+    return Policy(traits(config.detection), exceptions, output.max_incidents_per_hour, config.input.ipv6_prefix)
 
 
 class _State(msgspec.Struct):

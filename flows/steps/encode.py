@@ -9,10 +9,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from flows.config import Config
+from flows.durations import microseconds
 from flows.formats import dead_letter, ocsf, scored, windows
 from flows.formats.actions import ActionLimits, action
 from flows.steps.gather import Gathered
 from models.alert import Alert
+from models.exceptions import network
 from models.rules import Rule, about
 
 NO_BYTES = np.empty(0, np.uint8)
@@ -57,6 +60,13 @@ def alert_encoder(
         return Payload(b"".join(lines))
 
     return encode
+
+
+def action_limits(config: Config) -> ActionLimits:
+    """What a configuration says of block candidates."""
+    output = config.output
+    never = tuple(network(text) for text in output.never_block)
+    return ActionLimits(microseconds(output.block_ttl) // 1_000_000, output.block_inner, never)
 
 
 def encode_actions(alerts: list[Alert], rules: Mapping[str, Rule], limits: ActionLimits) -> Payload:

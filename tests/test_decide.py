@@ -1,0 +1,408 @@
+"""What an analyst is told hangs on event time alone; nothing is lost, whatever is merged, capped or excepted."""
+
+import json
+import random
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.formats.ocsf import encode_alert
+from flows.steps.decide import Decide, policy
+from models.alert import CLOSE, CREATE, UPDATE, Alert
+from models.exceptions import AlertException
+from models.groups import LONGEST_US, QUIET_US
+from models.kernels.layout import PANE_US
+from models.rules import about
+from models.thresholds.storm import HOUR_US, digest_uid
+from tests.command import ROOT
+from tests.findings import MINUTE, RULES, SECOND, START, Life, configured, decided, item, items
+
+IPS = [f"198.51.100.{i}" for i in range(6)]
+USERS = [f"u{i}" for i in range(6)]
+UNTIL = "2027-01-01T00:00:00Z"
+except_ = partial(AlertException, owner="soc", reason="test", expiry=UNTIL)
+
+EVENTS = st.builds(
+    lambda ip, user, agent: {"ip": ip, "username": user.upper(), "user": f"id-{user}", "user_agent": agent},
+    st.sampled_from(IPS), st.sampled_from(USERS), st.sampled_from(["Bot/1", "Mozilla"]),
+)  # fmt: skip
+
+
+@st.composite
+def a_life(draw: st.DrawFn, rules: tuple[str, ...] = tuple(RULES)) -> Life:
+    rule = draw(st.sampled_from(rules))
+    dimension = "user" if "user" in rule else "ip" if rule.endswith("ip") else rule.rpartition("_")[2]
+    names = {"user": USERS, "ip": IPS, "endpoint": ["/login", "/token"], "tenant": ["acme"]}
+    return Life(
+        rule, draw(st.sampled_from(names[dimension])), draw(st.integers(0, 9000)), draw(st.integers(0, 3)),
+        draw(st.sampled_from(["acme", "acme", "other"])), draw(st.sampled_from([30, 60, 300])),
+        draw(st.integers(20, 90)), tuple(draw(st.lists(EVENTS, max_size=3))),
+    )  # fmt: skip
+
+
+def apart(lives: list[Life]) -> list[Life]:
+    """Without those that would be open at the same time at the same entity: a shard never says so."""
+    free: dict[tuple[str, ...], int] = {}
+    kept = []
+    for life in sorted(lives, key=lambda life: life.at):
+        key = life.tenant, life.rule, life.entity
+        alerts = life.alerts()
+        if alerts[0].time > free.get(key, 0):
+            free[key] = alerts[-1].time
+            kept.append(life)
+    return kept
+
+
+LIVES = st.lists(a_life(), min_size=1, max_size=25).map(apart)
+
+
+def exactly(out: list[Alert]) -> list[Any]:
+    """What must not differ between runs: each message, but of a create that came early only that it came."""
+    return [
+        (alert.uid, alert.seq) if alert.activity == CREATE and "digest" not in alert.suppressed_by and not alert.digest
+        and alert.detection.startswith(("brute_force_user", "deletion"))
+        else msgspec.to_builtins(msgspec.structs.replace(alert, created=0))
+        for alert in out
+    ]  # fmt: skip
+
+
+def by_incident(out: list[Alert]) -> dict[str, list[Any]]:
+    lives: dict[str, list[Any]] = {}
+    for alert, what in zip(out, exactly(out), strict=True):
+        lives.setdefault(alert.uid, []).append(what)
+    return lives
+
+
+@settings(max_examples=150)
+@given(LIVES, st.integers(0, 2**32), st.sampled_from([1, 3, 1000]))
+def test_neither_order_nor_batches_nor_restarts_change_what_is_told(lives: list[Life], seed: int, most: int) -> None:
+    exceptions = [
+        except_(id="by_agent", user_agent="Bot/*"), except_(id="by_entity", user="u5", tenant="acme"),
+    ]  # fmt: skip
+    if most < 1000:
+        lives = [life for life in lives if not life.early]
+        if not lives:
+            return
+    config = configured(most, exceptions)
+    usual = decided(items(lives, random.Random(0)), config)
+    rng = random.Random(seed)
+    found = decided(items(lives, rng), config, rng)
+    assert by_incident(found) == by_incident(usual)
+    if not any(life.early for life in lives):
+        assert exactly(found) == exactly(usual), "without early creates the order is the same too"
+
+
+@settings(max_examples=100)
+@given(LIVES, st.integers(0, 2**32), st.sampled_from([1, 2, 1000]))
+def test_nothing_is_lost_and_nothing_twice(lives: list[Life], seed: int, most: int) -> None:
+    rng = random.Random(seed)
+    exceptions = [except_(id="by_agent", user_agent="Bot/*"), except_(id="by_entity", user="u5")]
+    out = decided(items(lives, rng), configured(most, exceptions), rng)
+    expected = sorted((alert.uid, alert.seq, alert.activity) for life in lives for alert in life.alerts())
+    assert sorted((alert.uid, alert.seq, alert.activity) for alert in out if not alert.digest) == expected
+    for uid in {alert.uid for alert in out}:
+        life = [alert for alert in out if alert.uid == uid]
+        assert [alert.seq for alert in life] == list(range(len(life))), "in its own order"
+        assert [alert.time for alert in life] == sorted(alert.time for alert in life)
+        assert len({alert.suppressed_by for alert in life}) == 1, "decided once, for its whole life"
+        if life[0].digest:
+            assert [alert.activity for alert in life] == [CREATE, *[UPDATE] * (len(life) - 2), CLOSE]
+    told = Counter(
+        (alert.tenant, alert.detection, alert.time // HOUR_US)
+        for alert in out
+        if alert.activity == CREATE and not alert.suppressed_by and not alert.digest
+    )
+    # An incident whose exception hung on its evidences may be told in the hour after the one in which it crossed.
+    assert all(count <= 2 * most for count in told.values())
+    closes = {alert.uid: alert for alert in out if alert.activity == CLOSE and not alert.digest}
+    for digest in (alert for alert in out if alert.digest and alert.activity == CLOSE):
+        members = [a for a in closes.values() if a.suppressed_by == f"digest {digest.uid}"]
+        assert (digest.digest, digest.count) == (len(members), sum(alert.count for alert in members))
+        assert {one.uid for one in digest.related} <= {alert.uid for alert in members}
+    assert {a.suppressed_by for a in closes.values() if a.suppressed_by.startswith("digest")} == {
+        f"digest {alert.uid}" for alert in out if alert.digest and alert.activity == CLOSE
+    }
+
+
+@settings(max_examples=60)
+@given(LIVES, st.integers(0, 2**32))
+def test_an_attack_has_one_entry_in_the_queue(lives: list[Life], seed: int) -> None:
+    """In the exact messages of a group, one incident at a time is the front, and the others name it."""
+    rng = random.Random(seed)
+    out = decided(items(lives, rng), configured(), rng)
+    closed: set[str] = set()
+    front: dict[str, str] = {}
+    for alert in out:
+        if alert.activity == CREATE or not alert.incident:
+            continue
+        if alert.front:
+            before = front.get(alert.incident)
+            assert before in (None, alert.uid) or before in closed
+            front[alert.incident] = alert.uid
+        else:
+            assert len(alert.related) == 1
+        if alert.activity == CLOSE:
+            closed.add(alert.uid)
+
+
+def spray(n: int, at: float = 0, tenant: str = "acme", **members: Any) -> list[Life]:
+    return [
+        Life("password_spray_ip", f"203.0.{113 + i // 250}.{i % 250}", at + i % 90, tenant=tenant, **members)
+        for i in range(n)
+    ]
+
+
+def told(out: list[Alert], activity: int = CREATE) -> list[Alert]:
+    return [a for a in out if a.activity == activity and not a.suppressed_by]
+
+
+def test_a_distributed_spray_is_one_entry() -> None:
+    out = decided(items([*spray(400), *spray(2, tenant="other")], random.Random(1)), configured(50))
+    creates = told(out)
+    own = [alert for alert in creates if alert.tenant == "acme"]
+    assert sum(alert.front and not alert.digest for alert in own) == 1
+    assert len({alert.incident or alert.uid for alert in own if not alert.digest}) == 1
+    [first] = [alert for alert in own if alert.front and not alert.digest]
+    assert len(own) == 51, "fifty and a digest"
+    [close] = [alert for alert in told(out, CLOSE) if alert.uid == first.uid]
+    assert close.related_count == 49
+    assert len(close.related) == 49
+    [digest] = [alert for alert in told(out, CLOSE) if alert.digest]
+    assert (digest.digest, digest.count, digest.limit) == (350, 350 * 32, 50.0)
+    assert (digest.uid, len(digest.related)) == (digest_uid("acme", "password_spray_ip", START // HOUR_US), 20)
+    assert sum(alert.activity == CREATE for alert in out if alert.suppressed_by == f"digest {digest.uid}") == 350
+    assert {alert.front for alert in creates if alert.tenant == "other"} == {True, False}, "tenants are apart"
+
+
+def test_a_storm_within_one_pane_of_a_detection_that_opens_early() -> None:
+    for seed in range(5):
+        lives = [Life("brute_force_user", f"user{i}", 2) for i in range(400)]
+        out = decided(items(lives, random.Random(seed)), configured(50))
+        assert sum(not alert.digest for alert in told(out)) == 50
+        [digest] = [alert for alert in told(out, CLOSE) if alert.digest]
+        assert (digest.digest, digest.count) == (350, 350 * 32)
+
+
+def test_hours_are_apart() -> None:
+    lives = [Life("brute_force_ip", f"203.0.113.{i}", 3000 + 200 * i, updates=0) for i in range(6)]
+    out = decided(items(lives, random.Random(1)), configured(2))
+    hours = [(alert.time - START) // HOUR_US for alert in told(out) if not alert.digest]
+    assert hours == [0, 0, 1, 1]
+    digests = {alert.uid: alert.digest for alert in out if alert.digest}
+    assert sorted(digests.values()) == [1, 1]
+
+
+def test_an_address_and_the_account_it_attacks_are_one() -> None:
+    user = Life(
+        "brute_force_user", "sam@example.com", 0, evidences=({"ip": "203.0.113.7", "username": "Sam@example.com"},)
+    )
+    ip = Life("brute_force_ip", "203.0.113.7", 40, evidences=({"ip": "203.0.113.7", "username": "SAM@example.com"},))
+    out = decided(items([user, ip], random.Random(1)), configured())
+    last = {alert.detection: alert for alert in told(out, CLOSE)}
+    assert {alert.incident for alert in last.values()} == {user.uid}
+    assert (last["brute_force_user"].front, last["brute_force_ip"].front) == (True, False)
+    assert [one.entity for one in last["brute_force_user"].related] == ["203.0.113.7"]
+    assert [one.entity for one in last["brute_force_ip"].related] == ["sam@example.com"]
+
+
+def test_a_typed_name_and_a_user_id_seen_together_are_one() -> None:
+    typed = Life("brute_force_user", "sam@example.com", 0, evidences=({"username": "sam@example.com", "user": "u-17"},))
+    known = Life("brute_force_user", "u-17", 700)
+    other = Life("brute_force_user", "u-18", 700)
+    out = decided(items([typed, known, other], random.Random(1)), configured())
+    assert {alert.entity: alert.incident for alert in told(out, CLOSE)} == {
+        "sam@example.com": typed.uid, "u-17": typed.uid, "u-18": "",
+    }  # fmt: skip
+
+
+def test_an_ipv6_address_is_its_network() -> None:
+    ip = Life("brute_force_ip", "2001:db8:0:7::/64", 0)
+    user = Life("brute_force_user", "sam", 100, evidences=({"ip": "2001:db8:0:7::9", "user": "sam"},))
+    out = decided(items([ip, user], random.Random(1)), configured())
+    assert {alert.incident for alert in told(out, CLOSE)} == {ip.uid}
+
+
+@pytest.mark.parametrize(("gap", "linked"), [(QUIET_US, True), (QUIET_US + 60 * SECOND, False)])
+def test_a_group_ends_half_an_hour_after_its_last_message(gap: int, linked: bool) -> None:
+    first = Life("brute_force_ip", "203.0.113.7", 0)
+    again = Life("brute_force_ip", "203.0.113.7", (first.alerts()[-1].time + gap - START) / SECOND - 30)
+    assert again.alerts()[0].time - first.alerts()[-1].time == gap
+    out = decided(items([first, again], random.Random(1)), configured())
+    [create] = [alert for alert in told(out) if alert.uid == again.uid]
+    assert (create.incident == first.uid) is linked
+    assert create.front, "what it belongs to has been resolved, so it stands in the queue itself"
+
+
+def test_a_group_takes_nothing_more_after_a_shift() -> None:
+    lives = [Life("brute_force_ip", "203.0.113.7", 1500 * k) for k in range(30)]
+    groups = [alert.incident or alert.uid for alert in told(decided(items(lives, random.Random(1)), configured()))]
+    sizes = list(Counter(groups).values())
+    assert sizes[0] == LONGEST_US // (1500 * SECOND) + 1
+    assert len(sizes) == 2
+
+
+def test_the_close_of_the_front_waits_for_the_others() -> None:
+    event = {"ip": "203.0.113.7", "user": "sam"}
+    front = Life("brute_force_ip", "203.0.113.7", 0, updates=0, evidences=(event,))
+    long = Life("brute_force_user", "sam", 120, updates=8, evidences=(event,))
+    out = decided(items([front, long], random.Random(1)), configured())
+    closes = told(out, CLOSE)
+    assert [alert.uid for alert in closes] == [long.uid, front.uid]
+    assert closes[1].time == closes[0].time > front.alerts()[-1].time
+    assert closes[1].count == front.alerts()[-1].count
+
+
+def test_groups_that_turn_out_to_be_one_are_one() -> None:
+    """Two accounts, attacked from different addresses; then an address that shows both."""
+    a = Life("brute_force_user", "a", 0, updates=5, evidences=({"ip": "203.0.113.1", "user": "a"},))
+    b = Life("brute_force_user", "b", 60, updates=5, evidences=({"ip": "203.0.113.2", "user": "b"},))
+    ip = Life("brute_force_ip", "203.0.113.3", 700, evidences=({"user": "a"}, {"user": "b"}))
+    out = decided(items([a, b, ip], random.Random(1)), configured())
+    closes = {alert.uid: alert for alert in told(out, CLOSE)}
+    assert {alert.incident for alert in closes.values()} == {a.uid}
+    assert [uid for uid, alert in closes.items() if alert.front] == [a.uid]
+    updates = [alert for alert in told(out, UPDATE) if alert.uid == b.uid]
+    assert [alert.front for alert in updates] == [True] * 2 + [False] * 3
+
+
+def test_a_spike_links_nobody_by_its_events() -> None:
+    event = {"ip": "203.0.113.7", "user": "sam"}
+    spike = Life("traffic_spike_ip", "203.0.113.7", 0, evidences=(event,))
+    user = Life("brute_force_user", "sam", 60, evidences=({"ip": "203.0.113.8", "user": "sam"},))
+    out = decided(items([spike, user], random.Random(1)), configured())
+    assert {alert.incident for alert in out} == {""}
+
+
+def test_an_early_create_does_not_wait_for_its_pane() -> None:
+    """It is told when every shard has passed its base pane, twenty seconds before the pane of its rule is final."""
+    life = Life("brute_force_user", "sam", 1)
+    create = life.alerts()[0]
+    pane = START // PANE_US + 1
+    step = Decide(policy(configured()), True, None)
+    found = item([], pane)
+    found.findings.append(type(life.findings(random.Random(0))[0])(pane, create))
+    assert step.on_batch([found])[0] == [[]]
+    assert [alert.uid for alert in step.on_batch([item([], pane + 1)])[0][0]] == [create.uid]
+    again = Decide(policy(configured()), True, step.snapshot())
+    assert again.on_batch([item([], pane + 600)])[0] == [[]], "told once"
+
+
+def test_the_slowest_source_is_waited_for() -> None:
+    life = Life("brute_force_ip", "203.0.113.7", 1)
+    finding = life.findings(random.Random(0))[0]
+    step = Decide(policy(configured()), True, None)
+    both = ("a", "b")
+    step.on_batch([item([finding], finding.pane + 1, "a", both)])
+    assert step.on_batch([item([], finding.pane + 1, "a", both)])[0] == [[]], "b may still bring something older"
+    [out] = step.on_batch([item([], finding.pane + 1, "b", both)])[0]
+    assert [alert.uid for alert in out] == [life.uid]
+
+
+def test_all_ends_when_every_source_has_ended() -> None:
+    """Whatever each shard had seen when it met the ends: two workers meet them in another order."""
+    life = Life("brute_force_ip", "203.0.113.7", 1)
+    step = Decide(policy(configured()), False, None)
+    both = ("a", "b")
+    step.on_batch([item(life.findings(random.Random(0)), START // PANE_US, "a", both, ended=True)])
+    [out] = step.on_batch([item([], START // PANE_US, "b", both, ended=True)])[0]
+    assert [alert.activity for alert in out] == [CREATE, UPDATE, CLOSE]
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(("agents", "silent"), [(["Bot/1", "Bot/2"], True), (["Bot/1", "Mozilla"], False), ([], False)])
+def test_an_exception_by_user_agent_asks_every_evidence(early: bool, agents: list[str], silent: bool) -> None:
+    rule, entity = ("brute_force_user", "sam") if early else ("brute_force_ip", "203.0.113.7")
+    life = Life(rule, entity, 0, evidences=tuple({"user_agent": agent} for agent in agents))
+    exceptions = [except_(id="scanner", user_agent="Bot/*", detection=rule)]
+    out = decided(items([life], random.Random(3)), configured(exceptions=exceptions))
+    assert {alert.suppressed_by for alert in out} == {"exception scanner" if silent else ""}
+    assert [alert.activity for alert in out] == [CREATE, UPDATE, CLOSE]
+
+
+@pytest.mark.parametrize(("after", "silent"), [(-1, False), (0, False), (1, True)])
+def test_an_exception_ends_with_its_expiry(after: int, silent: bool) -> None:
+    """By the event time at which the incident opened; one that it silenced stays silent."""
+    life = Life("brute_force_ip", "203.0.113.7", 0)
+    opened = life.alerts()[0].time
+    assert opened == START + 30 * SECOND
+    expiry = f"2026-11-23T05:00:{30 + after:02d}Z"
+    exceptions = [AlertException(id="x", cidr="203.0.113.0/24", owner="soc", reason="r", expiry=expiry)]
+    out = decided(items([life], random.Random(1)), configured(exceptions=exceptions))
+    assert {alert.suppressed_by for alert in out} == {"exception x" if silent else ""}
+    assert len(out) == 3
+
+
+def test_an_excepted_incident_takes_no_place_and_links_nobody() -> None:
+    lives = [Life("brute_force_ip", f"203.0.113.{i}", i) for i in range(4)]
+    out = decided(items(lives, random.Random(1)), configured(1, [except_(id="x", cidr="203.0.113.0/31")]))
+    assert Counter(a.suppressed_by.partition(" ")[0] for a in out if a.activity == CREATE) == {
+        "exception": 2, "": 2, "digest": 1,
+    }  # fmt: skip
+
+
+def test_what_is_remembered_is_bounded_and_is_let_go() -> None:
+    sizes: list[int] = []
+    last = Life("brute_force_ip", "192.0.2.1", 40_000, updates=0, evidences=({"ip": "192.0.2.1"},))
+    crowd = [Life("brute_force_user", f"user{i}", 1 + i % 3000, updates=0) for i in range(3000)]
+    decided(items([*spray(400), *crowd, last], random.Random(1)), configured(50), snapshots=sizes)
+    assert max(sizes) < 1_500_000
+    assert sizes[-1] < 400
+
+
+def test_the_state_of_the_version_before_is_read() -> None:
+    life = Life("brute_force_ip", "203.0.113.7", 1)
+    finding = life.findings(random.Random(0))[0]
+    old = msgspec.msgpack.encode({"version": 1, "passed": finding.pane, "held": [(finding.pane, finding.alert)]})
+    step = Decide(policy(configured()), False, old)
+    [out] = step.on_batch([item([], finding.pane + 1)])[0]
+    assert [alert.uid for alert in out] == [life.uid]
+    with pytest.raises(ValueError, match="version 3"):
+        Decide(policy(configured()), False, msgspec.msgpack.encode({"version": 3, "passed": 0, "held": []}))
+
+
+def test_a_detection_that_is_gone_is_forgotten() -> None:
+    step = Decide(policy(configured(1)), False, None)
+    lives = [Life("brute_force_ip", f"203.0.113.{i}", 1, close=False) for i in range(3)]
+    step.on_batch(items(lives, random.Random(1), end=False))
+    step.on_batch([item(Life("brute_force_ip", "203.0.113.9", 3000).findings(random.Random(1)), START // PANE_US)])
+    less = configured(1, rules=tuple(rule for rule in RULES.values() if rule.id != "brute_force_ip"))
+    again = Decide(policy(less), False, step.snapshot())
+    assert again.on_batch([item([], 2**62, ended=True)])[0] == [[]]
+
+
+def test_everything_that_is_told_is_a_detection_finding() -> None:
+    schema = jsonschema.Draft202012Validator(json.loads((ROOT / "tests" / "ocsf-1.8.0.schema.json").read_text()))
+    event = {"ip": "203.0.113.7", "user": "sam", "user_agent": "Bot/1"}
+    lives = [
+        *spray(9), Life("brute_force_user", "sam", 0, evidences=(event,)),
+        Life("brute_force_ip", "203.0.113.7", 9, evidences=(event,)), Life("traffic_spike_tenant", "acme", 5),
+        Life("deletion_surge_user", "rogue", 5),
+    ]  # fmt: skip
+    out = decided(items(lives, random.Random(1)), configured(3, [except_(id="x", user="rogue")]))
+    kinds = Counter()
+    for alert in out:
+        found = json.loads(encode_alert(alert, about(RULES[alert.detection]), RULES[alert.detection], 0, "0"))
+        schema.validate(found)
+        assert found["is_alert"] is (alert.front and not alert.suppressed_by)
+        assert found["metadata"]["correlation_uid"] == (alert.incident or alert.uid)
+        assert (found["status_id"] == 3) is bool(alert.suppressed_by)
+        assert len(found["message"]) < 2000
+        kinds[bool(alert.digest), alert.front, alert.suppressed_by.partition(" ")[0]] += 1
+    assert set(kinds) == {
+        (False, True, ""), (False, False, ""), (False, True, "digest"), (False, True, "exception"), (True, True, ""),
+    }  # fmt: skip
+    [digest] = [alert for alert in out if alert.digest and alert.activity == CLOSE]
+    found = json.loads(encode_alert(digest, about(RULES[digest.detection]), RULES[digest.detection], 0, "0"))
+    assert found["message"] == (
+        "Storm of password spray from one IP is over: 6 more incidents in tenant acme in the hour from "
+        "2026-11-23 05:00:00 UTC, beyond the 3 told one by one, 192 events so far; largest: 203.0.113.3 (32), "
+        "203.0.113.4 (32), 203.0.113.5 (32) and 3 more"
+    )
+    assert len(found["finding_info"]["related_events"]) == 6
+    assert MINUTE
