@@ -27,6 +27,7 @@ class _FindingInfo(msgspec.Struct):
 
 class _Metadata(msgspec.Struct):
     tenant_uid: str = "default"
+    correlation_uid: str = ""
 
 
 class _Unmapped(msgspec.Struct):
@@ -49,13 +50,16 @@ class _AlertLine(msgspec.Struct):
     finding_info: _FindingInfo
     metadata: _Metadata
     unmapped: _Unmapped
+    is_alert: bool = True
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """An incident as its last message tells it. Times are epoch milliseconds of the events.
 
     `crossed` is the end of the first crossing pane, `start` and `end` span the counted events, `severity` is OCSF's
-    `severity_id`. `value` and `limit` are the rule's measure and the least that crosses.
+    `severity_id`. `value` and `limit` are the rule's measure and the least that crosses. `attack` is the uid of the
+    first incident of the attack that it belongs to, its own where it stands alone; `front` whether it is the attack's
+    entry in the queue.
     """
 
     uid: str
@@ -75,6 +79,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None
     limit: float | None
     message: str
+    attack: str
+    front: bool
 
 
 class BusyEntity(msgspec.Struct, frozen=True):
@@ -193,6 +199,8 @@ def _told(alert: _AlertLine, before: Incident | None) -> Incident:
         value=unmapped.value,
         limit=unmapped.limit,
         message=alert.message,
+        attack=alert.metadata.correlation_uid or alert.finding_info.uid,
+        front=alert.is_alert,
     )
 
 

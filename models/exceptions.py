@@ -47,11 +47,13 @@ def network(text: str) -> Network:
     Raises
     ------
     ValueError
-        It is none, or has bits set beyond its prefix.
+        It is none, has a zone, or has bits set beyond its prefix.
 
     >>> network("10.0.0.0/8"), network("::ffff:192.0.2.0/120"), network("2001:db8::/32")
     (IPv4Network('10.0.0.0/8'), IPv4Network('192.0.2.0/24'), IPv6Network('2001:db8::/32'))
     """
+    if "%" in text:
+        raise ValueError("an address with a zone is nobody else's")
     found = ip_network(text)
     if isinstance(found, IPv6Network) and found.prefixlen >= 96 and int(found.network_address) >> 32 == 0xFFFF:
         return IPv4Network((int(found.network_address) & 0xFFFF_FFFF, found.prefixlen - 96))

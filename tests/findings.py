@@ -132,7 +132,11 @@ def items(lives: Iterable[Life], rng: random.Random, end: bool = True) -> list[G
     for step in steps:
         rng.shuffle(step)
     out = [item(step, p) for step, p in zip(steps, passed, strict=True)]
-    return [*out, item([], 2**62, ended=True)] if end else out
+    if not end:
+        return out
+    # How far the clock comes before the end ends it, hangs on which partition is the last.
+    cut = rng.randint(0, len(steps))
+    return [*out[:cut], item([finding for step in steps[cut:] for finding in step], 2**62, ended=True)]
 
 
 def configured(

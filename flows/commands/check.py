@@ -1,5 +1,6 @@
 """`lapwing check`: is the configuration sound, and what would a run do? It runs nothing."""
 
+import time
 from typing import Annotated, Any
 
 import msgspec
@@ -9,8 +10,10 @@ from flows.commands.console import columns, plain, result
 from flows.commands.options import Json
 from flows.config import PANES, WINDOW_OF, Config, config_hash, load, ring_panes, state_identity, table_limits
 from flows.errors import InputError, Refused
+from flows.exception_block import warnings
 from models import rules
 from models.base import DIMENSIONS
+from models.exceptions import MATCH_KEYS, AlertException
 
 _SHOWN = 20
 
@@ -53,6 +56,9 @@ def plan(config: Config) -> dict[str, Any]:
         "windows": {window: {"pane": pane, "panes": ring_panes(config, window)} for window, pane in PANES.items()},
         "detectors": [{"id": row.id, "type": row.__struct_config__.tag, **_settings(row)} for row in config.detector],
         "detections": [_detection(rule) for rule in config.detection],
+        "exceptions": [_exception(one) for one in config.exception],
+        "warnings": warnings(config.exception, time.time_ns() // 1000),
+        "max_incidents_per_hour": config.output.max_incidents_per_hour,
         "memory_bytes": _memory_bytes(config),
     }
 
@@ -116,6 +122,16 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
     }
 
 
+def _exception(one: AlertException) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.structs.asdict(one)
+    return {key: value for key, value in found.items() if value}
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    matches = ", ".join(f"{key} {one[key]}" for key in MATCH_KEYS if key in one)
+    return one["id"], one["expiry"], one["owner"], matches, one["reason"]
+
+
 def _memory_bytes(config: Config) -> int:
     """The most that entities can take once every table has grown to its limit: records, rings and pairs."""
     from models.kernels.layout import allocate_pairs, allocate_records, allocate_rings
@@ -153,6 +169,9 @@ def _text(found: dict[str, Any], file: str | None) -> str:
             if output["existing"]:
                 lines.append(f"               {len(output['existing'])} of them exist and will be {fate}")
     lines.append(f"state          {_state_text(state)}")
+    lines.append(
+        f"alerts         at most {found['max_incidents_per_hour']} incidents an hour of a detection, then a digest"
+    )
     lines.append(f"memory         entities take at most {found['memory_bytes'] / 2**20:,.0f} MiB")
     panes = [f"{window} of {row['panes']} panes of {row['pane']}" for window, row in found["windows"].items()]
     lines.append(f"windows        {', '.join(panes)}")
@@ -164,7 +183,10 @@ def _text(found: dict[str, Any], file: str | None) -> str:
     lines += ["", columns(rows)]
     heads = ("id", "dimension", "window", "severity", "limit")
     table = [("detection", *heads[1:]), *(tuple(row[head] for head in heads) for row in found["detections"])]
-    return "\n".join([*lines, "", columns(table)])
+    lines += ["", columns(table)]
+    if found["exceptions"]:
+        lines += ["", columns([("exception", "until", "owner", "matches", "reason"), *map(_row, found["exceptions"])])]
+    return "\n".join([*lines, *(f"warning: {plain(warning)}" for warning in found["warnings"])])
 
 
 def _state_text(state: dict[str, Any]) -> str:

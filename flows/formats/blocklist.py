@@ -41,7 +41,7 @@ def in_force(actions: Iterable[Action], at: int) -> list[Block]:
         except ValueError:
             continue
         before = found.get(address, Block(_spelled(address), 0, -1, "", (), ()))
-        graver = one.risk > before.risk
+        graver = (one.risk, one.reason) > (before.risk, before.reason)
         found[address] = Block(
             before.address,
             max(before.until, until),

@@ -163,8 +163,11 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             out += self._take(alert)
         if until is not None:
             return out + self._beats(until + 1)
-        # The end of the stream is the last place of the grid: nothing comes after it.
-        return out + self._storms.beat(self._beat + BEAT_US, ended=True)
+        # All has ended, and the clock runs on until every hour is over: so does a stream that ends a little later.
+        while self._storms.due():
+            self._beat += BEAT_US
+            out += self._storms.beat(self._beat)
+        return out
 
     def _beats(self, end: int) -> list[Alert]:
         """The digests due on the grid before `end`."""

@@ -115,15 +115,15 @@ class Storms:
         """Whether a later place of the grid brings anything without a further incident."""
         return any(hour.changed or not hour.open for hour in self._hours.values())
 
-    def beat(self, now: int, ended: bool = False) -> list[Alert]:
+    def beat(self, now: int) -> list[Alert]:
         """The digests due at a place of the grid: those that changed, and the last of hours that are over.
 
-        An hour is over when it has passed and its incidents have closed; all are when the stream has `ended`.
+        An hour is over when it has passed and its incidents have closed.
         """
         out = []
         for key in sorted(self._hours):
             hour = self._hours[key]
-            over = (ended or now >= (hour.hour + 1) * HOUR_US) and not hour.open
+            over = now >= (hour.hour + 1) * HOUR_US and not hour.open
             if hour.beyond and (over or hour.changed):
                 out.append(self._digest(hour, CLOSE if over else UPDATE, now))
             if over:
