@@ -3,14 +3,15 @@
 Two incidents of a tenant belong together if they share a key within `QUIET_US`: their entity, or an address or account
 that the evidences of one show and the other is about or shows too. So an address and the accounts it attacks, two
 addresses after one account, and a typed name and the user id seen with it are one attack; and so are the incidents of
-detections that name one campaign, such as a password spray from 400 addresses.
+detections that name one campaign, such as a password spray from 400 addresses, and of any detection from the tenth in
+a tenant within `QUIET_US` on, with the nine before: a crowd of accounts is attacked by one somebody.
 
 Everything is done in the order of event time, and every length of time is measured in it, so that groups hang on
 neither batches nor crashes.
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ QUIET_US: Final = 1_800_000_000
 """After so much event time without a message a group takes no further incident."""
 LONGEST_US: Final = 28_800_000_000
 """A group takes no incident later than this after its first, so that steady noise is no immortal incident: a shift."""
+CROWD: Final = 10
 MOST_GROUPS: Final = 10_000
 MOST_KEYS: Final = 256
 MOST_RELATED: Final = 50
@@ -37,11 +39,17 @@ Key = tuple[str, str, str]
 
 
 class Group(msgspec.Struct, array_like=True):
-    """The incidents of one attack. `uid` is that of the first; `front` that of the one in the queue, empty for none."""
+    """The incidents of one attack.
+
+    `uid`, `opened`, `detection` and `entity` are those of the first; `front` is the uid of the one in the queue, empty
+    for none, and `closing` its close where it waits for the others.
+    """
 
     uid: str
     tenant: str
     opened: int
+    detection: str
+    entity: str
     latest: int
     front: str
     members: int
@@ -88,22 +96,32 @@ def _address(text: str, ipv6_prefix: int) -> str:
     return str(ip_network((int(address), ipv6_prefix), strict=False))
 
 
+class GroupsState(msgspec.Struct, array_like=True):
+    """What there is to remember: the groups, and of each detection in a tenant the latest creates, oldest first."""
+
+    groups: list[Group] = []
+    recent: list[tuple[str, str, list[tuple[int, str]]]] = []
+
+
 class Groups:
     """All groups that live. Cost: a few lookups for each message of an incident."""
 
-    def __init__(self, state: list[Group] | None = None) -> None:
+    def __init__(self, state: GroupsState | None = None) -> None:
+        state = state or GroupsState()
+        self._recent = {(tenant, detection): latest for tenant, detection, latest in state.recent}
         self._groups: dict[str, Group] = {}
         self._by_key: dict[Key, Group] = {}
         self._by_incident: dict[str, Group] = {}
         self._forgotten = NEVER
-        for group in state or []:
+        for group in state.groups:
             self._add(group)
             self._by_key |= {(group.tenant, *key): group for key in group.keys}
             self._by_incident |= dict.fromkeys(group.open, group)
 
-    def snapshot(self) -> list[Group]:
-        """The groups, oldest first: of two that have a key, the younger is found by it."""
-        return sorted(self._groups.values(), key=_age)
+    def snapshot(self) -> GroupsState:
+        """The groups, oldest first, and the latest creates."""
+        recent = [(*key, self._recent[key]) for key in sorted(self._recent)]
+        return GroupsState(sorted(self._groups.values(), key=_age), recent)
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -113,11 +131,16 @@ class Groups:
 
         One whose count is not yet exact counts as the least that crosses.
         """
-        group, closes = self._linked(alert, found)
+        crowd = self._crowd(alert)
+        if crowd:
+            found = [*found, _crowd_key(alert)]
+        group, closes = self._linked(alert, found, crowd)
         if group is None:
             if len(self._groups) >= MOST_GROUPS:
                 return closes
-            group = Group(alert.uid, alert.tenant, alert.time, alert.time, "", 0, [], [], {})
+            group = Group(
+                alert.uid, alert.tenant, alert.time, alert.detection, alert.entity, alert.time, "", 0, [], [], {}
+            )  # fmt: skip
             self._add(group)
         group.members += 1
         group.open.append(alert.uid)
@@ -130,7 +153,7 @@ class Groups:
         group = self._by_incident.get(alert.uid)
         if group is None:
             return []
-        linked, closes = self._linked(alert, found, group)
+        linked, closes = self._linked(alert, found, [group]) if _lives(group, alert.time) else (None, [])
         self._see(linked or group, alert, found, alert.count)
         return closes
 
@@ -162,21 +185,29 @@ class Groups:
             return alert
         return _marked(alert, group, alert.uid == group.front)
 
-    def foreseen(self, alert: Alert, found: list[tuple[str, str]], before: Iterable[tuple[Alert, set[Key]]]) -> Alert:
+    def foreseen(self, alert: Alert, found: list[tuple[str, str]], before: Sequence[tuple[Alert, set[Key]]]) -> Alert:
         """A create that is told before its pane is final, marked by what is known so far; nothing is changed.
 
         `before` are creates that were told in the same way and have not joined a group yet, each with its keys.
         """
-        if living := self._living(alert, found):
+        if living := self._living(alert, [*found, _crowd_key(alert)]):
             return _marked(alert, living[0], not living[0].front)
         mine = {(alert.tenant, *key) for key in found}
+        alike = [first for first, _ in before if (first.tenant, first.detection) == (alert.tenant, alert.detection)]
+        crowd = len(alike) + len(self._latest(alert)) >= CROWD - 1
         for first, theirs in before:
-            if mine & theirs:
+            if mine & theirs or (crowd and first is alike[0]):
                 related = Related(first.uid, first.detection, first.dimension, first.entity, first.count)
                 return msgspec.structs.replace(
                     alert, incident=first.uid, front=False, related=(related,), related_count=1
                 )
         return alert
+
+    def belongs(self, digest: Alert, campaign: str) -> Alert:
+        """A digest with the attack that its incidents are said to be part of, where there is one."""
+        found = [("campaign", campaign), _crowd_key(digest)]
+        living = self._living(digest, found)
+        return msgspec.structs.replace(digest, incident=living[0].uid) if living else digest
 
     def forget(self, now: int) -> None:
         """Let go of groups that no incident can join any more. `now` is event time on a grid."""
@@ -188,6 +219,22 @@ class Groups:
             for key in group.keys:
                 del self._by_key[group.tenant, *key]
 
+        for place in [place for place, latest in self._recent.items() if latest[-1][0] + QUIET_US < now]:
+            del self._recent[place]
+
+    def _latest(self, alert: Alert) -> list[tuple[int, str]]:
+        latest = self._recent.get((alert.tenant, alert.detection), [])
+        return [one for one in latest if alert.time - one[0] <= QUIET_US]
+
+    def _crowd(self, create: Alert) -> list[Group]:
+        """Remember a create; the groups of those before it, where it makes a crowd of them."""
+        latest = self._latest(create)
+        self._recent[create.tenant, create.detection] = [*latest, (create.time, create.uid)][1 - CROWD :]
+        if len(latest) < CROWD - 1:
+            return []
+        groups = (self._by_incident.get(uid) for _, uid in latest)
+        return [group for group in groups if group is not None and _lives(group, create.time)]
+
     def _add(self, group: Group) -> None:
         self._groups[group.uid] = group
 
@@ -196,15 +243,13 @@ class Groups:
         return sorted((g for g in groups.values() if _lives(g, alert.time)), key=_age)
 
     def _linked(
-        self, alert: Alert, found: list[tuple[str, str]], own: Group | None = None
+        self, alert: Alert, found: list[tuple[str, str]], further: list[Group]
     ) -> tuple[Group | None, list[Alert]]:
-        """The group that the keys lead to, made one of several; the oldest gives its uid and its front."""
-        living = self._living(alert, found)
-        if own is not None and own not in living:
-            living = sorted([*living, own], key=_age) if _lives(own, alert.time) else []
+        """The group that the keys lead to and further ones, made one; the oldest gives its uid and its front."""
+        living = {group.uid: group for group in [*self._living(alert, found), *further]}
         if not living:
             return None, []
-        first, *others = living
+        first, *others = sorted(living.values(), key=_age)
         closes = [close for other in others if (close := self._absorb(first, other)) is not None]
         return first, closes
 
@@ -259,8 +304,12 @@ def _marked(alert: Alert, group: Group, front: bool) -> Alert:
     return msgspec.structs.replace(alert, incident=group.uid, front=front, related=related, related_count=count)
 
 
-def _age(group: Group) -> tuple[int, str]:
-    return group.opened, group.uid
+def _crowd_key(alert: Alert) -> tuple[str, str]:
+    return "crowd", alert.detection
+
+
+def _age(group: Group) -> tuple[int, str, str]:
+    return group.opened, group.detection, group.entity
 
 
 def _lives(group: Group, now: int) -> bool:

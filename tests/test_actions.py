@@ -101,7 +101,8 @@ def test_a_storm_proposes_every_address_once_for_each_message() -> None:
 
 
 ENTITY = (
-    st.ip_addresses().map(str) | st.ip_addresses(v=6).map(lambda a: str(ipaddress.ip_network((int(a), 64), strict=False)))
+    st.ip_addresses().map(str)
+    | st.ip_addresses(v=6).map(lambda a: str(ipaddress.ip_network((int(a), 64), strict=False)))
     | st.text(max_size=20) | st.sampled_from(["203.0.113.7; }", "1.2.3.4\ndeny all;", "::1%eth0", "0x7f.1", "0/0"])
 )  # fmt: skip
 ACTIONS = st.lists(

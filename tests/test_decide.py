@@ -177,7 +177,8 @@ def test_a_distributed_spray_is_one_entry() -> None:
     assert close.related_count == 49
     assert len(close.related) == 49
     [digest] = [alert for alert in told(out, CLOSE) if alert.digest]
-    assert (digest.digest, digest.count, digest.limit) == (350, 350 * 32, 50.0)
+    assert (digest.digest, digest.count, digest.limit, digest.front) == (350, 350 * 32, 50.0, True)
+    assert {alert.incident for alert in out if alert.digest and alert.activity != CLOSE} == {first.uid}
     assert (digest.uid, len(digest.related)) == (digest_uid("acme", "password_spray_ip", START // HOUR_US), 20)
     assert sum(alert.activity == CREATE for alert in out if alert.suppressed_by == f"digest {digest.uid}") == 350
     assert {alert.front for alert in creates if alert.tenant == "other"} == {True, False}, "tenants are apart"
@@ -190,6 +191,24 @@ def test_a_storm_within_one_pane_of_a_detection_that_opens_early() -> None:
         assert sum(not alert.digest for alert in told(out)) == 50
         [digest] = [alert for alert in told(out, CLOSE) if alert.digest]
         assert (digest.digest, digest.count) == (350, 350 * 32)
+
+
+def test_a_crowd_of_accounts_is_one_entry() -> None:
+    """Nine accounts under attack are nine entries; with the tenth all are one, and so are those that follow."""
+    for n, entries in ((9, 9), (10, 1), (40, 1)):
+        lives = [Life("brute_force_user", f"user{i}", 20 * i) for i in range(n)]
+        lives += [Life("brute_force_user", f"other{i}", 20 * i, tenant="other") for i in range(5)]
+        out = [alert for alert in decided(items(lives, random.Random(n)), configured()) if alert.tenant == "acme"]
+        assert sum(alert.front for alert in told(out, CLOSE)) == entries
+        assert sum(alert.front for alert in told(out)) <= 10
+        if entries == 1:
+            assert {alert.incident for alert in told(out, CLOSE)} == {lives[0].uid}
+
+
+def test_accounts_now_and_then_are_no_crowd() -> None:
+    lives = [Life("brute_force_user", f"user{i}", 240 * i, updates=0) for i in range(30)]
+    out = decided(items(lives, random.Random(1)), configured())
+    assert all(alert.front for alert in told(out, CLOSE))
 
 
 def test_hours_are_apart() -> None:

@@ -12,7 +12,7 @@ from flows.steps.gather import Gathered
 from models.alert import CLOSE, CREATE, Alert
 from models.base import END_OF_TIME
 from models.exceptions import Exceptions
-from models.groups import Group, Groups, keys
+from models.groups import Groups, GroupsState, keys
 from models.kernels.layout import MONOTONE, NEVER, PANE_US
 from models.rules import Rule, about
 from models.thresholds.storm import BEAT_US, Hour, Storms
@@ -67,7 +67,7 @@ class _State(msgspec.Struct):
     told: list[str] = []
     excepted: dict[str, str] = {}
     undecided: dict[str, Alert] = {}
-    groups: list[Group] = []
+    groups: GroupsState = msgspec.field(default_factory=GroupsState)
     hours: list[Hour] = []
     beat: int = NEVER
 
@@ -166,7 +166,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         # All has ended, and the clock runs on until every hour is over: so does a stream that ends a little later.
         while self._storms.due():
             self._beat += BEAT_US
-            out += self._storms.beat(self._beat)
+            out += self._digests(self._storms.beat(self._beat))
         return out
 
     def _beats(self, end: int) -> list[Alert]:
@@ -175,8 +175,11 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         last = (end - 1) // BEAT_US * BEAT_US
         while self._beat < last:
             self._beat = self._beat + BEAT_US if self._storms.due() else last
-            out += self._storms.beat(self._beat)
+            out += self._digests(self._storms.beat(self._beat))
         return out
+
+    def _digests(self, digests: list[Alert]) -> list[Alert]:
+        return [self._groups.belongs(digest, self._policy.traits[digest.detection].campaign) for digest in digests]
 
     def _tell_early(self) -> list[Alert]:
         """Creates that would wait for a final pane, and need not."""
@@ -237,8 +240,8 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             self._excepted[create.uid] = exception
             return [_suppressed(create, f"exception {exception}")]
         if not self._storms.admit(create, now):
-            digest, out = self._storms.add(create, now, exact)
-            return [*out, _suppressed(create, f"digest {digest}")]
+            digest, digests = self._storms.add(create, now, exact)
+            return [*self._digests(digests), _suppressed(create, f"digest {digest}")]
         out = self._groups.create(create, self._keys(create, exact), exact)
         return [*out, self._groups.shown(create)]
 
