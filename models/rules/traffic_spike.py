@@ -19,7 +19,7 @@ ABOUT = About(
     ),
     analytic_type=3,
     confidence=80,
-    unless="nor below `times` times the learned mean, nor for fewer than `panes` panes of 5 s in a row",
+    unless="nor up to `times` times the learned mean",
     campaign="traffic",
 )
 
