@@ -150,7 +150,7 @@ def decided(
     steps: list[Gathered], config: Config, rng: random.Random | None = None, snapshots: list[int] | None = None
 ) -> list[Alert]:
     """What comes out; with `rng` in batches of random size, and at random with all but the snapshot forgotten."""
-    step = Decide(policy(config), True, None)
+    step = Decide(policy(config), False, None)
     out: list[Alert] = []
     at = 0
     while at < len(steps):
@@ -161,7 +161,6 @@ def decided(
         if snapshots is not None:
             snapshots.append(len(step.snapshot()))
         if rng and rng.random() < 0.4:
-            step = Decide(policy(config), True, step.snapshot())
-    for alerts in step.on_eof()[0]:
-        out += alerts
+            step = Decide(policy(config), False, step.snapshot())
+    assert step.on_eof()[0] == []
     return out

@@ -306,19 +306,29 @@ def test_an_early_create_does_not_wait_for_its_pane() -> None:
     life = Life("brute_force_user", "sam", 1)
     create = life.alerts()[0]
     pane = START // PANE_US + 1
-    step = Decide(policy(configured()), True, None)
+    step = Decide(policy(configured()), False, None)
     found = item([], pane)
     found.findings.append(type(life.findings(random.Random(0))[0])(pane, create))
     assert step.on_batch([found])[0] == [[]]
     assert [alert.uid for alert in step.on_batch([item([], pane + 1)])[0][0]] == [create.uid]
-    again = Decide(policy(configured()), True, step.snapshot())
+    again = Decide(policy(configured()), False, step.snapshot())
     assert again.on_batch([item([], pane + 600)])[0] == [[]], "told once"
+
+
+def test_where_nobody_comes_back_all_that_is_held_is_told_at_the_end() -> None:
+    life = Life("brute_force_ip", "203.0.113.7", 1, close=False)
+    stopped = [item(life.findings(random.Random(0)), START // PANE_US)]
+    for flush, told_then in ((True, 2), (False, 0)):
+        step = Decide(policy(configured()), flush, None)
+        assert step.on_batch(stopped)[0] == [[]]
+        assert len([alert for alerts in step.on_eof()[0] for alert in alerts]) == told_then
+        assert bool(step.snapshot()) is not flush
 
 
 def test_the_slowest_source_is_waited_for() -> None:
     life = Life("brute_force_ip", "203.0.113.7", 1)
     finding = life.findings(random.Random(0))[0]
-    step = Decide(policy(configured()), True, None)
+    step = Decide(policy(configured()), False, None)
     both = ("a", "b")
     step.on_batch([item([finding], finding.pane + 1, "a", both)])
     assert step.on_batch([item([], finding.pane + 1, "a", both)])[0] == [[]], "b may still bring something older"
@@ -373,7 +383,7 @@ def test_what_is_remembered_is_bounded_and_is_let_go() -> None:
     last = Life("brute_force_ip", "192.0.2.1", 40_000, updates=0, evidences=({"ip": "192.0.2.1"},))
     crowd = [Life("brute_force_user", f"user{i}", 1 + i % 3000, updates=0) for i in range(3000)]
     decided(items([*spray(400), *crowd, last], random.Random(1)), configured(50), snapshots=sizes)
-    assert max(sizes) < 1_500_000
+    assert max(sizes) < 600_000
     assert sizes[-1] < 400
 
 

@@ -84,7 +84,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
 
     What is not told is not lost: it goes out as suppressed, and a digest counts what is beyond an hour's limit. Each
     item is answered, if only with an empty list, so that the sink is touched in every epoch. `flush` at the end of the
-    input lets go of what is held: nobody will come back for it.
+    input lets go of what is held: nobody will come back for it, and so no snapshot is read either.
     """
 
     def __init__(self, policy: Policy, flush: bool, resume: bytes | None) -> None:
@@ -125,6 +125,8 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
 
     def snapshot(self) -> bytes:
         """What is held, and what is remembered of open incidents, groups and hours, as plain bytes."""
+        if self._flush:
+            return b""
         state = _State(
             version=VERSION,
             passed=self._passed,
