@@ -16,7 +16,8 @@ class EwmaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     An entity is scored against its own baseline after `entity_warm_up` learned windows, before that against the
     mean of its shard; until the shard has learned as many, its score is not known. The score is the largest distance
     of a value that is not 0 (events always count), and at least 0. Quantiles are known after `warm_up` learned windows
-    of the shard, from a histogram of all closed windows' scores that is halved every `half_life`.
+    of the shard, from a histogram of all closed windows' scores that is halved every `half_life`; an event's from one
+    in which each window counts with its events (at most 1,000), so that 0.999 is one event in 1,000.
 
     A window does not teach when its quantile is at or above `guard`, or its failures or deleted accounts are at or
     above the floors (ip and user only). It then moves nothing of its entity but the marks of the guard, and enters the

@@ -11,6 +11,7 @@ from models.kernels.conditions import crosses_now, expected_events, minute_of
 from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     AHEAD5,
+    EVENTS,
     LATE_ROWS,
     NEVER,
     NEXT,
@@ -146,7 +147,7 @@ def score_slot(
         out.expected[d, i] = expected
         out.score[d, i] = max(best, 0.0)
         if s.head[SEEN] >= p.warm_up:
-            out.quantile[d, i] = quantile_of(s, edges, max(best, 0.0))
+            out.quantile[d, i] = quantile_of(s, EVENTS, edges, max(best, 0.0))
     out.feature[d, i] = feature
     out.observed[d, i] = observed
     severity = 0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.kernel import inlined
-from models.kernels.layout import RATES, X_ERROR_SHARE, ShardArrays
+from models.kernels.layout import BUCKETS, RATES, X_ERROR_SHARE, ShardArrays
 
 
 @inlined
@@ -76,11 +76,11 @@ def bucket_of(edges: NDArray[np.float64], score: float) -> int:
 
 
 @inlined
-def quantile_of(s: ShardArrays, edges: NDArray[np.float64], score: float) -> float:
-    """The share of closed windows below a score (half of its own bucket), at most 1 - 1/n."""
-    n = s.below[len(s.below) - 1]
+def quantile_of(s: ShardArrays, row: int, edges: NDArray[np.float64], score: float) -> float:
+    """The share of closed windows, or of their events, below a score (half of its own bucket), at most 1 - 1/n."""
+    n = s.below[row, BUCKETS]
     if n == 0:
         return 0.0
     bucket = bucket_of(edges, score)
-    q = (s.below[bucket] + 0.5 * s.histogram[bucket]) / n
+    q = (s.below[row, bucket] + 0.5 * s.histogram[row, bucket]) / n
     return min(q, 1.0 - 1.0 / n)

@@ -22,6 +22,8 @@ WINDOW30: Final = 20  # 10 minutes in 30 s panes
 WINDOW15M: Final = 30  # 15 minutes in 30 s panes
 LINGER: Final = 192  # base panes after its newest one that an entity keeps its ring: the longest window and a minute
 BUCKETS: Final = 1024
+WINDOWS, EVENTS = range(2)  # rows of the histogram: a window is one in so many windows, an event one in so many events
+MOST_EVENTS: Final = 1000  # for which a window counts among the events at most
 COUNTERPARTS: Final = 2000  # kept for an entity; failed ones have as many places again
 NAME: Final = 128
 TENANT_NAME: Final = 64
@@ -127,8 +129,8 @@ class ShardArrays(NamedTuple):
     streak: NDArray[np.int32]  # (P, R) pane ends in a row at which a statistical condition held
     pool_mean: NDArray[np.float64]  # (VALUES,)
     pool_square: NDArray[np.float64]
-    histogram: NDArray[np.int64]  # (BUCKETS,)
-    below: NDArray[np.int64]  # (BUCKETS + 1,) cumulated
+    histogram: NDArray[np.int64]  # (2, BUCKETS) scores of closed windows: WINDOWS as they are, EVENTS by their events
+    below: NDArray[np.int64]  # (2, BUCKETS + 1) cumulated
 
 
 class RuleArrays(NamedTuple):
@@ -191,6 +193,6 @@ def allocate_model() -> dict[str, NDArray[Any]]:
     return {
         "pool_mean": np.zeros(VALUES),
         "pool_square": np.zeros(VALUES),
-        "histogram": np.zeros(BUCKETS, np.int64),
-        "below": np.zeros(BUCKETS + 1, np.int64),
+        "histogram": np.zeros((2, BUCKETS), np.int64),
+        "below": np.zeros((2, BUCKETS + 1), np.int64),
     }

@@ -14,11 +14,13 @@ from models.kernels.layout import (
     ACTIVE,
     BUCKETS,
     DELETIONS,
+    EVENTS,
     GUARDED,
     HALVED,
     LEARNED,
     LINGER,
     MINUTE,
+    MOST_EVENTS,
     NEVER,
     NEXT,
     RATES,
@@ -28,6 +30,7 @@ from models.kernels.layout import (
     VALUES,
     WINDOW15M,
     WINDOW30,
+    WINDOWS,
     X_DELETIONS,
     X_ERROR_SHARE,
     X_EVENTS,
@@ -228,9 +231,10 @@ def sampled(entity: np.uint64, minute: int, share: float) -> bool:
 @kernel
 def cumulate(s: ShardArrays) -> None:
     """Make quantiles answer from the histogram as it is now."""
-    s.below[0] = 0
-    for b in range(BUCKETS):
-        s.below[b + 1] = s.below[b] + s.histogram[b]
+    for row in range(2):
+        s.below[row, 0] = 0
+        for b in range(BUCKETS):
+            s.below[row, b + 1] = s.below[row, b] + s.histogram[row, b]
 
 
 @njit(cache=True, nogil=True)
@@ -252,7 +256,8 @@ def learn_minute(
     period = minute // half_life
     if s.head[HALVED] != NEVER and period > s.head[HALVED]:
         for b in range(BUCKETS):
-            s.histogram[b] >>= min(period - s.head[HALVED], 63)
+            s.histogram[WINDOWS, b] >>= min(period - s.head[HALVED], 63)
+            s.histogram[EVENTS, b] >>= min(period - s.head[HALVED], 63)
         cumulate(s)
     s.head[HALVED] = period
     n = 0
@@ -292,7 +297,7 @@ def learn_minute(
                     best, feature, observed, expected = z, codes[value], x[j, value], mean
             scores[j] = max(best, 0.0)
             if s.head[SEEN] >= p.warm_up:
-                quantile = quantile_of(s, edges, scores[j])
+                quantile = quantile_of(s, WINDOWS, edges, scores[j])
                 guarded[j] = quantile >= p.guard
         floor = False
         if dimension == IP or dimension == USER:
@@ -326,7 +331,9 @@ def learn_minute(
         else:
             teach(s, p, record, minute, x[j], codes)
         if count_it and scores[j] == scores[j]:
-            s.histogram[bucket_of(edges, scores[j])] += 1
+            bucket = bucket_of(edges, scores[j])
+            s.histogram[WINDOWS, bucket] += 1
+            s.histogram[EVENTS, bucket] += min(np.int64(x[j, X_EVENTS]), MOST_EVENTS)
     cumulate(s)
     release_before(s, pane + 1 - LINGER)
     return kept
