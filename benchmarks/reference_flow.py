@@ -22,6 +22,7 @@ from bytewax.testing import TestingSource, run_main
 from river.anomaly import HalfSpaceTrees
 
 from flows.formats.simulated import simulate
+from models.simulation.attacks.plan import WELL_FORMED
 
 _MINUTE = timedelta(minutes=1)
 _ALIGNED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -122,7 +123,11 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=5_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    lines = [line for chunk in simulate(arguments.events, arguments.seed) for line in chunk.lines.splitlines()]
+    lines = [
+        line
+        for chunk in simulate(arguments.events, arguments.seed, attacks=WELL_FORMED)
+        for line in chunk.lines.splitlines()
+    ]
     seconds = run(lines, sys.stderr)
     print(f"reference flow: {len(lines) / seconds:,.0f} events/s, {seconds / len(lines) * 1e9:,.0f} ns/event")
 

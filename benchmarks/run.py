@@ -23,6 +23,7 @@ import numba
 
 from benchmarks import reference_flow, stops, typed_decode
 from flows.formats.simulated import simulate
+from models.simulation.attacks.plan import WELL_FORMED
 
 REFERENCE_EVENTS = 150_000
 """So many of the same events the straightforward flow gets: at its speed all of them would take many minutes."""
@@ -75,7 +76,7 @@ def resident_peak(pid: int) -> float:
 def write_events(path: Path, events: int, seed: int) -> None:
     """Simulate so many events an hour that a batch is full, into a file."""
     with path.open("wb") as file:
-        for chunk in simulate(events, seed, hours=max(HOURS_A_MILLION * events / 1e6, 0.05)):
+        for chunk in simulate(events, seed, hours=max(HOURS_A_MILLION * events / 1e6, 0.05), attacks=WELL_FORMED):
             file.write(chunk.lines)
 
 

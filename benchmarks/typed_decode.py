@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from flows.formats.simulated import simulate
+from models.simulation.attacks.plan import WELL_FORMED
 
 BATCH = 4_096
 
@@ -78,7 +79,11 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    lines = [line for chunk in simulate(arguments.events, arguments.seed) for line in chunk.lines.splitlines()]
+    lines = [
+        line
+        for chunk in simulate(arguments.events, arguments.seed, attacks=WELL_FORMED)
+        for line in chunk.lines.splitlines()
+    ]
     seconds = sorted(run(lines) for _ in range(5))[2]
     print(f"typed decode: {len(lines) / seconds:,.0f} events/s, {seconds / len(lines) * 1e9:,.0f} ns/event")
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import msgspec
@@ -14,7 +15,18 @@ from rich.text import Text
 from flows.errors import InputError
 from flows.formats.truth import Truth, read_truth
 
-__all__ = ["AttackResult", "Comparison", "Incident", "compare", "match", "read_alerts", "read_truth", "render"]
+__all__ = [
+    "AttackResult",
+    "Comparison",
+    "Incident",
+    "KindResult",
+    "compare",
+    "is_of",
+    "match",
+    "read_alerts",
+    "read_truth",
+    "render",
+]
 
 TOLERANCE_MS = 60_000
 _CREATE = 1
@@ -63,7 +75,8 @@ class AttackResult(msgspec.Struct, frozen=True):
     """One attack and what became of it.
 
     `seconds` is event time from its first event to the end of the pane in which its first incident crossed; None if it
-    was missed. It can be negative where an incident was open already.
+    was missed. It can be negative where an incident was open already. `as_expected`: one of its incidents is of a
+    detection that should see this kind of attack, not only of one that happens to see it too.
     """
 
     attack: str
@@ -75,6 +88,17 @@ class AttackResult(msgspec.Struct, frozen=True):
     detections: tuple[str, ...]
     seconds: float | None
     incidents: tuple[str, ...]
+    as_expected: bool
+
+
+class KindResult(msgspec.Struct, frozen=True):
+    """All attacks of one kind together; `seconds` is the median of those detected, None if none was."""
+
+    kind: str
+    attacks: int
+    detected: int
+    as_expected: int
+    seconds: float | None
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -88,9 +112,10 @@ class Totals(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Attacks in the truth's order, and the incidents that belong to none. Encodes to JSON as it is."""
+    """Attacks in the truth's order, by kind, and the incidents that belong to none. Encodes to JSON as it is."""
 
     totals: Totals
+    kinds: tuple[KindResult, ...]
     attacks: tuple[AttackResult, ...]
     false: tuple[Incident, ...]
 
@@ -155,7 +180,8 @@ def match(incidents: Iterable[Incident], truth: Iterable[Truth]) -> Comparison:
     """Match incidents to attacks: an entity is shared and the times overlap within 60 seconds.
 
     An incident may belong to several attacks, an attack have several incidents. Any detection counts: a flood found by
-    its endpoint's spike is found.
+    its endpoint's spike is found. An attack that names no entity (a surge of dead letters) has the incidents of its
+    expected detections at the time.
     """
     incidents = list(incidents)
     by_entity: dict[tuple[str, str], list[Incident]] = defaultdict(list)
@@ -165,11 +191,17 @@ def match(incidents: Iterable[Incident], truth: Iterable[Truth]) -> Comparison:
     results = []
     for attack in truth:
         start, end = _ms(attack.start), _ms(attack.end)
-        found = [
+        expected = attack.expected or [attack.kind]
+        named = any(attack.entities.values())
+        candidates = (
             incident
             for dimension, entities in attack.entities.items()
             for entity in dict.fromkeys(entities)
             for incident in by_entity.get((dimension, entity), ())
+        )
+        found = [
+            incident
+            for incident in (candidates if named else (one for one in incidents if is_of(one.detection, expected)))
             if incident.start - TOLERANCE_MS <= end and start <= incident.end + TOLERANCE_MS
         ]
         found.sort(key=lambda incident: (incident.created, incident.uid))
@@ -185,12 +217,38 @@ def match(incidents: Iterable[Incident], truth: Iterable[Truth]) -> Comparison:
                 tuple(dict.fromkeys(incident.detection for incident in found)),
                 (found[0].created - start) / 1000 if found else None,
                 tuple(incident.uid for incident in found),
+                any(is_of(incident.detection, expected) for incident in found),
             )
         )
     false = tuple(incident for incident in incidents if incident.uid not in matched)
     detected = sum(result.detected for result in results)
     totals = Totals(len(results), detected, len(results) - detected, len(incidents), len(false))
-    return Comparison(totals, tuple(results), false)
+    return Comparison(totals, _by_kind(results), tuple(results), false)
+
+
+def is_of(detection: str, names: Iterable[str]) -> bool:
+    """Whether a detection's id is one of the names, or one of them with its dimension behind.
+
+    >>> is_of("brute_force_user", ["brute_force"]), is_of("distributed_brute_force_user", ["brute_force"])
+    (True, False)
+    """
+    return any(detection == name or detection.startswith(f"{name}_") for name in names)
+
+
+def _by_kind(results: list[AttackResult]) -> tuple[KindResult, ...]:
+    kinds: dict[str, list[AttackResult]] = defaultdict(list)
+    for result in results:
+        kinds[result.kind].append(result)
+    return tuple(
+        KindResult(
+            kind,
+            len(of_kind),
+            sum(result.detected for result in of_kind),
+            sum(result.as_expected for result in of_kind),
+            median(seconds) if (seconds := [one.seconds for one in of_kind if one.seconds is not None]) else None,
+        )
+        for kind, of_kind in sorted(kinds.items())
+    )
 
 
 def _ms(time: str) -> int:
@@ -204,7 +262,7 @@ def _ms(time: str) -> int:
 
 
 def render(comparison: Comparison) -> Group:
-    """For rich: a table of the attacks, one of the false incidents if there are any, and a line of totals."""
+    """For rich: tables of the attacks, of their kinds and of the false incidents (if any), and a line of totals."""
     table = Table(title="Attacks and what became of them", title_justify="left")
     for heading in ("attack", "entity", "began", "events"):
         table.add_column(heading, justify="right" if heading == "events" else "left", overflow="fold")
@@ -226,7 +284,19 @@ def render(comparison: Comparison) -> Group:
         f"{totals.detected} of {totals.attacks} attack{'' if totals.attacks == 1 else 's'} detected; "
         f"{totals.incidents} incident{'' if totals.incidents == 1 else 's'}, {totals.false_incidents} of them false"
     )
-    return Group(table, *_false(comparison.false), line)
+    return Group(table, _kinds(comparison.kinds), *_false(comparison.false), line)
+
+
+def _kinds(kinds: tuple[KindResult, ...]) -> Table:
+    table = Table(title="By kind", title_justify="left")
+    table.add_column("kind")
+    for heading in ("attacks", "detected", "as expected", "missed", "median"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in kinds:
+        counts = (one.attacks, one.detected, one.as_expected, one.attacks - one.detected)
+        seconds = "" if one.seconds is None else f"{one.seconds:.0f} s"
+        table.add_row(Text(_shown(one.kind, 40)), *(f"{count:,}" for count in counts), seconds)
+    return table
 
 
 def _false(false: tuple[Incident, ...]) -> list[Table | Text]:

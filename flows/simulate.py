@@ -5,7 +5,7 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +15,10 @@ from typing import IO, cast
 import zstandard
 
 from flows.errors import OutputError
-from flows.formats.simulated import Chunk, simulate
+from flows.formats.simulated import ALL, Chunk, simulate
 from flows.formats.truth import encode_truth
 
-__all__ = ["Chunk", "Written", "simulate", "write"]
+__all__ = ["ALL", "Chunk", "Written", "simulate", "write"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,7 +40,9 @@ def write(
     hours: float | None = None,
     start: datetime | None = None,
     users: int | None = None,
-    attacks: bool = True,
+    attacks: Sequence[str] = ALL,
+    attack_count: int | None = None,
+    attack_every: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Written:
     """Write a simulation to `path` (ndjson; `.gz`, `.zst` compress; `-` is stdout) and its labels to PATH.truth.ndjson.
@@ -58,7 +60,16 @@ def write(
     BrokenPipeError
         The reader of stdout went away: the command that owns stdout says so.
     """
-    chunks = simulate(events, seed, hours=hours, start=start, users=users, attacks=attacks)
+    chunks = simulate(
+        events,
+        seed,
+        hours=hours,
+        start=start,
+        users=users,
+        attacks=attacks,
+        attack_count=attack_count,
+        attack_every=attack_every,
+    )
     path = str(path)
     labelled = path != "-" and _is_plain(path)
     truth_path = f"{path}.truth.ndjson" if labelled else None

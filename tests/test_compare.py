@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from flows.compare import Comparison, Incident, compare, match, read_alerts, render
+from flows.compare import Comparison, Incident, KindResult, compare, match, read_alerts, render
 from flows.errors import InputError
 from flows.formats.ocsf import encode_alert
 from flows.formats.truth import Truth, encode_truth, read_truth
@@ -45,11 +45,12 @@ def attack(**more: Any) -> Truth:
     entities: dict[str, list[str]] = {"ip": ["203.0.113.7"], "user": [], "endpoint": [], "tenant": []}
     return Truth(
         more.get("attack", "brute_force-000"),
-        "brute_force",
+        more.get("kind", "brute_force"),
         entities | more.get("entities", {}),
         more.get("start", "2026-11-23T08:00:00.000Z"),
         more.get("end", "2026-11-23T08:02:00.000Z"),
         ["e-1", "e-2"],
+        more.get("expected", []),
     )
 
 
@@ -121,6 +122,34 @@ def test_what_a_flood_moves_belongs_to_it(tmp_path: Path) -> None:
     assert found.totals.missed == 1
 
 
+def test_kinds_are_counted_and_say_whether_their_own_detection_fired(tmp_path: Path) -> None:
+    later = {"start": "2026-11-23T09:00:00Z", "end": "2026-11-23T09:01:00Z"}
+    truth = [
+        attack(),
+        attack(attack="stuffing", kind="credential_stuffing"),
+        attack(attack="took", kind="takeover", expected=["takeover", "success_after_attack"]),
+        attack(attack="later", kind="takeover", expected=["takeover"], **later),
+    ]
+    alerts = [alert(after=30), alert("b", after=90, detection="success_after_attack")]
+    kinds = {one.kind: one for one in compared(tmp_path, alerts, truth).kinds}
+    assert list(kinds) == ["brute_force", "credential_stuffing", "takeover"]
+    assert kinds["brute_force"] == KindResult("brute_force", 1, 1, 1, 30.0)
+    assert kinds["credential_stuffing"] == KindResult("credential_stuffing", 1, 1, 0, 30.0)
+    assert kinds["takeover"] == KindResult("takeover", 2, 1, 1, 30.0)
+    assert [one.as_expected for one in compared(tmp_path, alerts, truth).attacks] == [True, False, True, False]
+
+
+def test_an_attack_without_entities_is_found_by_its_detection(tmp_path: Path) -> None:
+    nothing: dict[str, list[str]] = {"ip": []}
+    surge = attack(attack="dead", kind="dead_letter_surge", entities=nothing, expected=["dead_letter_surge"])
+    later = attack(attack="late", kind="dead_letter_surge", entities=nothing, start="2026-11-23T09:00:00Z",
+                   end="2026-11-23T09:01:00Z")  # fmt: skip
+    alerts = [alert(), alert("b", detection="dead_letter_surge_tenant", dimension="tenant", entity="default")]
+    found = compared(tmp_path, alerts, [surge, later])
+    assert [one.incidents for one in found.attacks] == [("b",), ()]
+    assert [one.uid for one in found.false] == ["a"]
+
+
 def test_nothing_compares_with_nothing(tmp_path: Path) -> None:
     found = compared(tmp_path, [], [])
     assert found == match([], [])
@@ -148,6 +177,7 @@ def test_the_table_says_what_was_found_missed_and_false(tmp_path: Path) -> None:
         "198.51.100.1",
     ):
         assert expected in text
+    assert "as expected" in text
     assert "1 of 2 attacks detected; 2 incidents, 1 of them false" in text
 
 
@@ -261,6 +291,7 @@ def test_matching_is_its_definition(incidents: list[Incident], attacks: list[tup
         assert set(result.incidents) == expected
         assert result.detected is bool(expected)
         belongs |= expected
+        assert result.as_expected is False
         if expected:
             assert result.seconds == min(one.created for one in incidents if one.uid in expected) / 1000 - start / 1000
     assert {one.uid for one in found.false} == {one.uid for one in incidents} - belongs

@@ -16,7 +16,8 @@ def compare(
 ) -> None:
     """Print each attack beside the incidents that found it: detected or missed, how fast, and the false ones.
 
-    An incident finds an attack if they share an entity and overlap in time within 60 seconds.
+    An incident finds an attack if they share an entity and overlap in time within 60 seconds. By kind, "as expected"
+    counts the attacks that a detection made for such found; an attack may be found by another one first.
 
     \b
     Example:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -9,6 +10,7 @@ import typer
 
 from flows.commands.console import result, say
 from flows.commands.options import Json, Quiet
+from flows.durations import microseconds
 from flows.errors import UsageError
 
 
@@ -22,21 +24,59 @@ def simulate(
         float | None,
         typer.Option("--hours", min=0.01, max=87_600, help="Event time covered; left out, it follows from N."),
     ] = None,
-    users: Annotated[int | None, typer.Option("--users", min=1, max=10_000_000, help="Size of the population.")] = None,
-    no_attacks: Annotated[bool, typer.Option("--no-attacks", help="Ordinary traffic only.")] = False,
+    days: Annotated[float | None, typer.Option("--days", min=0.001, max=3_650, help="The same in days.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="TIME", help="First moment, as 2026-11-07 (UTC) or 2026-11-07T08:00:00+01:00."),
+    ] = None,
+    users: Annotated[
+        int | None, typer.Option("--users", min=50, max=500_000, help="Size of the population; follows from N.")
+    ] = None,
+    attacks: Annotated[
+        str, typer.Option("--attacks", metavar="KINDS", help="all, none, or kinds with commas between them.")
+    ] = "all",
+    attack_every: Annotated[
+        str | None,
+        typer.Option(
+            "--attack-every",
+            metavar="TIME|COUNT",
+            help="One attack in such a time ('20m'), or so many in all ('30'); left out, one in 10,000 events.",
+        ),
+    ] = None,
+    no_attacks: Annotated[bool, typer.Option("--no-attacks", help="The same as --attacks none.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write realistic traffic, and the attacks hidden in it to PATH.truth.ndjson.
 
+    Three tenants in three time zones; people with phones that change their address, offices and carriers that share
+    one, programs, weekends, a release each week. Attacks begin after the first quarter and take at most 15 % of the
+    events. The last kinds below are behaviour that no threshold sees.
+
+    \b
+    Kinds of attack:
+      brute_force              password_spray      credential_stuffing
+      distributed_brute_force  distributed_spray   slow_spray
+      takeover                 deletion_surge      reset_surge
+      traffic_spike            error_surge         dead_letter_surge
+      scraper  mix_turn  night_reads  endpoint_pattern
+
     \b
     Examples:
       lapwing simulate --events 300000 --seed 7 --output demo/events.ndjson
-      lapwing simulate --events 1000000 --seed 7 --hours 48 --users 20000 --output events.ndjson.zst
       lapwing simulate --events 1000 --seed 7 --output - | head
+
+    \b
+    False alarms on clean traffic, and recall of one kind on another seed:
+      lapwing simulate --events 3000000 --days 3 --users 50000 --seed 1 --attacks none --output clean.ndjson.zst
+      lapwing simulate --events 500000 --seed 2 --attacks slow_spray,takeover --attack-every 40m --output two.ndjson
+      lapwing simulate --events 500000 --seed 3 --start 2026-11-07 --attack-every 50 --output weekend.ndjson
     """
     if json and output == "-":
         raise UsageError("--output - and --json both want stdout: write to a file, or leave --json out")
+    if hours is not None and days is not None:
+        raise UsageError("--hours and --days say the same: leave one out")
+    every, count = _spacing(attack_every)
     from flows import simulate as simulation
 
     began = time.monotonic()
@@ -51,7 +91,16 @@ def simulate(
 
     try:
         done = simulation.write(
-            output, events=events, seed=seed, hours=hours, users=users, attacks=not no_attacks, on_progress=show
+            output,
+            events=events,
+            seed=seed,
+            hours=days * 24 if days is not None else hours,
+            start=_moment(start),
+            users=users,
+            attacks=() if no_attacks else _kinds(attacks, simulation.ALL),
+            attack_count=count,
+            attack_every=every,
+            on_progress=show,
         )
     finally:
         if watched:
@@ -63,3 +112,32 @@ def simulate(
         say(f"{done.events:,} events in {seconds:.1f} s ({rate:,.0f}/s): {done.path}{labels}")
     if json:
         result({"seconds": round(seconds, 3), **msgspec.to_builtins(done)})
+
+
+def _kinds(text: str, every: tuple[str, ...]) -> tuple[str, ...]:
+    if text == "all":
+        return every
+    return () if text == "none" else tuple(dict.fromkeys(kind.strip() for kind in text.split(",")))
+
+
+def _spacing(text: str | None) -> tuple[int | None, int | None]:
+    """A time between attacks in microseconds, or their number."""
+    if text is None:
+        return None, None
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return None, int(text)
+    try:
+        return microseconds(text), None
+    except ValueError as error:
+        raise UsageError(f"--attack-every: {error}, or a number of attacks") from None
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError("--start: Expected a date or an RFC 3339 time such as 2026-11-07T08:00:00Z") from None
+    # A date alone is midnight UTC; a time must say where
+    return moment.replace(tzinfo=UTC) if len(text) == 10 else moment

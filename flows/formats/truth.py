@@ -12,7 +12,8 @@ class Truth(msgspec.Struct, frozen=True):
     """One attack: the entities attacked or attacking (by dimension, as Lapwing names them) and its events' ids.
 
     `kind` is a detection's name without its dimension. `start` and `end` are the times of the first and the last event,
-    RFC 3339.
+    RFC 3339. `expected` are the detections that should see it, likewise without dimension (empty: the one named like
+    its kind), `successes` the ids of its sign-ins that got in: for a takeover the event that matters most.
     """
 
     attack: str
@@ -21,6 +22,8 @@ class Truth(msgspec.Struct, frozen=True):
     start: str
     end: str
     events: list[str]
+    expected: list[str] = []
+    successes: list[str] = []
 
 
 def encode_truth(truth: Iterable[Truth]) -> bytes:

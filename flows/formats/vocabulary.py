@@ -49,6 +49,7 @@ _AGENTS = (
     ("python-requests/2.32.3", "web", "4.2.0"), ("curl/8.9.1", "web", "4.2.0"), ("Go-http-client/2.0", "web", "4.2.0"),
     ("okhttp/3.14.9", "android", "5.2.0"), ("Chrome/98.0 (Linux x86_64)", "web", "4.2.0"),
     ("Chrome/79.0 (Windows 10)", "web", "4.2.0"),
+    ("Shop/6.0.0 (iPhone; iOS 18.1)", "ios", "6.0.0"), ("Shop/6.0.0 (Android 15; Pixel 9)", "android", "6.0.0"),
 )  # fmt: skip
 
 AGENTS: Final = tuple(
@@ -79,6 +80,32 @@ def identity(user: int, tenant: int) -> str:
     """An account's members. One in 33 spells its name with a capital."""
     name = username(user, tenant)
     return f'"user":"u-{user}","username":"{name.capitalize() if user % 33 == 5 else name}",'
+
+
+def bot_name(bot: int) -> str:
+    """The account of a program."""
+    return f"svc-{bot}"
+
+
+def bot_identity(bot: int) -> str:
+    """A program's members."""
+    return f'"user":"svc-{bot}","actor":"svc-{bot}","actor_type":"service","api_key":"key-{bot}",'
+
+
+def broken(line: str, luck: int) -> str:
+    """The line as a faulty source would send it: no event, still one line.
+
+    >>> broken('{"time":"2026-11-02T00:00:00Z","id":"e7-1"}\\n', 4)
+    '{"time":"yesterday","id":"e7-1"}\\n'
+    """
+    time = line[9 : line.index('"', 9)]
+    return (
+        line[: len(line) // 2] + "\n",
+        line.replace(f'"time":"{time}",', "", 1),
+        line.replace('"', "'"),
+        f"[{line[:-1]}]\n",
+        line.replace(time, "yesterday", 1),
+    )[luck % 5]
 
 
 def call(operation: int, result: int) -> tuple[str, str, str]:

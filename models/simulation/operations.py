@@ -26,7 +26,7 @@ ROW: Final = np.dtype(
 )
 """One simulated event."""
 
-PLAIN, MISTYPED, CHANGING, ADMINISTRATIVE, KEYED, ANONYMOUS = range(6)
+PLAIN, MISTYPED, CHANGING, ADMINISTRATIVE, KEYED, ANONYMOUS, READING, BROKEN = range(8)
 """How a row names its people (`wording`)."""
 
 
@@ -52,11 +52,15 @@ RESULTS: Final = (
     Result("failure", "not_found", 404, "4040", "No such object"),
     Result("failure", "forbidden", 403, "4030", "Not allowed"),
     Result("blocked", "rate_limited", 429, "4290", "Too many requests"),
+    Result("failure", "server_error", 503, "5030", "Try again later"),
+    Result("failure", "other", 400, "4000", "The request is not valid"),
+    Result("failure", "other", 405, "4050", "No such method"),
+    Result("success", "", 204),
 )
 (
     SUCCESS, BAD_CREDENTIALS, UNKNOWN_USER, MFA_FAILED, LOCKED, EXPIRED, CHALLENGE, SERVER_ERROR, NOT_FOUND, FORBIDDEN,
-    RATE_LIMITED,
-) = range(11)  # fmt: skip
+    RATE_LIMITED, UNAVAILABLE, BAD_REQUEST, NO_METHOD, NO_CONTENT,
+) = range(15)  # fmt: skip
 
 
 class Operation(NamedTuple):
@@ -92,11 +96,13 @@ _CORE = (
     Operation("api_call", "GET", f"{_AUTH}/account/availability", 3, 8),
     Operation("api_call", "POST", f"{_AUTH}/captcha/verify", 3, 12),
     Operation("api_call", "GET", "/v1/catalog/search", 6, 55),
+    Operation("data_read", "GET", f"{_MANAGE}/account/{{id}}", 12, 30),
 )
 (
     LOGIN, TOKEN_REFRESH, TOKEN_ISSUE, MFA, LOGOUT, REGISTER, RESET_REQUEST, RESET, PASSWORD_CHANGE, EMAIL_CHANGE,
     PROFILE_UPDATE, SELF_DELETE, ADMIN_DELETE, ROLE_CHANGE, LOCK, UNLOCK, POLICY_CHANGE, AVAILABILITY, CAPTCHA, SEARCH,
-) = range(20)  # fmt: skip
+    ACCOUNT_READ,
+) = range(21)  # fmt: skip
 
 _READ = (
     "/v1/orders", "/v1/orders/{id}", "/v1/orders/{id}/items", "/v1/basket", "/v1/invoices",
@@ -120,7 +126,33 @@ API: Final = (
 )
 """The application's own calls, in the order of their popularity before `popularity` shuffles it."""
 
-OPERATIONS: Final = (*_CORE, *API)
+PROBED: Final = ("/v1/orders/{id}", "/v1/subscriptions/{id}", "/v1/messages/{id}", "/v1/addresses", "/v1/basket")
+"""Paths that ordinary clients only read."""
+
+_UNUSUAL = tuple(
+    Operation("api_call", method, path, 10, 18) for path in PROBED for method in ("PUT", "PATCH", "DELETE", "OPTIONS")
+)
+OPERATIONS: Final = (*_CORE, *API, *_UNUSUAL)
 FIRST_API: Final = len(_CORE)
 FLOODED: Final = (AVAILABILITY, CAPTCHA, SEARCH)
 """What floods hit: calls that need no account."""
+
+
+def calls(*paths: str, method: str = "GET") -> tuple[int, ...]:
+    """The operations with these paths and a method, in the paths' order.
+
+    >>> [OPERATIONS[number].latency for number in calls("/v1/basket", "/v1/orders")]
+    [24, 24]
+    """
+    return tuple(
+        next(n for n, one in enumerate(OPERATIONS) if one.path == path and one.method == method) for path in paths
+    )
+
+
+OWN_READS: Final = calls(*(f"{_AUTH}/{path}" for path in _OWN))
+READS: Final = calls(*_READ)
+EXPORTS: Final = calls("/v1/invoices/{id}/pdf")
+UNUSUAL: Final = {
+    path: tuple(n for n, one in enumerate(OPERATIONS) if one in _UNUSUAL and one.path == path) for path in PROBED
+}
+"""Calls of each probed path with methods that it never sees."""

@@ -6,9 +6,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-TENANT_SHARES: Final = (0.70, 0.22, 0.08)
+from models.simulation.rhythm import TENANT_SHARES
+
 CITIES: Final = 48
 DESKTOP_AGENTS, MOBILE_AGENTS, SERVICE_AGENTS, ATTACK_AGENTS = range(12), range(12, 22), range(22, 26), range(26, 32)
+RELEASED_AGENTS: Final = range(32, 34)
+"""The newest version of the app; phones get it after a release."""
+COUNTRY: Final = np.repeat(np.arange(34), [1, 3, 2, 2, 2, 2, *[1] * 12, 5, 2, 1, 1, 1, 1, 2, 1, 2, 1, 2, *[1] * 5])
+"""Each city's country."""
+_REGIONS: Final = (range(24), range(24, 35), range(35, 48))
+"""The cities in which most people of each tenant live."""
 RESIDENTIAL, MOBILE, BUSINESS, HOSTING = range(4)
 
 # Ranges that nobody owns: benchmarking, shared carrier space, documentation
@@ -35,24 +42,38 @@ class Addresses:
 
 @dataclass(slots=True)
 class Population:
-    """Accounts by number, and where each signs in from. `popularity` is cumulative."""
+    """Accounts by number, and where each signs in from; then the bots, which have numbers behind the accounts'.
+
+    `popularity` is cumulative over `order`, in which each tenant's accounts stand together: tenant t's have the shares
+    from `bounds[t]` to `bounds[t + 1]`. A phone's address is one of the `carrier_size` from `carrier` on.
+    """
 
     tenant: NDArray[np.int8]
+    order: NDArray[np.int64]
     popularity: NDArray[np.float64]
+    bounds: NDArray[np.float64]
     home: NDArray[np.int32]
     office: NDArray[np.int32]  # -1: none
     carrier: NDArray[np.int32]
+    carrier_size: NDArray[np.int32]
     mobile_share: NDArray[np.float64]
     desktop: NDArray[np.int16]
     phone: NDArray[np.int16]
     admins: NDArray[np.int32]
-    services: NDArray[np.int32]
     offices: NDArray[np.int32]
     carriers: NDArray[np.int32]
+    bot_tenant: NDArray[np.int8]
+    bot_address: NDArray[np.int32]
     addresses: Addresses
 
     def __len__(self) -> int:
         return len(self.tenant)
+
+    def accounts(self, tenant: int) -> NDArray[np.int64]:
+        """The accounts of a tenant, busiest first."""
+        here = self.tenant[self.order] == tenant
+        weight = np.diff(self.popularity, prepend=0.0)[here]
+        return np.asarray(self.order[here][np.argsort(-weight, kind="stable")])
 
 
 def zipf(size: int, exponent: float, shift: float) -> NDArray[np.float64]:
@@ -71,65 +92,103 @@ def draw(rng: np.random.Generator, cumulative: NDArray[np.float64], size: int) -
 
 
 def population(rng: np.random.Generator, users: int) -> Population:
-    """People with homes (some share one), offices, a carrier each; one in 500 an admin, some service accounts."""
-    homes = max(users * 4 // 5, 1)
-    offices = max(users // 60, 3)
-    carriers = 6 + users // 2_000
-    services = max(users // 400, 4)
-    office_numbers = np.arange(homes, homes + offices, dtype=np.int32)
-    carrier_numbers = np.arange(homes + offices, homes + offices + carriers, dtype=np.int32)
+    """People with homes (some share one), an office in the same city, a carrier of the country; one in 500 an admin.
+
+    Everybody stays where they live, so that no honest journey is impossible.
+    """
+    homes, offices = max(users * 4 // 5, 1), max(users // 60, 3)
     tenant = draw(rng, np.cumsum(TENANT_SHARES), users).astype(np.int8)
     tenant[:3] = (0, 1, 2)
     office_tenant = draw(rng, np.cumsum(TENANT_SHARES), offices)
     office_tenant[:3] = (0, 1, 2)
-    office = np.full(users, -1, dtype=np.int32)
-    for number in range(3):
-        of_tenant = office_numbers[office_tenant == number]
-        works = np.flatnonzero((tenant == number) & (rng.random(users) < 0.38))
-        office[works] = of_tenant[draw(rng, zipf(len(of_tenant), 0.8, 4.0), len(works))]
-    admins = []
-    for number in range(3):
-        of_tenant = office_numbers[office_tenant == number]
-        here = np.flatnonzero(tenant == number)
-        chosen = np.sort(rng.permutation(here)[: max(len(here) // 500, 1)])
-        office[chosen] = rng.choice(of_tenant, len(chosen))
-        admins.append(chosen)
-    home = rng.integers(0, homes, users).astype(np.int32)
-    service = np.sort(rng.permutation(users)[:services]).astype(np.int32)
-    cloud = np.arange(homes + offices + carriers, homes + offices + carriers + services, dtype=np.int32)
-    home[service] = cloud
-    order = rng.permutation(users)
-    weight = np.diff(zipf(users, 0.9, 20.0), prepend=0.0)[order]
-    weight[service] = 0.0
+    office_city, city = _cities(rng, office_tenant), _cities(rng, tenant)
+    office = _offices(rng, tenant, office_tenant)
+    admins = [_some(rng, tenant, number) for number in range(len(TENANT_SHARES))]
+    for number, chosen in enumerate(admins):
+        office[chosen] = rng.choice(np.flatnonzero(office_tenant == number), len(chosen))
+    city[office >= 0] = office_city[office[office >= 0]]
+
+    # Homes of one city have numbers in a row
+    edges = np.arange(CITIES + 1) * homes // CITIES
+    home = np.minimum(edges[city] + (rng.random(users) * (edges[city + 1] - edges[city])).astype(np.int64), homes - 1)
+    home_city = np.minimum(np.searchsorted(edges, np.arange(homes), side="right") - 1, CITIES - 1)
+    people_of = np.bincount(COUNTRY[city], minlength=int(COUNTRY[-1]) + 1)
+    pool = np.clip(people_of // 500, 1, 200)
+    pool_first = np.concatenate([[0], np.cumsum(pool)[:-1]])
+    carrier_city = np.searchsorted(COUNTRY, np.repeat(np.arange(len(pool)), pool))
+    bots = 12 + users // 2_000
+    bot_tenant = draw(rng, np.cumsum(TENANT_SHARES), bots).astype(np.int8)
+    bot_tenant[:6] = (0, 1, 2, 0, 1, 2)
+
+    first_carrier = homes + offices
+    first_bot = first_carrier + len(carrier_city)
+    order, popularity = _popularity(rng, tenant)
     return Population(
         tenant=tenant,
-        popularity=np.cumsum(weight) / weight.sum(),
-        home=home,
-        office=office,
-        carrier=carrier_numbers[draw(rng, zipf(carriers, 0.7, 3.0), users)],
+        order=order,
+        popularity=popularity,
+        bounds=np.concatenate([[0.0], popularity[np.cumsum(np.bincount(tenant, minlength=3)) - 1]]),
+        home=home.astype(np.int32),
+        office=np.where(office >= 0, office + homes, -1).astype(np.int32),
+        carrier=(first_carrier + pool_first[COUNTRY[city]]).astype(np.int32),
+        carrier_size=pool[COUNTRY[city]].astype(np.int32),
         mobile_share=rng.choice([0.0, 0.15, 0.4, 0.9], users, p=[0.3, 0.3, 0.25, 0.15]),
         desktop=rng.integers(DESKTOP_AGENTS.start, DESKTOP_AGENTS.stop, users).astype(np.int16),
         phone=rng.integers(MOBILE_AGENTS.start, MOBILE_AGENTS.stop, users).astype(np.int16),
         admins=np.concatenate(admins).astype(np.int32),
-        services=service,
-        offices=office_numbers,
-        carriers=carrier_numbers,
-        addresses=_addresses(rng, homes, offices, carriers, services),
+        offices=np.arange(homes, first_carrier, dtype=np.int32),
+        carriers=np.arange(first_carrier, first_bot, dtype=np.int32),
+        bot_tenant=bot_tenant,
+        bot_address=np.arange(first_bot, first_bot + bots, dtype=np.int32),
+        addresses=_addresses(rng, home_city, office_city, carrier_city, rng.integers(0, CITIES, bots)),
     )
 
 
-def _addresses(rng: np.random.Generator, homes: int, offices: int, carriers: int, services: int) -> Addresses:
-    count = homes + offices + carriers + services
+def _cities(rng: np.random.Generator, tenant: NDArray[np.int8] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """A city for each, nine in ten in the tenant's part of the world."""
+    city = rng.integers(0, CITIES, len(tenant))
+    for number, region in enumerate(_REGIONS):
+        here = np.flatnonzero((tenant == number) & (rng.random(len(tenant)) < 0.9))
+        city[here] = region.start + draw(rng, zipf(len(region), 0.6, 1.0), len(here))
+    return city
+
+
+def _offices(rng: np.random.Generator, tenant: NDArray[np.int8], office_tenant: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each account works, -1: nowhere known."""
+    office = np.full(len(tenant), -1, dtype=np.int64)
+    for number in range(len(TENANT_SHARES)):
+        of_tenant = np.flatnonzero(office_tenant == number)
+        works = np.flatnonzero((tenant == number) & (rng.random(len(tenant)) < 0.38))
+        office[works] = of_tenant[draw(rng, zipf(len(of_tenant), 0.8, 4.0), len(works))]
+    return office
+
+
+def _some(rng: np.random.Generator, tenant: NDArray[np.int8], number: int) -> NDArray[np.int64]:
+    here = np.flatnonzero(tenant == number)
+    return np.sort(rng.permutation(here)[: max(len(here) // 500, 1)])
+
+
+def _popularity(rng: np.random.Generator, tenant: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Accounts by tenant, and the cumulative shares of the traffic in that order."""
+    weight = np.diff(zipf(len(tenant), 0.9, 20.0), prepend=0.0)[rng.permutation(len(tenant))]
+    order = np.argsort(tenant, kind="stable")
+    return order, np.asarray(np.cumsum(weight[order]) / weight.sum(), dtype=np.float64)
+
+
+def _addresses(rng: np.random.Generator, *cities: NDArray[np.int64]) -> Addresses:
+    """Addresses for homes, offices, carriers and bots in these cities."""
+    city = np.concatenate(cities)
+    count = len(city)
     number = np.arange(count, dtype=np.uint64)
     prefix = _HOMES + (number * 40_503 + 977) % _HOMES_SIZE
-    kind = np.repeat([RESIDENTIAL, BUSINESS, MOBILE, HOSTING], [homes, offices, carriers, services]).astype(np.uint8)
+    kind = np.repeat([RESIDENTIAL, BUSINESS, MOBILE, HOSTING], [len(part) for part in cities]).astype(np.uint8)
     carrier = kind == MOBILE
     prefix[carrier] = _CARRIERS + (number[carrier] * 9_973) % _CARRIERS_SIZE
     version = np.where((rng.random(count) < 0.1) & (kind == RESIDENTIAL), 6, 4).astype(np.uint8)
     six = version == 6
     prefix[six] = (_DOCUMENTATION_V6 << 32) | (number[six] << np.uint64(8)) | np.uint64(1)
     host = rng.integers(1 << 48, 1 << 62, count).astype(np.uint64)
-    return Addresses(prefix, host, version, kind, rng.integers(0, CITIES, count).astype(np.uint8))
+    return Addresses(prefix, host, version, kind, city.astype(np.uint8))
 
 
 class Newcomers:

@@ -7,18 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.simulation import operations as op
-from models.simulation.population import SERVICE_AGENTS, Population, draw, zipf
-from models.simulation.rhythm import DAY_US, MINUTE_US, Rhythm
+from models.simulation.population import RELEASED_AGENTS, Population, draw, zipf
+from models.simulation.rhythm import DAY_US, HOUR_US, MINUTE_US, TENANT_OFFSETS_US, Rhythm
 
-_REFRESHING, _RETURNING, _SIGN_IN, _FORGOT, _ABANDONED, _REGISTERING, _SERVICE, _ADMIN = range(8)
-_KINDS: Final = np.cumsum([0.348, 0.30, 0.29, 0.003, 0.002, 0.012, 0.04, 0.005])
+_REFRESHING, _RETURNING, _SIGN_IN, _FORGOT, _ABANDONED, _REGISTERING, _ADMIN = range(7)
+_KINDS: Final = np.cumsum([0.37, 0.315, 0.291, 0.003, 0.002, 0.013, 0.006])
 # Chance of at least 1, 2, 3 failed logins before what follows, by kind of visit
 _FAILURES: Final = np.array(
-    [(0, 0, 0), (0, 0, 0), (0.034, 0.008, 0.002), (1, 0.6, 0.2), (1, 0.5, 0.15), (0, 0, 0), (0, 0, 0), (0.03, 0, 0)]
+    [(0, 0, 0), (0, 0, 0), (0.034, 0.008, 0.002), (1, 0.6, 0.2), (1, 0.5, 0.15), (0, 0, 0), (0.03, 0, 0)]
 )
-_BODY_LEAST: Final = np.array([1, 2, 1, 0, 0, 1, 4, 2])
-_BODY_MOST: Final = np.array([5, 10, 7, 4, 1, 5, 10, 6])  # exclusive
-_REFRESH: Final = np.array([1.0, 0.42, 0.32, 0.2, 0.0, 0.1, 0.05, 0.1])
+_BODY_LEAST: Final = np.array([1, 2, 1, 0, 0, 1, 2])
+_BODY_MOST: Final = np.array([5, 10, 7, 4, 1, 5, 6])  # exclusive
+_REFRESH: Final = np.array([1.0, 0.42, 0.32, 0.2, 0.0, 0.1, 0.1])
 _RARE: Final = np.array(
     [op.PROFILE_UPDATE, op.PASSWORD_CHANGE, op.EMAIL_CHANGE, op.SEARCH, op.AVAILABILITY, op.CAPTCHA]
 )
@@ -36,6 +36,10 @@ _MANAGING: Final = np.array([operation.path.startswith("/v2/manage") for operati
 DELETIONS_AN_HOUR: Final = 14.0
 """The most accounts that all people together delete in an hour, however busy the platform is."""
 _API: Final = zipf(len(op.API), 0.9, 1.5)
+_ADDRESS_US: Final = 25 * MINUTE_US
+"""How long a carrier leaves a phone its address."""
+_UPGRADE_HOURS: Final = 18.0
+_OFFSETS: Final = np.array(TENANT_OFFSETS_US)
 
 
 @dataclass(slots=True)
@@ -64,9 +68,8 @@ class Traffic:
         rng, people = self.rng, self.people
         kind = draw(rng, _KINDS, count)
         begin = self.rhythm.at(share_from + (share_to - share_from) * rng.random(count))
-        user = draw(rng, people.popularity, count)
+        user = self._users(begin)
         user[kind == _ADMIN] = rng.choice(people.admins, int((kind == _ADMIN).sum()))
-        user[kind == _SERVICE] = rng.choice(people.services, int((kind == _SERVICE).sum()))
         hours = float(self.rhythm.at(share_to) - self.rhythm.at(share_from)) / (60 * MINUTE_US)
         step, result = self._steps(kind, hours)
         kept = step >= 0
@@ -82,11 +85,11 @@ class Traffic:
         rows["operation"] = step[kept]
         rows["result"] = result[kept]
         rows["tenant"] = people.tenant[user][visit]
-        place, phone = self._place(kind, user, begin)
-        rows["ip"] = place[visit]
-        agent = np.where(phone, people.phone[user], people.desktop[user])
-        agent[kind == _SERVICE] = SERVICE_AGENTS.start + user[kind == _SERVICE] % len(SERVICE_AGENTS)
-        rows["agent"] = agent[visit]
+        place, later, phone = self._place(kind, user, begin)
+        # Some leave the house, or come home, in the middle of a visit
+        moved = (np.cumsum(kept, axis=1) > 2)[kept]
+        rows["ip"] = np.where(moved, later[visit], place[visit])
+        rows["agent"] = np.where(phone, self._app(user, begin), people.desktop[user])[visit]
         rows["device"] = (user * 2 + phone)[visit]
         rows["session"] = self.visits + visit
         self.visits += count
@@ -111,7 +114,6 @@ class Traffic:
         enters = (kind == _SIGN_IN) | forgot | (kind == _ADMIN)
         step[enters, 5] = op.LOGIN
         step[registering, 5] = op.REGISTER
-        step[kind == _SERVICE, 5] = op.TOKEN_ISSUE
         asked = enters & ((rng.random(count) < 0.18) | (kind == _ADMIN))
         result[asked, 5] = op.CHALLENGE
         step[asked, 7] = op.MFA
@@ -159,20 +161,39 @@ class Traffic:
         both = chosen[rng.random(len(chosen)) < 0.4]
         step[both, _LAST - 1] = op.ADMIN_DELETE
 
+    def _users(self, begin: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Whose each visit is: a tenant that is awake, then one of its accounts by popularity."""
+        rng, people = self.rng, self.people
+        tenant = self.rhythm.tenant(begin, rng.random(len(begin)))
+        low, high = people.bounds[tenant], people.bounds[tenant + 1]
+        place = np.searchsorted(people.popularity, low + rng.random(len(begin)) * (high - low), side="right")
+        return people.order[np.minimum(place, len(people) - 1)]
+
+    def _app(self, user: NDArray[np.int64], begin: NDArray[np.int64]) -> NDArray[np.int16]:
+        """The app's version on each phone: after the run's first release people get the new one, day by day."""
+        agent = self.people.phone[user]
+        if not self.rhythm.released:
+            return agent
+        hesitant = -np.log1p(-(user * 2_654_435_761 % 1_000_003) / 1_000_003)
+        has = begin > self.rhythm.released[0][0] + (hesitant * _UPGRADE_HOURS * HOUR_US).astype(np.int64)
+        return np.where(has, RELEASED_AGENTS.start + agent % len(RELEASED_AGENTS), agent).astype(np.int16)
+
     def _place(
         self, kind: NDArray[np.int64], user: NDArray[np.int64], begin: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Where each visit comes from, and whether it is on a phone."""
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+        """Where each visit comes from, at first and after two calls, and whether it is on a phone."""
         rng, people = self.rng, self.people
-        hour = begin % DAY_US / (60 * MINUTE_US)
+        hour = (begin + _OFFSETS[people.tenant[user]]) % DAY_US / HOUR_US
         working = (hour > 7.5) & (hour < 18) & (rng.random(len(kind)) < 0.75) & (people.office[user] >= 0)
-        phone = rng.random(len(kind)) < people.mobile_share[user]
-        phone &= (kind != _ADMIN) & (kind != _SERVICE)
+        phone = (rng.random(len(kind)) < people.mobile_share[user]) & (kind != _ADMIN)
         working |= kind == _ADMIN
-        working &= kind != _SERVICE
         away = phone & (rng.random(len(kind)) < 0.6)
-        place = np.where(working, people.office[user], people.home[user])
-        return np.where(away, people.carrier[user], place).astype(np.int32), phone
+        fixed = np.where(working, people.office[user], people.home[user])
+        turn = user * 7_919 + (begin + user % 1_500 * 1_000_000) // _ADDRESS_US
+        mobile = people.carrier[user] + turn * 40_503 % 65_521 % people.carrier_size[user]
+        moves = phone & (rng.random(len(kind)) < 0.08)
+        later = np.where(away ^ moves, mobile, fixed)
+        return np.where(away, mobile, fixed).astype(np.int32), later.astype(np.int32), phone
 
     def _people(self, rows: NDArray[np.void]) -> None:
         rows["wording"][rows["result"] == op.UNKNOWN_USER] = op.MISTYPED

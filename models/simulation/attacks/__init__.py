@@ -1,0 +1,1 @@
+"""Labelled attacks, one kind a file."""
