@@ -284,7 +284,8 @@ def render(comparison: Comparison) -> Group:
         f"{totals.detected} of {totals.attacks} attack{'' if totals.attacks == 1 else 's'} detected; "
         f"{totals.incidents} incident{'' if totals.incidents == 1 else 's'}, {totals.false_incidents} of them false"
     )
-    return Group(table, _kinds(comparison.kinds), *_false(comparison.false), line)
+    kinds = [_kinds(comparison.kinds)] if comparison.kinds else []
+    return Group(table, *kinds, *_false(comparison.false), line)
 
 
 def _kinds(kinds: tuple[KindResult, ...]) -> Table:
