@@ -271,6 +271,16 @@ def test_kinds_and_counts_are_as_asked() -> None:
     assert len(spaced.events) == 60_000
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_small_and_odd_runs_hold_together(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    events = int(rng.choice([1, 7, 500, 5_000]))
+    hours, count = float(rng.choice([0.01, 0.3, 5, 100, 2_000])), int(rng.integers(1, 60))
+    odd = run(events, seed, users=50, hours=hours, attack_count=count)
+    assert odd.lines.count(b"\n") == events
+    assert sum(len(truth.events) for truth in odd.truth) <= 0.15 * events
+
+
 def test_seeds_vary_how_hard_an_attack_is() -> None:
     sizes = set()
     for seed in range(6):

@@ -62,9 +62,10 @@ class Scene:
         return int(self.rng.choice(len(TENANT_SHARES), p=TENANT_SHARES))
 
     def victims(self, tenant: int, size: int) -> NDArray[np.int64]:
-        """Accounts of a tenant, none an administrator's."""
-        accounts = np.setdiff1d(np.flatnonzero(self.people.tenant == tenant), self.people.admins)
-        return np.asarray(self.rng.permutation(accounts)[:size])
+        """Accounts of a tenant, none an administrator's unless it has no others; fewer where it has fewer."""
+        everybody = np.flatnonzero(self.people.tenant == tenant)
+        accounts = np.setdiff1d(everybody, self.people.admins)
+        return np.asarray(self.rng.permutation(accounts if len(accounts) else everybody)[:size])
 
     def regular(self, tenant: int) -> int:
         """One of the accounts of a tenant that are seen most."""
