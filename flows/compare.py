@@ -46,6 +46,7 @@ class _Unmapped(msgspec.Struct):
     detection: str
     dimension: str
     entity: str
+    digest: int | None = None
 
 
 class _AlertLine(msgspec.Struct):
@@ -121,7 +122,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def read_alerts(path: str | Path) -> list[Incident]:
-    """The incidents in a file of alerts, by time of their creation.
+    """The incidents in a file of alerts, by time of their creation; a digest of incidents is none.
 
     An incident whose create is not in the file counts from its earliest message.
 
@@ -137,7 +138,8 @@ def read_alerts(path: str | Path) -> list[Incident]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     alert = _decoded(decoder, line, f"{path}:{number}")
-                    messages[alert.finding_info.uid].append(alert)
+                    if alert.unmapped.digest is None:
+                        messages[alert.finding_info.uid].append(alert)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     return sorted((_incident(uid, alerts) for uid, alerts in messages.items()), key=lambda one: (one.created, one.uid))

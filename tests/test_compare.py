@@ -241,8 +241,9 @@ def test_the_alerts_that_lapwing_writes_are_read(tmp_path: Path, rule: Rule) -> 
         value=20.0,
         limit=20.0,
     )
+    digest = msgspec.structs.replace(written, uid="1" * 32, digest=3)
     (tmp_path / "alerts.ndjson").write_bytes(
-        encode_alert(written, about(rule), rule, BEGIN, "0.1.0").rstrip(b"\n") + b"\n"
+        b"".join(encode_alert(one, about(rule), rule, BEGIN, "0.1.0") + b"\n" for one in (written, digest))
     )
     assert read_alerts(tmp_path / "alerts.ndjson") == [
         Incident("0" * 32, "acme", rule.id, dimension(rule), "203.0.113.7", BEGIN, BEGIN - 60_000, BEGIN)
