@@ -11,13 +11,13 @@ neither batches nor crashes.
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final
 
 import msgspec
 
-from models.alert import Alert, Related
+from models.alert import CLOSE, Alert, Related
 from models.kernels.layout import NEVER
 
 QUIET_US: Final = 1_800_000_000
@@ -42,7 +42,8 @@ class Group(msgspec.Struct, array_like=True):
     """The incidents of one attack.
 
     `uid`, `opened`, `detection` and `entity` are those of the first; `front` is the uid of the one in the queue, empty
-    for none, and `closing` its close where it waits for the others.
+    for none, `severity` its severity, `closing` its close where it waits for the others. A graver one takes the front,
+    so that nothing stands behind what may wait longer.
     """
 
     uid: str
@@ -52,6 +53,7 @@ class Group(msgspec.Struct, array_like=True):
     entity: str
     latest: int
     front: str
+    severity: int
     members: int
     open: list[str]
     keys: list[tuple[str, str]]
@@ -106,7 +108,7 @@ class GroupsState(msgspec.Struct, array_like=True):
 class Groups:
     """All groups that live. Cost: a few lookups for each message of an incident."""
 
-    def __init__(self, state: GroupsState | None = None) -> None:
+    def __init__(self, state: GroupsState | None = None, known: Container[str] | None = None) -> None:
         state = state or GroupsState()
         self._recent = {(tenant, detection): latest for tenant, detection, latest in state.recent}
         self._groups: dict[str, Group] = {}
@@ -114,6 +116,10 @@ class Groups:
         self._by_incident: dict[str, Group] = {}
         self._forgotten = NEVER
         for group in state.groups:
+            if known is not None:  # of a detection that is gone nothing will come any more, not even a close
+                group.open = [u for u in group.open if u not in group.related or group.related[u].detection in known]
+                if group.front not in group.open and group.closing is None:
+                    group.front, group.severity = "", 0
             self._add(group)
             self._by_key |= {(group.tenant, *key): group for key in group.keys}
             self._by_incident |= dict.fromkeys(group.open, group)
@@ -139,14 +145,13 @@ class Groups:
             if len(self._groups) >= MOST_GROUPS:
                 return closes
             group = Group(
-                alert.uid, alert.tenant, alert.time, alert.detection, alert.entity, alert.time, "", 0, [], [], {}
+                alert.uid, alert.tenant, alert.time, alert.detection, alert.entity, alert.time, "", 0, 0, [], [], {}
             )  # fmt: skip
             self._add(group)
         group.members += 1
         group.open.append(alert.uid)
         self._by_incident[alert.uid] = group
-        self._see(group, alert, found, alert.count if exact else int(alert.limit))
-        return closes
+        return closes + self._see(group, alert, found, alert.count if exact else int(alert.limit))
 
     def follow(self, alert: Alert, found: list[tuple[str, str]]) -> list[Alert]:
         """An incident goes on, with evidences that may link it to others; closes as `create` gives them."""
@@ -154,8 +159,7 @@ class Groups:
         if group is None:
             return []
         linked, closes = self._linked(alert, found, [group]) if _lives(group, alert.time) else (None, [])
-        self._see(linked or group, alert, found, alert.count)
-        return closes
+        return closes + self._see(linked or group, alert, found, alert.count)
 
     def close(self, alert: Alert) -> list[Alert]:
         """An incident has closed: the closes that may now be told, each as it is to be shown.
@@ -175,7 +179,7 @@ class Groups:
                 front = msgspec.structs.replace(group.closing, time=max(group.closing.time, alert.time))
                 out.append(self.shown(front, group))
                 group.closing = None
-            group.front = ""
+            group.front, group.severity = "", 0
         return out
 
     def shown(self, alert: Alert, group: Group | None = None) -> Alert:
@@ -191,7 +195,7 @@ class Groups:
         `before` are creates that were told in the same way and have not joined a group yet, each with its keys.
         """
         if living := self._living(alert, [*found, _crowd_key(alert)]):
-            return _marked(alert, living[0], not living[0].front)
+            return _marked(alert, living[0], _leads(alert, living[0]))
         mine = {(alert.tenant, *key) for key in found}
         alike = [first for first, _ in before if (first.tenant, first.detection) == (alert.tenant, alert.detection)]
         crowd = len(alike) + len(self._latest(alert)) >= CROWD - 1
@@ -199,7 +203,11 @@ class Groups:
             if mine & theirs or (crowd and first is alike[0]):
                 related = Related(first.uid, first.detection, first.dimension, first.entity, first.count)
                 return msgspec.structs.replace(
-                    alert, incident=first.uid, front=False, related=(related,), related_count=1
+                    alert,
+                    incident=first.uid,
+                    front=alert.severity > first.severity,
+                    related=(related,),
+                    related_count=1,
                 )
         return alert
 
@@ -258,23 +266,27 @@ class Groups:
         group.latest = max(group.latest, other.latest)
         group.members += other.members
         group.open += other.open
-        group.front = group.front or other.front
+        if other.front and (not group.front or other.severity > group.severity):
+            other.closing, group.closing = group.closing, other.closing
+            group.front, group.severity = other.front, other.severity
         self._by_incident |= dict.fromkeys(other.open, group)
         for key in other.keys:
             del self._by_key[other.tenant, *key]
         self._point(group, other.keys)
         for related in other.related.values():
             self._relate(group, related)
-        if other.closing is None or other.front == group.front:
-            group.closing = group.closing or other.closing
-            return None
-        return self.shown(other.closing, group)
+        return None if other.closing is None else self.shown(other.closing, group)
 
-    def _see(self, group: Group, alert: Alert, found: list[tuple[str, str]], count: int) -> None:
+    def _see(self, group: Group, alert: Alert, found: list[tuple[str, str]], count: int) -> list[Alert]:
         group.latest = max(group.latest, alert.time)
-        group.front = group.front or alert.uid
+        closes = []
+        if alert.activity != CLOSE and _leads(alert, group):
+            closing, group.closing = group.closing, None
+            group.front, group.severity = alert.uid, alert.severity
+            closes = [] if closing is None else [self.shown(closing, group)]
         self._point(group, found)
         self._relate(group, Related(alert.uid, alert.detection, alert.dimension, alert.entity, count))
+        return closes
 
     def _point(self, group: Group, found: list[tuple[str, str]]) -> None:
         """Let keys lead to the group, where they lead to no other that lives: a key leads to one group."""
@@ -302,6 +314,10 @@ def _marked(alert: Alert, group: Group, front: bool) -> Alert:
         related = tuple(one for uid, one in group.related.items() if uid == (group.front or group.uid))
         count = len(related)
     return msgspec.structs.replace(alert, incident=group.uid, front=front, related=related, related_count=count)
+
+
+def _leads(alert: Alert, group: Group) -> bool:
+    return not group.front or alert.severity > group.severity
 
 
 def _crowd_key(alert: Alert) -> tuple[str, str]:

@@ -52,6 +52,7 @@ class Life:
     close: bool = True
     failed: int | None = None
     succeeded: int | None = None
+    severity: int = 3
 
     @property
     def early(self) -> bool:
@@ -78,7 +79,7 @@ class Life:
             Alert(
                 uid=self.uid, seq=seq, activity=CREATE if seq == 0 else CLOSE if self.close and seq == last else UPDATE,
                 tenant=self.tenant, detection=self.rule, dimension=dimension(RULES[self.rule]), entity=self.entity,
-                severity=3, time=time, created=time, first_seen=self._first, start=self._first, end=time,
+                severity=self.severity, time=time, created=time, first_seen=self._first, start=self._first, end=time,
                 count=self.count + seq, feature=FEATURE_OF[kind], window_s=WINDOW_S[kind],
                 value=float(self.count), limit=float(RULES[self.rule].at_least), evidences=self.evidences,
                 failed_users=self.failed, succeeded_users=self.succeeded,

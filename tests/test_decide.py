@@ -42,7 +42,7 @@ def a_life(draw: st.DrawFn, rules: tuple[str, ...] = tuple(RULES)) -> Life:
     return Life(
         rule, draw(st.sampled_from(names[dimension])), draw(st.integers(0, 9000)), draw(st.integers(0, 3)),
         draw(st.sampled_from(["acme", "acme", "other"])), draw(st.sampled_from([30, 60, 300])),
-        draw(st.integers(20, 90)), tuple(draw(st.lists(EVENTS, max_size=3))),
+        draw(st.integers(20, 90)), tuple(draw(st.lists(EVENTS, max_size=3))), severity=draw(st.integers(2, 5)),
     )  # fmt: skip
 
 
@@ -141,15 +141,18 @@ def test_an_attack_has_one_entry_in_the_queue(lives: list[Life], seed: int) -> N
     out = decided(items(lives, rng), configured(), rng)
     closed: set[str] = set()
     front: dict[str, str] = {}
+    severity = {alert.uid: alert.severity for alert in out}
     for alert in out:
         if alert.activity == CREATE or not alert.incident:
             continue
         if alert.front:
             before = front.get(alert.incident)
-            assert before in (None, alert.uid) or before in closed
+            assert before in (None, alert.uid) or before in closed or severity[before] < alert.severity
             front[alert.incident] = alert.uid
         else:
-            assert len(alert.related) == 1
+            assert len(alert.related) <= 1
+            named = {one.uid for one in alert.related}
+            assert all(severity[uid] >= alert.severity or uid in closed for uid in named), "nothing waits behind less"
         if alert.activity == CLOSE:
             closed.add(alert.uid)
 
@@ -278,6 +281,50 @@ def test_the_close_of_the_front_waits_for_the_others() -> None:
     assert [alert.uid for alert in closes] == [long.uid, front.uid]
     assert closes[1].time == closes[0].time > front.alerts()[-1].time
     assert closes[1].count == front.alerts()[-1].count
+
+
+def test_a_graver_incident_takes_the_front() -> None:
+    event = {"ip": "203.0.113.7", "user": "sam"}
+    first = Life("brute_force_ip", "203.0.113.7", 0, updates=3, evidences=(event,))
+    over = Life("brute_force_ip", "203.0.113.9", 0, updates=0, evidences=(event,))
+    grave = Life("deletion_surge_ip", "203.0.113.7", 700, updates=3, evidences=(event,), severity=4)
+    less = Life("traffic_spike_ip", "203.0.113.7", 720, updates=3, severity=2)
+    out = decided(items([first, over, grave, less], random.Random(1)), configured())
+    assert {alert.uid for alert in told(out) if alert.front} >= {first.uid, grave.uid}
+    closes = told(out, CLOSE)
+    assert [alert.uid for alert in closes if alert.front] == [grave.uid]
+    assert closes[-1].uid == grave.uid
+    assert {alert.incident for alert in closes} == {min(first.uid, over.uid, key=lambda uid: uid != first.uid)}
+
+
+def test_the_close_that_waits_is_told_when_another_takes_the_front() -> None:
+    event = {"ip": "203.0.113.7", "user": "sam"}
+    front = Life("brute_force_ip", "203.0.113.7", 0, updates=0, evidences=(event,))
+    long = Life("brute_force_user", "sam", 60, updates=8, evidences=(event,))
+    grave = Life("deletion_surge_ip", "203.0.113.7", 1200, evidences=(event,), severity=4)
+    out = decided(items([front, long, grave], random.Random(1)), configured())
+    [close] = [alert for alert in told(out, CLOSE) if alert.uid == front.uid]
+    assert (close.front, close.time) == (False, front.alerts()[-1].time)
+    at = out.index(close)
+    assert out[at - 1].uid == grave.uid or out[at + 1].uid == grave.uid
+
+
+@pytest.mark.parametrize("grave", [False, True])
+def test_a_member_of_a_detection_that_is_gone_holds_no_group(grave: bool) -> None:
+    event = {"ip": "203.0.113.7", "user": "sam"}
+    stays = Life("brute_force_ip", "203.0.113.7", 0, updates=1, evidences=(event,))
+    goes = Life("brute_force_user", "sam", 60, updates=1, evidences=(event,), close=False, severity=3 + grave)
+    step = Decide(policy(configured()), False, None)
+    end = stays.alerts()[1].time // PANE_US + 1
+    [out] = step.on_batch([item([*stays.findings(random.Random(1))[:2], *goes.findings(random.Random(1))], end)])[0]
+    assert {alert.uid for alert in out if alert.front and alert.incident} == {goes.uid if grave else stays.uid}
+    less = configured(rules=tuple(rule for rule in RULES.values() if rule.id != "brute_force_user"))
+    again = Decide(policy(less), False, step.snapshot())
+    [out] = again.on_batch([item(stays.findings(random.Random(1))[2:], 2**62, ended=True)])[0]
+    assert [(alert.activity, alert.front) for alert in out] == [(CLOSE, not grave)]
+    last = Life("brute_force_ip", "203.0.113.7", 1500)
+    [out] = again.on_batch([item(last.findings(random.Random(1)), 2**62, ended=True)])[0]
+    assert [(alert.incident, alert.front) for alert in out] == [(stays.uid, True)] * 3
 
 
 def test_groups_that_turn_out_to_be_one_are_one() -> None:

@@ -10,19 +10,18 @@ from flows.formats.explain import filled, message, number, span, title
 from models.alert import CLOSE, CREATE, UPDATE, Alert, Related
 from models.base import RISK_FLOOR, SEVERITIES
 from models.rules import Rule
-from models.rules.base import About, Attack
+from models.rules.base import LEARNING, About, Attack
 
 OCSF_VERSION: Final = "1.8.0"
 ATTACK_VERSION: Final = "17.1"
 MOST_EVIDENCES: Final = 5
 MOST_OBSERVABLES: Final = 40
 
-_LEARNING = 4
 _MEDIUM = SEVERITIES.index("medium")
 _ACTIVITIES = {CREATE: "Create", UPDATE: "Update", CLOSE: "Close"}
 _STATUSES = {CREATE: (1, "New"), UPDATE: (2, "In Progress"), CLOSE: (4, "Resolved")}
 _SUPPRESSED = (3, "Suppressed")
-_ANALYTICS = {1: "Rule", 2: "Behavioral", 3: "Statistical", _LEARNING: "Learning (ML/DL)"}
+_ANALYTICS = {1: "Rule", 2: "Behavioral", 3: "Statistical", LEARNING: "Learning (ML/DL)"}
 _RISK_LEVELS = ("Info", "Low", "Medium", "High", "Critical")
 _TARGETS = {"ip": "IP Address", "user": "User", "endpoint": "Endpoint", "tenant": "Tenant"}
 _OBSERVABLES = {2: "IP Address", 4: "User Name", 10: "Resource UID", 12: "Subnet"}
@@ -48,7 +47,7 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
     product_version
         Lapwing's own.
     """
-    severity = min(alert.severity, _MEDIUM) if about.analytic_type == _LEARNING else alert.severity
+    severity = min(alert.severity, _MEDIUM) if about.analytic_type == LEARNING else alert.severity
     risk = RISK_FLOOR[severity]
     level = sum(risk >= least for least in RISK_FLOOR[2:])
     confidence = 1 + (about.confidence >= 34) + (about.confidence >= 67)

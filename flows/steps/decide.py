@@ -10,11 +10,12 @@ from bytewax.operators import StatefulBatchLogic
 from flows.config import Config
 from flows.steps.gather import Gathered
 from models.alert import CLOSE, CREATE, Alert
-from models.base import END_OF_TIME
+from models.base import END_OF_TIME, SEVERITIES
 from models.exceptions import Exceptions
 from models.groups import Groups, GroupsState, keys
 from models.kernels.layout import MONOTONE, NEVER, PANE_US
 from models.rules import Rule, about
+from models.rules.base import LEARNING, About
 from models.thresholds.storm import BEAT_US, Hour, Storms
 from models.windows.rules import rule_arrays
 from models.windows.slice import Finding
@@ -27,10 +28,11 @@ _SILENT = _ENDED - 1
 
 
 class Traits(NamedTuple):
-    """What there is to know of a detection: its campaign, and whether it may open before its pane is final."""
+    """What there is to know of a detection: its campaign, whether it opens before its pane is final, its severest."""
 
     campaign: str
     early: bool
+    severest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,13 @@ def traits(rules: Iterable[Rule]) -> dict[str, Traits]:
     >>> traits(default_rules())["brute_force_user"].early, traits(default_rules())["password_spray_ip"].early
     (True, False)
     """
-    return {rule.id: Traits(about(rule).campaign, MONOTONE[int(rule_arrays((rule,), (0,)).kind[0])]) for rule in rules}
+    return {rule.id: _traits(rule, about(rule)) for rule in rules}
+
+
+def _traits(rule: Rule, text: About) -> Traits:
+    early = MONOTONE[int(rule_arrays((rule,), (0,)).kind[0])]
+    learned = text.analytic_type == LEARNING
+    return Traits(text.campaign, early, SEVERITIES.index("medium" if learned else SEVERITIES[-1]))
 
 
 def policy(config: Config) -> Policy:
@@ -99,14 +107,14 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         self._told = set(state.told)
         self._excepted = state.excepted
         self._undecided = state.undecided
-        self._groups = Groups(state.groups)
+        self._groups = Groups(state.groups, policy.traits)
         self._storms = Storms(policy.most_per_hour, [hour for hour in state.hours if hour.detection in policy.traits])
         self._beat = state.beat
 
     def on_batch(self, values: list[Gathered]) -> tuple[list[list[Alert]], bool]:
         """Take findings, and say what is to be told."""
         for gathered in values:
-            self._held += gathered.findings
+            self._held += [self._capped(finding) for finding in gathered.findings]
             self._hear(gathered)
         if self._passed >= _ENDED:
             out = self._settle(None)
@@ -139,6 +147,13 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             beat=self._beat,
         )
         return msgspec.msgpack.encode(state)
+
+    def _capped(self, finding: Finding) -> Finding:
+        """What was only learned is at most medium, also when it is asked who leads a group."""
+        alert, severest = finding.alert, self._policy.traits[finding.alert.detection].severest
+        if alert.severity <= severest:
+            return finding
+        return Finding(finding.pane, msgspec.structs.replace(alert, severity=severest))
 
     def _hear(self, gathered: Gathered) -> None:
         """What every shard has passed, as far as batches of every source have come: those to come find nothing older.

@@ -1,10 +1,12 @@
 """What every rule has in config, and what every alert says of its detection."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 Severity = Literal["low", "medium", "high", "critical"]
+LEARNING: Final = 4
+"""OCSF's analytic.type_id of a detection that learned: never above medium by itself."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
 
