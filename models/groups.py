@@ -119,7 +119,7 @@ class Groups:
             if known is not None:  # of a detection that is gone nothing will come any more, not even a close
                 group.open = [u for u in group.open if u not in group.related or group.related[u].detection in known]
                 if group.front not in group.open and group.closing is None:
-                    group.front, group.severity = "", 0
+                    group.front = ""
             self._add(group)
             self._by_key |= {(group.tenant, *key): group for key in group.keys}
             self._by_incident |= dict.fromkeys(group.open, group)
@@ -179,7 +179,7 @@ class Groups:
                 front = msgspec.structs.replace(group.closing, time=max(group.closing.time, alert.time))
                 out.append(self.shown(front, group))
                 group.closing = None
-            group.front, group.severity = "", 0
+            group.front = ""
         return out
 
     def shown(self, alert: Alert, group: Group | None = None) -> Alert:

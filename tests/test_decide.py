@@ -201,7 +201,8 @@ def test_a_crowd_of_accounts_is_one_entry() -> None:
     for n, entries in ((9, 9), (10, 1), (40, 1)):
         lives = [Life("brute_force_user", f"user{i}", 20 * i) for i in range(n)]
         lives += [Life("brute_force_user", f"other{i}", 20 * i, tenant="other") for i in range(5)]
-        out = [alert for alert in decided(items(lives, random.Random(n)), configured()) if alert.tenant == "acme"]
+        found = decided(items(lives, random.Random(n)), configured(), random.Random(n))
+        out = [alert for alert in found if alert.tenant == "acme"]
         assert sum(alert.front for alert in told(out, CLOSE)) == entries
         assert sum(alert.front for alert in told(out)) <= 10
         if entries == 1:
@@ -295,6 +296,21 @@ def test_a_graver_incident_takes_the_front() -> None:
     assert [alert.uid for alert in closes if alert.front] == [grave.uid]
     assert closes[-1].uid == grave.uid
     assert {alert.incident for alert in closes} == {min(first.uid, over.uid, key=lambda uid: uid != first.uid)}
+
+
+def test_the_close_that_waits_is_told_when_its_group_gets_a_graver_front() -> None:
+    """Two groups, the front of the older one closed already; then an incident links them, and the other front leads."""
+    event = {"ip": "203.0.113.7", "user": "sam"}
+    front = Life("brute_force_ip", "203.0.113.7", 0, updates=0, evidences=(event,))
+    long = Life("brute_force_user", "sam", 60, updates=9, evidences=(event,))
+    grave = Life("deletion_surge_user", "rogue", 300, updates=9, severity=4)
+    both = Life("brute_force_ip", "203.0.113.9", 1500, evidences=({"user": "sam"}, {"user": "rogue"}))
+    out = decided(items([front, long, grave, both], random.Random(1)), configured())
+    closes = told(out, CLOSE)
+    assert {alert.incident for alert in closes} == {front.uid}
+    assert [alert.uid for alert in closes if alert.front] == [grave.uid]
+    assert (closes[0].uid, closes[0].front, closes[0].time) == (front.uid, False, front.alerts()[-1].time)
+    assert out.index(closes[0]) < min(i for i, alert in enumerate(out) if alert.uid == both.uid)
 
 
 def test_the_close_that_waits_is_told_when_another_takes_the_front() -> None:
