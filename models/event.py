@@ -1,6 +1,6 @@
 """Audit events as columns: the one shape that everything between decode and encode speaks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,10 @@ class EventBatch:
     name_length: NDArray[np.int32]  # (4, n)
     target: NDArray[np.uint64]  # hash of the object of a deletion, 0: none
     dead: tuple[DeadLetter, ...] = ()
+    # By the program of the threshold detections (models.rules.program); zero-width without one.
+    marks: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))  # bit k: expression k holds
+    hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty((0, 0), np.uint64))  # (d, n), 0: none
+    numbers: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))  # (s, n), NaN: none
 
     def __len__(self) -> int:
         return len(self.time)

@@ -35,7 +35,8 @@ def plain_decode(raw):
         "note_start": np.zeros(n, np.int64), "note_length": np.zeros(n, np.int32),
         "entity": np.zeros((4, n), np.uint64), "names": np.zeros(0, np.uint8),
         "name_start": np.zeros((4, n), np.int64), "name_length": np.zeros((4, n), np.int32),
-        "status": np.zeros(n, np.int16), "target": np.zeros(n, np.uint64),
+        "status": np.zeros(n, np.int16), "target": np.zeros(n, np.uint64), "marks": np.zeros((0, n), np.uint64),
+        "hashes": np.zeros((0, n), np.uint64), "numbers": np.zeros((0, n)),
     } | {name: np.zeros(n, np.uint8) for name in ("counts", "action", "outcome", "reason")}  # fmt: skip
     dead.sort(key=lambda letter: (letter.offset, letter.index))
     return SimpleNamespace(**column, dead=tuple(dead))

@@ -121,7 +121,7 @@ def test_any_bytes(random_: random.Random, junk: list[bytes], prefix: int) -> No
 def test_the_slow_path_means_the_same() -> None:
     messages = lines(77, 3_000)
     fast = decode(batch(messages), LIMITS)
-    slow = _decode(batch(messages), LIMITS, every_row_slow=True)
+    slow = _decode(batch(messages), LIMITS, None, every_row_slow=True)
     assert fast.dead == slow.dead
     for column in fields(Decoded):
         if column.name not in ("buffer", "names", "start", "note_start", "name_start", "dead"):

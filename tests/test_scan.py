@@ -16,7 +16,7 @@ from flows.formats.lapwing import Decoded, decode
 from flows.formats.limits import Limits
 from models.base import ACTIONS, REASONS
 from models.kernels.grammar import nesting, value_end
-from models.kernels.scan import KINDS, MEMBERS, PLAIN, SPANS, scan
+from models.kernels.scan import MEMBERS, PLAIN, SPANS, scan, wanted
 from models.kernels.siphash import entity_hash, siphash
 from models.kernels.text import find, words_of
 from tests import naive_decode as naive
@@ -59,8 +59,9 @@ def state(message: bytes) -> int:
     buffer = np.frombuffer(message, np.uint8)
     spans = np.empty((1, SPANS), np.int64), np.empty((1, SPANS), np.int64), np.empty((1, SPANS), np.uint8)
     own = np.empty(1, np.int64), np.empty(1, np.int32), np.empty(1, np.uint8)
-    kinds = np.array([*KINDS.values()], np.uint8)
-    scan(buffer, np.zeros(1, np.int64), np.array([len(message)]), words_of(MEMBERS), kinds, 32, *spans, *own)
+    take = wanted()
+    one = np.zeros(1, np.int64), np.array([len(message)])
+    scan(buffer, *one, words_of(MEMBERS), take.kinds, take.slots, 32, *spans, *own)
     return int(own[2][0])
 
 

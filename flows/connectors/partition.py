@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
-from models.base import END_OF_TIME, NONE_TIME
+from models.base import END_OF_TIME, LATE, NONE_TIME
 from models.event import DeadLetter, EventBatch
 from models.kernels.clock import batch_end, tick
 
@@ -210,7 +210,7 @@ class Partition:
 class _Pending:
     """A decoded micro-batch on its way out, from row `at` on."""
 
-    __slots__ = ("at", "by_dimension", "candidate", "dead", "decoded", "flat", "greatest", "place")
+    __slots__ = ("at", "candidate", "dead", "decoded", "flat", "greatest", "place", "stacked")
 
     def __init__(
         self,
@@ -222,7 +222,8 @@ class _Pending:
     ) -> None:
         self.decoded = decoded
         self.flat = {name: _typed(getattr(decoded, name), name) for name in _FLAT} | {"place": place}
-        self.by_dimension = {name: _typed(getattr(decoded, name), name) for name in _BY_DIMENSION}
+        self.flat["marks"] = _marked(decoded)
+        self.stacked = {name: _typed(getattr(decoded, name), name) for name in _STACKED}
         self.place = place
         self.greatest = greatest
         self.candidate = candidate
@@ -235,7 +236,7 @@ class _Pending:
         if end == at:
             return _NO_ROWS
         columns = {name: column[at:end] for name, column in self.flat.items()}
-        for name, column in self.by_dimension.items():
+        for name, column in self.stacked.items():
             columns[name] = column[:, at:end]
         columns["buffer"], columns["names"] = self.decoded.buffer, self.decoded.names
         return columns
@@ -256,12 +257,22 @@ _SHAPE: Final = {
     "offset": np.int64, "index": np.int32, "time": np.int64, "place": np.int64, "flags": np.uint8,
     "counts": np.uint8, "action": np.uint8, "outcome": np.uint8, "reason": np.uint8, "status": np.int16,
     "entity": np.uint64, "names": np.uint8, "name_start": np.int64, "name_length": np.int32, "target": np.uint64,
+    "marks": np.uint64, "hashes": np.uint64, "numbers": np.float64,
 }  # fmt: skip
-_BY_DIMENSION: Final = ("entity", "name_start", "name_length")
-_FLAT: Final = tuple(name for name in _SHAPE if name not in (*_BY_DIMENSION, "buffer", "names", "place"))
+_STACKED: Final = {"entity": 4, "name_start": 4, "name_length": 4, "hashes": 0, "numbers": 0}
+"""Columns with several rows each, and how many of them an item without events has."""
+_FLAT: Final = tuple(name for name in _SHAPE if name not in (*_STACKED, "buffer", "names", "place", "marks"))
 _NO_ROWS: Final[dict[str, Any]] = {
-    name: np.empty((4, 0) if name in _BY_DIMENSION else 0, kind) for name, kind in _SHAPE.items()
+    name: np.empty((_STACKED[name], 0) if name in _STACKED else 0, kind) for name, kind in _SHAPE.items()
 }
+
+
+def _marked(decoded: Decoded) -> NDArray[np.uint64]:
+    """The marks of each row now that it is known which are late; zero-width without a program."""
+    variants = decoded.marks
+    if len(variants) < 2:
+        return np.ravel(variants)
+    return _typed(np.where(decoded.flags & LATE, variants[1], variants[0]), "marks")
 
 
 def _typed(column: NDArray[Any], name: str) -> NDArray[Any]:

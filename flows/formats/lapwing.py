@@ -15,8 +15,11 @@ from flows.formats.repair import Death, Number, Pairs, Reading, read
 from models.base import NONE_TIME
 from models.event import DeadLetter
 from models.kernels.columns import FUTURE_TIME, MAX_NAME, MAX_TENANT, MISSING_TIME, NO_ENTITY, Columns, codes, fill
-from models.kernels.scan import ABSENT, KINDS, MEMBERS, OUTSIDE, PLAIN, SPANS, TIME, scan
+from models.kernels.marks import Marks, mark
+from models.kernels.scan import ABSENT, MEMBERS, OUTSIDE, PLAIN, SPANS, TIME, scan
+from models.kernels.scan import wanted as wanted_spans
 from models.kernels.text import words_of
+from models.rules.program import Program
 
 MOST_NOTED: Final = 5
 """Members named in a note; `"..."` stands for more."""
@@ -24,7 +27,7 @@ LONGEST_EVIDENCE: Final = 256
 """Characters of a string among an alert's evidences."""
 
 _WORDS: Final = words_of(MEMBERS)
-_KINDS: Final = np.array([*KINDS.values()], np.uint8)
+_WANTED: Final = wanted_spans()
 _CODES: Final = codes()
 _NAME_ROOM: Final = MAX_TENANT + 3 * MAX_NAME
 
@@ -58,6 +61,9 @@ class Decoded:
     name_start: NDArray[np.int64]  # (4, m)
     name_length: NDArray[np.int32]  # (4, m)
     target: NDArray[np.uint64]
+    marks: NDArray[np.uint64]  # (v, m): v is 0 without a program, 1, or 2: as if no row was late, as if all were
+    hashes: NDArray[np.uint64]  # (d, m)
+    numbers: NDArray[np.float64]  # (s, m)
     dead: tuple[DeadLetter, ...]  # sorted by (offset, index), the reader's own included
 
     def __len__(self) -> int:
@@ -67,17 +73,17 @@ class Decoded:
 class _Spans(NamedTuple):
     """Where the members of n rows stand."""
 
-    at: NDArray[np.int64]  # (n, SPANS)
-    size: NDArray[np.int64]  # (n, SPANS)
-    tag: NDArray[np.uint8]  # (n, SPANS)
+    at: NDArray[np.int64]  # (n, spans)
+    size: NDArray[np.int64]  # (n, spans)
+    tag: NDArray[np.uint8]  # (n, spans)
     begin: NDArray[np.int64]  # the objects' own
     extent: NDArray[np.int32]
     state: NDArray[np.uint8]
 
 
-def _spans(n: int) -> _Spans:
+def _spans(n: int, spans: int = SPANS) -> _Spans:
     return _Spans(
-        np.empty((n, SPANS), np.int64), np.empty((n, SPANS), np.int64), np.empty((n, SPANS), np.uint8),
+        np.empty((n, spans), np.int64), np.empty((n, spans), np.int64), np.empty((n, spans), np.uint8),
         np.zeros(n, np.int64), np.zeros(n, np.int32), np.empty(n, np.uint8),
     )  # fmt: skip
 
@@ -89,6 +95,13 @@ def _columns(n: int) -> Columns:
         reason=np.empty(n, np.uint8), status=np.empty(n, np.int16), entity=np.empty((4, n), np.uint64),
         names=np.empty(_NAME_ROOM * (n + 1), np.uint8), name_start=np.empty((4, n), np.int64),
         name_length=np.empty((4, n), np.int32), target=np.empty(n, np.uint64), fault=np.zeros(n, np.int32),
+    )  # fmt: skip
+
+
+def _marks(n: int, program: Program | None) -> Marks:
+    variants, hashes, numbers = (1 + program.late, len(program.hashes), len(program.numbers)) if program else (0, 0, 0)
+    return Marks(
+        np.zeros((variants, n), np.uint64), np.zeros((hashes, n), np.uint64), np.full((numbers, n), np.nan)
     )  # fmt: skip
 
 
@@ -129,8 +142,13 @@ def _note(reading: Reading) -> bytes:
 class _SlowPath:
     """The rows of one batch that the scanner or the columns' kernel sent back: read one by one, filled together."""
 
-    def __init__(self, raw: RawBatch, limits: Limits, spans: _Spans, columns: Columns) -> None:
+    def __init__(
+        self, raw: RawBatch, limits: Limits, spans: _Spans, columns: Columns, program: Program | None = None
+    ) -> None:
         self.raw, self.limits, self.spans, self.columns = raw, limits, spans, columns
+        self.slots = (program.wanted if program else _WANTED).slots.tolist()
+        self.compared = {member for member, slot in enumerate(self.slots) if slot >= SPANS}
+        self.buffer = _sealed(np.empty(0, np.uint8), np.uint8)  # the values of all rows
         self.recorded = _sealed(raw.timestamp, np.int64)
         self.readings: dict[int, Reading] = {}
         self.deaths: dict[int, Death] = {}
@@ -145,28 +163,28 @@ class _SlowPath:
             if length > self.limits.max_message_bytes:
                 self.deaths[row] = Death("too_large", f"{length} bytes, at most {self.limits.max_message_bytes}")
                 continue
-            reading = read(self.raw.message(row), self.limits)
+            reading = read(self.raw.message(row), self.limits, self.compared)
             if isinstance(reading, Death):
                 self.deaths[row] = reading
                 continue
             self.readings[row] = reading
             for member, (tag, value) in reading.spans.items():
-                cells.append((row, member, len(side), len(value), tag))
+                cells.append((row, self.slots[member], len(side), len(value), tag))
                 side += value
         self.spans.tag[rows] = ABSENT
         where, which, at, size, kind = np.array(cells, np.int64).reshape(-1, 5).T
         self.spans.at[where, which], self.spans.size[where, which], self.spans.tag[where, which] = at, size, kind
-        buffer = _sealed(np.frombuffer(side, np.uint8), np.uint8)
+        self.buffer = _sealed(np.frombuffer(side, np.uint8), np.uint8)
         todo = list(self.readings)
         while todo:
-            used = self._fill(buffer, todo, used)
+            used = self._fill(todo, used)
             todo = [row for row in todo if self._again(row)]
         return used
 
-    def _fill(self, buffer: NDArray[np.uint8], rows: list[int], used: int) -> int:
+    def _fill(self, rows: list[int], used: int) -> int:
         spans = self.spans
         return fill(
-            buffer, np.array(rows, np.int64), spans.at, spans.size, spans.tag, self.recorded,
+            self.buffer, np.array(rows, np.int64), spans.at, spans.size, spans.tag, self.recorded,
             self.limits.max_future_us, self.limits.ipv6_prefix, _CODES, used, self.columns,
         )  # fmt: skip
 
@@ -204,49 +222,58 @@ class _SlowPath:
             self.more += note
 
 
-def decode(raw: RawBatch, limits: Limits) -> Decoded:
+def decode(raw: RawBatch, limits: Limits, program: Program | None = None) -> Decoded:
     """Make columns of a raw batch: every message is one row or one dead letter, whatever its bytes.
 
     An ordinary message never leaves compiled code. One that is unusual in any way (an escape in a member that becomes
     a column, a duplicate, a wrong type, a bad value, a name outside ASCII) is read again in Python, and its values go
-    through the same kernel, so there is one meaning.
+    through the same kernel, so there is one meaning. A program's expressions are then evaluated on the same spans.
 
-    Cost: below a microsecond an ordinary event of 430 bytes, 20 or more an unusual one; memory as the batch's.
+    Cost: below a microsecond an ordinary event of 430 bytes, 20 or more an unusual one; memory as the batch's. With a
+    program more members can make an event unusual: those it compares, if they hold an escape or a number with an
+    exponent or above 19 digits, and a username outside ASCII.
 
     Raises
     ------
     ValueError
         If a row does not lie in the buffer, or the batch's columns differ in length: the reader's mistake.
     """
-    return _decode(raw, limits, every_row_slow=False)
+    return _decode(raw, limits, program, every_row_slow=False)
 
 
-def _decode(raw: RawBatch, limits: Limits, every_row_slow: bool) -> Decoded:
+def _decode(raw: RawBatch, limits: Limits, program: Program | None, every_row_slow: bool) -> Decoded:
     n = len(raw.start)
     if not len(raw.length) == len(raw.offset) == len(raw.index) == len(raw.timestamp) == n:
         raise ValueError("the columns of a raw batch differ in length")
     buffer = _sealed(raw.buffer, np.uint8)
     start, length, recorded = (_sealed(column, np.int64) for column in (raw.start, raw.length, raw.timestamp))
-    spans, columns = _spans(n), _columns(n)
+    wanted = program.wanted if program else _WANTED
+    spans, columns, marks = _spans(n, wanted.spans), _columns(n), _marks(n, program)
     scan(
-        buffer, start, length, _WORDS, _KINDS, limits.max_depth,
+        buffer, start, length, _WORDS, wanted.kinds, wanted.slots, limits.max_depth,
         spans.at, spans.size, spans.tag, spans.begin, spans.extent, spans.state,
     )  # fmt: skip
     if (spans.state == OUTSIDE).any():
         raise ValueError("a row of a raw batch does not lie in its buffer")
     plain = (spans.state == PLAIN) & (length <= limits.max_message_bytes) & (not every_row_slow)
+    fast = np.flatnonzero(plain)
     used = fill(
-        buffer, np.flatnonzero(plain), spans.at, spans.size, spans.tag, recorded,
+        buffer, fast, spans.at, spans.size, spans.tag, recorded,
         limits.max_future_us, limits.ipv6_prefix, _CODES, 0, columns,
     )  # fmt: skip
+    if program:
+        mark(program.code, buffer, fast, spans.at, spans.size, spans.tag, columns, marks)
     note_start, note_length = np.zeros(n, np.int64), np.zeros(n, np.int32)
     dead = raw.oversize
     kept: slice | NDArray[np.int64] = slice(None)
     slow = np.flatnonzero(~plain | (columns.fault != 0))
     if len(slow):
         columns.fault[slow] = 0
-        path = _SlowPath(raw, limits, spans, columns)
+        path = _SlowPath(raw, limits, spans, columns, program)
         used = path.run(slow, used)
+        if program:
+            alive_rows = np.array([*path.readings], np.int64)
+            mark(program.code, path.buffer, alive_rows, spans.at, spans.size, spans.tag, columns, marks)
         path.place(note_start, note_length)
         if path.more:
             buffer = _sealed(np.concatenate((buffer, np.frombuffer(path.more, np.uint8))), np.uint8)
@@ -283,6 +310,9 @@ def _decode(raw: RawBatch, limits: Limits, every_row_slow: bool) -> Decoded:
         name_start=columns.name_start[:, kept],
         name_length=columns.name_length[:, kept],
         target=columns.target[kept],
+        marks=marks.marks[:, kept],
+        hashes=marks.hashes[:, kept],
+        numbers=marks.numbers[:, kept],
         dead=dead,
     )
 

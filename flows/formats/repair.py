@@ -4,7 +4,9 @@ import codecs
 import json
 import math
 import re
+import struct
 import unicodedata
+from collections.abc import Container
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,8 +18,10 @@ import numpy as np
 from flows.formats.limits import Limits
 from models.kernels.columns import MAX_USERNAME
 from models.kernels.grammar import nesting
+from models.kernels.number import MAX_DECIMAL
 from models.kernels.scan import (
     ARRAY_KIND,
+    DOUBLE,
     KINDS,
     MAX_STRING,
     MEMBERS,
@@ -38,6 +42,7 @@ LONGEST_NUMBER: Final = 64
 """Characters of a canonical member's number; a longer one is a bad value."""
 
 _SPACE: Final = b" \t\n\r"
+_DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 _LOCAL: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,30})?)")
 _ESCAPE: Final = re.compile(
@@ -45,7 +50,7 @@ _ESCAPE: Final = re.compile(
 )
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _KIND: Final = tuple(KINDS.values())
-_UNUSED: Final = frozenset(member for member in range(SPANS, len(_KIND)) if _KIND[member] == STRING_KIND)
+_OTHERS: Final = frozenset(member for member in range(SPANS, len(_KIND)) if _KIND[member] == STRING_KIND)
 """Strings that become no column: most of what an ordinary event has."""
 _INDEX: Final = {name: index for index, name in enumerate(MEMBERS)}
 
@@ -74,9 +79,9 @@ class Death:
 class Reading:
     """A message that is an object: what its canonical members say, before their values are judged.
 
-    `spans` has the members that become columns, as (tag, bytes) for the kernel. `noted` are canonical members that
-    were ignored, repaired or doubled; `elsewhere` is set where a repair lies outside them. `output` is the repaired
-    message, None where the message stands as it is, at `begin` and `extent` bytes long.
+    `spans` has the members that become columns or are compared, as (tag, bytes) for the kernels. `noted` are canonical
+    members that were ignored, repaired or doubled; `elsewhere` is set where a repair lies outside them. `output` is the
+    repaired message, None where the message stands as it is, at `begin` and `extent` bytes long.
     """
 
     values: dict[str, Any]
@@ -152,13 +157,23 @@ def _zoned(text: str, timezone: str) -> str:
         return text
 
 
-def _number(member: int, text: str) -> tuple[bool, tuple[int, bytes] | None]:
+def _compared(text: str) -> tuple[int, bytes]:
+    """A number's span where it is compared: as it is written where the kernel can read that, else as a float64."""
+    match = _DECIMAL.fullmatch(text)
+    if match and len(text) < MAX_DECIMAL + bool(match[1]):
+        return NUMBER, text.encode()
+    return DOUBLE, struct.pack("<d", float(text))
+
+
+def _number(member: int, text: str, compared: bool) -> tuple[bool, tuple[int, bytes] | None]:
     """Whether a number may stand in a member, and its span."""
     if not _finite(text):
         return member == TIME, (NUMBER, b"-") if member == TIME else None
     if member in (TIME, RECEIVED):
         return True, (NUMBER, _plain(text))
-    return True, (NUMBER, _status(text)) if member == STATUS else None
+    if member == STATUS:
+        return True, (NUMBER, _status(text))
+    return True, _compared(text) if compared else None
 
 
 def _string(member: int, text: str, timezone: str | None) -> tuple[bool, tuple[int, bytes] | None]:
@@ -174,7 +189,7 @@ def _string(member: int, text: str, timezone: str | None) -> tuple[bool, tuple[i
     return True, (TEXT, raw)
 
 
-def _judge(reading: Reading, member: int, value: Any, timezone: str | None) -> None:
+def _judge(reading: Reading, member: int, value: Any, timezone: str | None, compared: bool) -> None:
     """Take one canonical member's value into the reading, or note that it is ignored."""
     if value is None or (value == "" and type(value) is str and member != TIME):
         return
@@ -186,7 +201,7 @@ def _judge(reading: Reading, member: int, value: Any, timezone: str | None) -> N
         if kind & NUMBER_KIND and not numeric and len(value) <= LONGEST_NUMBER and _NUMBER.fullmatch(value):
             numeric, value = True, Number(value)
         if numeric and kind & NUMBER_KIND:
-            good, span = _number(member, value)
+            good, span = _number(member, value, compared)
         elif not numeric and kind & STRING_KIND:
             good, span = _string(member, value, timezone)
     elif kind & ARRAY_KIND:
@@ -198,12 +213,12 @@ def _judge(reading: Reading, member: int, value: Any, timezone: str | None) -> N
         reading.noted.add(member)
         return
     reading.values[MEMBERS[member]] = value
-    if span is not None and member < SPANS:
+    if span is not None and (member < SPANS or compared):
         reading.spans[member] = span
 
 
-def read(message: bytes, limits: Limits) -> Reading | Death:
-    """Read one message as it may come from anywhere.
+def read(message: bytes, limits: Limits, compared: Container[int] = ()) -> Reading | Death:
+    """Read one message as it may come from anywhere; the members in `compared` have spans though they are no columns.
 
     The reasons are looked for in this order: `empty` (nothing but white space), `too_deep`, `malformed_json` (or
     `bad_utf8`, if it is not UTF-8 either; more than one value in a message is malformed too), `not_an_object`,
@@ -255,8 +270,8 @@ def read(message: bytes, limits: Limits) -> Reading | Death:
                 else:
                     reading.noted.add(member)
     for member, inside in last.items():
-        if member in _UNUSED and type(inside) is str and 0 < len(inside) <= MAX_STRING // 4:
+        if member in _OTHERS and member not in compared and type(inside) is str and 0 < len(inside) <= MAX_STRING // 4:
             reading.values[MEMBERS[member]] = inside
         else:
-            _judge(reading, member, inside, limits.timezone)
+            _judge(reading, member, inside, limits.timezone, member in compared)
     return reading

@@ -1,6 +1,6 @@
 """From bytes to the spans of the members that matter: one walk over each message."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from models.kernels.grammar import EXPONENT, literal_end, number_end, space_end, string_end, value_end
 from models.kernels.kernel import kernel
+from models.kernels.number import MAX_DECIMAL
 from models.kernels.text import Words, find_entry, index_of, same, size_of
 
-STRING_KIND, NUMBER_KIND, ARRAY_KIND, RESERVED_KIND = 1, 2, 4, 8
+STRING_KIND, NUMBER_KIND, ARRAY_KIND, RESERVED_KIND, ASCII_KIND = 1, 2, 4, 8, 16
+"""What a member may be. ASCII_KIND, which `wanted` adds: a string with another character needs the slow path."""
 
 KINDS: Final[dict[str, int]] = {
     "time": STRING_KIND | NUMBER_KIND,
@@ -26,7 +28,7 @@ KINDS: Final[dict[str, int]] = {
     "target": STRING_KIND,
     "ip": STRING_KIND,
     "endpoint": STRING_KIND,
-    "status": STRING_KIND | NUMBER_KIND,  # spans are taken up to here; of the rest only the type matters
+    "status": STRING_KIND | NUMBER_KIND,  # spans are always taken up to here, of the rest where a program needs them
     "error_code": STRING_KIND,
     "error": STRING_KIND,
     "actor_type": STRING_KIND,
@@ -55,18 +57,55 @@ MEMBERS: Final = tuple(KINDS)
     range(14)
 )
 SPANS: Final = 14
-"""How many of MEMBERS have a span."""
+"""How many of MEMBERS always have a span; their slot is their index."""
+NO_SLOT: Final = -1
+"""The slot of a member of which only the type matters."""
 
 MAX_STRING: Final = 16_384
 """Bytes of UTF-8 in a canonical string; a longer one is a bad value."""
 MAX_NUMBER: Final = 32
 """Characters of a number that is surely finite."""
 
-ABSENT, TEXT, NUMBER, NORMAL = range(4)
-"""Tags: nothing; a string without escapes; a number without exponent; a string that is already normalised."""
+ABSENT, TEXT, NUMBER, NORMAL, DOUBLE = range(5)
+"""Tags: nothing; a string without escapes; a number without exponent; a string that is already normalised; the eight
+bytes of a float64, which stand for a number that `models.kernels.number.decimal` cannot read."""
 
 PLAIN, ODD, OUTSIDE = range(3)
 """States: all spans stand; something needs the slow path; the row does not lie in the buffer."""
+
+
+class Wanted(NamedTuple):
+    """What of each member the scanner takes."""
+
+    kinds: NDArray[np.uint8]  # of each member
+    slots: NDArray[np.int64]  # the column of each member's span, or NO_SLOT
+    spans: int  # how many columns there are
+
+
+def wanted(more: tuple[int, ...] = (), ascii_usernames: bool = False) -> Wanted:
+    """The scanner's tables where beside the first SPANS members these have spans, in this order.
+
+    `ascii_usernames` leaves all other usernames to the slow path, which normalises them.
+
+    >>> wanted((MEMBERS.index("user_agent"),)).slots[MEMBERS.index("user_agent")]
+    14
+    """
+    kinds = np.array([*KINDS.values()], np.uint8)
+    slots = np.full(len(MEMBERS), NO_SLOT)
+    slots[:SPANS] = np.arange(SPANS)
+    slots[[*more]] = SPANS + np.arange(len(more))
+    if ascii_usernames:
+        kinds[USERNAME] |= ASCII_KIND
+    return Wanted(kinds, slots, SPANS + len(more))
+
+
+@kernel
+def _is_ascii(buffer: NDArray[np.uint8], i: int, end: int) -> bool:
+    """Whether buffer[i : end] is ASCII."""
+    for k in range(i, end):
+        if buffer[k] >= 0x80:
+            return False
+    return True
 
 
 @kernel
@@ -76,6 +115,7 @@ def _members(
     end: int,
     words: Words,
     kinds: NDArray[np.uint8],
+    slots: NDArray[np.int64],
     follow: NDArray[np.int64],
     stack: NDArray[np.uint8],
     max_depth: int,
@@ -120,6 +160,7 @@ def _members(
                 return -1
             seen |= 1 << member
             kind = kinds[member]
+            slot = slots[member]
             c = buffer[i]
             if kind & RESERVED_KIND:
                 return -1
@@ -128,12 +169,14 @@ def _members(
                 n = close - i - 1
                 if close < 0 or not kind & STRING_KIND or n > MAX_STRING:
                     return -1
-                if member < SPANS and (n > 0 or member == TIME):
+                if slot >= 0 and (n > 0 or member == TIME):
                     if escaped and member != ID:
                         return -1
-                    at[row, member] = i + 1
-                    size[row, member] = n
-                    tag[row, member] = TEXT
+                    if kind & ASCII_KIND and not _is_ascii(buffer, i + 1, close):
+                        return -1
+                    at[row, slot] = i + 1
+                    size[row, slot] = n
+                    tag[row, slot] = TEXT
                 i = close + 1
             elif c == 0x6E:
                 i = literal_end(buffer, i, end)
@@ -150,10 +193,12 @@ def _members(
                 n = close - i
                 if close < 0 or not kind & NUMBER_KIND or form == EXPONENT or n > MAX_NUMBER:
                     return -1
-                if member < SPANS:
-                    at[row, member] = i
-                    size[row, member] = n
-                    tag[row, member] = NUMBER
+                if slot >= 0:
+                    if slot >= SPANS and n >= MAX_DECIMAL + form:
+                        return -1
+                    at[row, slot] = i
+                    size[row, slot] = n
+                    tag[row, slot] = NUMBER
                 i = close
             else:
                 return -1
@@ -174,6 +219,7 @@ def scan(
     length: NDArray[np.int64],
     words: Words,
     kinds: NDArray[np.uint8],
+    slots: NDArray[np.int64],
     max_depth: int,
     at: NDArray[np.int64],
     size: NDArray[np.int64],
@@ -182,13 +228,13 @@ def scan(
     extent: NDArray[np.int32],
     state: NDArray[np.uint8],
 ) -> None:
-    """Fill (n, SPANS) spans and tags, the objects' own spans and each row's state; PLAIN: JSON, nothing odd."""
+    """Fill (n, spans) spans and tags, the objects' own spans and each row's state; PLAIN: JSON, nothing odd."""
     follow = np.zeros(len(kinds) + 2, np.int64)  # the entry of the key that came after each key
     stack = np.empty(max_depth + 2, np.uint8)
     for row in range(len(start)):
         state[row] = ODD
-        for member in range(SPANS):
-            tag[row, member] = ABSENT
+        for slot in range(tag.shape[1]):
+            tag[row, slot] = ABSENT
         i = start[row]
         end = i + length[row]
         if i < 0 or length[row] < 0 or end > len(buffer):
@@ -199,7 +245,7 @@ def scan(
             continue
         begin[row] = i
         i = space_end(buffer, i + 1, end)
-        i = _members(buffer, i, end, words, kinds, follow, stack, max_depth, at, size, tag, row)
+        i = _members(buffer, i, end, words, kinds, slots, follow, stack, max_depth, at, size, tag, row)
         if i < 0:
             continue
         extent[row] = i - begin[row]
