@@ -60,6 +60,7 @@ class Event:
     target: str | None
     output: bytes
     ignored: list[str] = field(default_factory=list)
+    members: dict[str, Any] = field(default_factory=dict)
 
 
 def siphash(value: bytes, k0: int, k1: int) -> int:
@@ -332,5 +333,5 @@ def _event(
     return Event(
         time, record, "id" in members, counts, ACTIONS.index(action), OUTCOMES.index(outcome),
         REASONS.index(reason if reason in REASONS else "other"), status, [tenant, ip, endpoint, whom],
-        (members.get("target") or user or username) if deletion else None, output, names,
+        (members.get("target") or user or username) if deletion else None, output, names, members,
     )  # fmt: skip

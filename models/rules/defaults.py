@@ -1,0 +1,191 @@
+"""The base detections, in the language that users write their own in.
+
+Thresholds are published ones (sources in brackets) or stricter; every one is a floor that an operator can move.
+"""
+
+from typing import Final
+
+from models.rules.attacks import AttackRef
+from models.rules.threshold import Condition, Threshold
+
+_GUESSING: Final = AttackRef(tactic="TA0006", technique="T1110", sub_technique="T1110.001")
+_SPRAYING: Final = AttackRef(tactic="TA0006", technique="T1110", sub_technique="T1110.003")
+_STUFFING: Final = AttackRef(tactic="TA0006", technique="T1110", sub_technique="T1110.004")
+_REMOVAL: Final = AttackRef(tactic="TA0040", technique="T1531")
+_ENUMERATION: Final = AttackRef(tactic="TA0007", technique="T1087", sub_technique="T1087.004")
+_EMAILS: Final = AttackRef(tactic="TA0043", technique="T1589", sub_technique="T1589.002")
+
+_MORE_SUCCEED: Final = Condition(where="success", distinct="user", times=1.0)
+"""At least as many accounts sign in as fail: an office or a carrier behind one address, not an attack [Sentinel]."""
+
+BASE: Final[tuple[Threshold, ...]] = (
+    Threshold(
+        id="brute_force_user",
+        by="user",
+        where="failure",
+        count=True,
+        window="10m",
+        at_least=10,  # [Auth0, Entra smart lockout]
+        severity="medium",
+        confidence=80,
+        title="Brute force on one account",
+        measure="failed logins",
+        attacks=(_GUESSING,),
+        remediation="Lock the account or ask for a second factor; throttle the addresses in the evidences; tell the "
+        "user.",
+    ),
+    Threshold(
+        id="brute_force_ip",
+        by="ip",
+        where="failure",
+        count=True,
+        window="10m",
+        at_least=20,  # [Splunk]
+        unless=Condition(distinct="user", at_least=5),
+        severity="medium",
+        confidence=75,
+        title="Brute force from one IP",
+        measure="failed logins",
+        attacks=(_GUESSING,),
+        remediation="Throttle or block the address at the edge; check the accounts in the evidences for a success.",
+    ),
+    Threshold(
+        id="password_spray_ip",
+        by="ip",
+        where="failure",
+        distinct="user",
+        window="15m",
+        at_least=15,  # [Sentinel]
+        unless=_MORE_SUCCEED,
+        severity="medium",
+        confidence=85,
+        title="Password spray from one IP",
+        measure="accounts with failed logins",
+        attacks=(_SPRAYING,),
+        remediation="Block the address at the edge; reset and sign out every account that it has signed in to.",
+    ),
+    Threshold(
+        id="credential_stuffing_ip",
+        by="ip",
+        where="failure",
+        distinct="user",
+        window="15m",
+        at_least=15,
+        at_least_events=25,  # [Elastic: 25 attempts, 15 users, at most 2 an account]
+        unless=(_MORE_SUCCEED, Condition(count=True, times=2.5)),
+        severity="high",
+        confidence=80,
+        title="Credential stuffing from one IP",
+        measure="accounts tried once or twice",
+        attacks=(_STUFFING,),
+        remediation="Block the address at the edge; reset the accounts that it has signed in to, and check passwords "
+        "against breached ones.",
+    ),
+    Threshold(
+        id="distributed_brute_force_user",
+        by="user",
+        where="failure",
+        distinct="ip",
+        window="30m",
+        at_least=8,
+        at_least_events=10,  # [Elastic: 8 addresses and 10 attempts]
+        severity="medium",
+        confidence=80,
+        title="Brute force on one account from many IPs",
+        measure="addresses with failed logins",
+        attacks=(_GUESSING,),
+        remediation="Ask for a second factor and tell the user; blocking single addresses will not end it.",
+    ),
+    Threshold(
+        id="distributed_spray_tenant",
+        by="tenant",
+        where="failure",
+        distinct="user",
+        window="15m",
+        at_least=8,
+        at_least_events=25,
+        also=Condition(distinct="ip", at_least=5),
+        unless=(
+            _MORE_SUCCEED,
+            Condition(count=True, times=5.0),
+        ),  # [Elastic: 5 addresses, 8 users, 25 attempts, 5 each]
+        severity="high",
+        confidence=75,
+        title="Password spray from many IPs",
+        measure="accounts with failed logins",
+        attacks=(_SPRAYING,),
+        remediation="Turn on a CAPTCHA for the tenant; block what the addresses share (user agent, network); reset "
+        "every account that signed in from them.",
+    ),
+    *(
+        Threshold(
+            id=f"deletion_surge_{by}",
+            by=by,  # type: ignore[arg-type]
+            where="deletion",
+            distinct="target",
+            window="10m",
+            at_least=5,  # [Splunk]
+            severity="high",
+            confidence=85,
+            title="Account-deletion surge",
+            measure="accounts deleted",
+            attacks=(_REMOVAL,),
+            remediation="Suspend the acting key or account, freeze deletions, restore what was removed.",
+        )
+        for by in ("user", "ip")
+    ),
+    Threshold(
+        id="reset_surge_ip",
+        by="ip",
+        where="reset",
+        distinct="user",
+        window="15m",
+        at_least=15,
+        severity="medium",
+        confidence=70,
+        title="Password-reset surge from one IP",
+        measure="accounts with reset requests",
+        attacks=(_ENUMERATION, _EMAILS),
+        remediation="Turn on a CAPTCHA for resets, answer alike whether the account exists; throttle the address.",
+    ),
+    Threshold(
+        id="reset_surge_user",
+        by="user",
+        where="reset",
+        count=True,
+        window="60m",
+        at_least=5,  # [Elastic]
+        severity="medium",
+        confidence=60,
+        title="Password-reset surge on one account",
+        measure="reset requests",
+        attacks=(AttackRef(tactic="TA0006", technique="T1110"),),
+        remediation="Throttle resets for the account and tell the user; check for a success that followed.",
+    ),
+    Threshold(
+        id="error_surge_endpoint",
+        by="endpoint",
+        ratio="error and not failure",
+        window="5m",
+        at_least=0.5,
+        at_least_events=100,
+        severity="medium",
+        confidence=70,
+        title="Most calls of an endpoint fail",
+        measure="of the calls fail, failed logins apart",
+        remediation="Compare with the last release of the endpoint and of its clients; roll back; tell their owners.",
+    ),
+    Threshold(
+        id="server_errors_endpoint",
+        by="endpoint",
+        where="status >= 500",
+        count=True,
+        window="5m",
+        at_least=200,
+        severity="medium",
+        confidence=70,
+        title="An endpoint's server errors surge",
+        measure="server errors",
+        remediation="Look at the endpoint's own logs and its last release; roll back; tell its owner.",
+    ),
+)
