@@ -17,7 +17,7 @@ from flows.connectors.partition import ClockParams, Partition
 from flows.formats.lapwing import Decoded, _decode, decode
 from flows.formats.limits import Limits
 from models.base import LATE
-from models.kernels.marks import LARGEST, mark
+from models.kernels.marks import LARGEST, hash_rows, mark_rows, sum_rows
 from models.kernels.number import decimal
 from models.kernels.scan import scan
 from models.rules.program import Program, compile_rules
@@ -162,7 +162,7 @@ def test_the_kernels_are_compiled_once() -> None:
     program = program_of(['user_agent contains "M" or late'], DISTINCT, SUMMED)
     raw = batch(lines(9, 50))
     decode(raw, LIMITS, program)
-    kernels = (scan, mark)
+    kernels = (scan, mark_rows, hash_rows, sum_rows)
     before = [len(getattr(kernel, "signatures", ())) for kernel in kernels]
     decode(raw, LIMITS)
     decode(replace(raw, buffer=raw.buffer.copy()), LIMITS, program_of(["failure"]))

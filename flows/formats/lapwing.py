@@ -15,7 +15,7 @@ from flows.formats.repair import Death, Number, Pairs, Reading, read
 from models.base import NONE_TIME
 from models.event import DeadLetter
 from models.kernels.columns import FUTURE_TIME, MAX_NAME, MAX_TENANT, MISSING_TIME, NO_ENTITY, Columns, codes, fill
-from models.kernels.marks import Marks, mark
+from models.kernels.marks import Marks, Spans, mark
 from models.kernels.scan import ABSENT, MEMBERS, OUTSIDE, PLAIN, SPANS, TIME, scan
 from models.kernels.scan import wanted as wanted_spans
 from models.kernels.text import words_of
@@ -262,7 +262,7 @@ def _decode(raw: RawBatch, limits: Limits, program: Program | None, every_row_sl
         limits.max_future_us, limits.ipv6_prefix, _CODES, 0, columns,
     )  # fmt: skip
     if program:
-        mark(program.code, buffer, fast, spans.at, spans.size, spans.tag, columns, marks)
+        mark(program.code, buffer, fast, Spans(spans.at, spans.size, spans.tag), columns, marks)
     note_start, note_length = np.zeros(n, np.int64), np.zeros(n, np.int32)
     dead = raw.oversize
     kept: slice | NDArray[np.int64] = slice(None)
@@ -273,7 +273,7 @@ def _decode(raw: RawBatch, limits: Limits, program: Program | None, every_row_sl
         used = path.run(slow, used)
         if program:
             alive_rows = np.array([*path.readings], np.int64)
-            mark(program.code, path.buffer, alive_rows, spans.at, spans.size, spans.tag, columns, marks)
+            mark(program.code, path.buffer, alive_rows, Spans(spans.at, spans.size, spans.tag), columns, marks)
         path.place(note_start, note_length)
         if path.more:
             buffer = _sealed(np.concatenate((buffer, np.frombuffer(path.more, np.uint8))), np.uint8)

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import ACTIONS, OUTCOMES, REASONS
+from models.base import ACTIONS, DIMENSIONS, OUTCOMES, REASONS
 from models.kernels import compare as op
 from models.kernels.marks import (
     ADDRESSED,
@@ -15,14 +15,17 @@ from models.kernels.marks import (
     FAILS,
     HOLDS,
     IS_LATE,
+    NAMED,
     NUMERIC,
-    PRESENT,
+    OBJECT,
+    STATUS_NUMBER,
     TEXTUAL,
+    USERNAMED,
     Code,
 )
 from models.kernels.scan import MEMBERS, SPANS
 from models.rules import members
-from models.rules.members import CODE, TYPES
+from models.rules.members import TYPES
 from models.rules.syntax import And, Compare, Counted, Expression, Leaf, Not, Or, Present, leaves, network
 
 MAX_LEAVES: Final = 64
@@ -39,7 +42,8 @@ _OPERATORS: Final = {
     "endswith": (op.SUFFIX, 0), "contains": (op.CONTAINS, 0),
 }  # fmt: skip
 """The kernel's operator, and whether its answer is turned round."""
-_FORMS: Final = {members.TEXT: TEXTUAL, members.NUMBER: NUMERIC, members.ADDRESS: ADDRESSED}
+_FORMS: Final = {members.TEXT: TEXTUAL, members.NUMBER: NUMERIC, members.ADDRESS: ADDRESSED, members.CODE: CODED}
+_OWN_FORMS: Final = {"status": STATUS_NUMBER, "tenant": NAMED, "endpoint": NAMED, "username": USERNAMED}
 
 
 def members_of(expressions: Iterable[Expression]) -> set[str]:
@@ -93,9 +97,9 @@ def flatten(
         text_from=np.cumsum([0, *map(len, pool.texts)], dtype=np.int64),
         network=np.array(pool.networks, np.uint64).reshape(-1, 5),
         late=np.array([0 if late is None else 1 << late], np.uint64),
-        hash_slot=np.array([pool.slot(name) for name, _ in hashes], np.int64),
+        hashed=np.array([pool.column(name) for name, _ in hashes], np.int64).reshape(-1, 2),
         hash_marks=_bits(hashes),
-        sum_slot=np.array([pool.slot(name) for name, _ in numbers], np.int64),
+        summed=np.array([pool.column(name) for name, _ in numbers], np.int64).reshape(-1, 2),
         sum_marks=_bits(numbers),
     )
 
@@ -117,10 +121,18 @@ class _Pool:
         self.texts: list[bytes] = []
         self.networks: list[tuple[int, ...]] = []
 
-    def slot(self, member: str) -> int:
-        """The column of a member's span."""
+    def where(self, member: str) -> tuple[int, int]:
+        """A member's form and where it stands: the dimension of a name, else the column of its span."""
+        form = _OWN_FORMS.get(member, _FORMS[TYPES[member]])
+        if form == NAMED:
+            return form, DIMENSIONS.index(member)
         k = MEMBERS.index(member)
-        return k if k < SPANS else SPANS + self.more.index(k)
+        return form, k if k < SPANS else SPANS + self.more.index(k)
+
+    def column(self, member: str) -> tuple[int, int]:
+        """The form and place of a member that is hashed or summed."""
+        form, slot = self.where(member)
+        return (OBJECT if member == "target" else form), slot
 
     def emit(self, tree: Expression, holds: int, fails: int) -> int:
         """Add the steps of a tree that goes on at `holds` or `fails`; its first."""
@@ -147,15 +159,14 @@ class _Pool:
                 return IS_LATE, 0, 0, 0, 0, 0
             case Counted(name):
                 return COUNTED, members.COUNTED[name], 0, 0, 0, 0
-            case Present(member):
-                return PRESENT, self.slot(member), 0, 0, 0, 0
+        form, slot = self.where(leaf.member)
+        if form == CODED:
+            self.codes.append(_code_set(leaf))
+            return form, slot, 0, len(self.codes) - 1, len(self.codes), 0
+        if isinstance(leaf, Present):
+            return form, slot, op.EQUAL, 0, 0, 1
         operator, turned = _OPERATORS[leaf.operator]
-        slot = self.slot(leaf.member)
-        if TYPES[leaf.member] == CODE:
-            self.codes.append(_code_set(leaf, turned))
-            return CODED, slot, operator, len(self.codes) - 1, len(self.codes), 0
-        begin, stop = self._constants(leaf)
-        return _FORMS[TYPES[leaf.member]], slot, operator, begin, stop, turned
+        return form, slot, operator, *self._constants(leaf), turned
 
     def _constants(self, leaf: Compare) -> tuple[int, int]:
         if TYPES[leaf.member] == members.NUMBER:
@@ -170,10 +181,11 @@ class _Pool:
         return begin, stop
 
 
-def _code_set(leaf: Compare, turned: int) -> int:
-    """The codes for which a comparison holds, as bits; an absent reason is in none."""
+def _code_set(leaf: Compare | Present) -> int:
+    """The codes for which a leaf holds, as bits; an absent reason is in none."""
     words = _LISTS[leaf.member]
-    return sum(1 << code for code, word in enumerate(words) if word and (word in leaf.values) != bool(turned))
+    values, turned = ((), True) if isinstance(leaf, Present) else (leaf.values, leaf.operator in ("!=", "not in"))
+    return sum(1 << code for code, word in enumerate(words) if word and (word in values) != turned)
 
 
 def _network(text: str) -> tuple[int, ...]:
