@@ -20,7 +20,13 @@ from models.rules.threshold import Threshold
 
 BATCH = 4096
 
-FREE = ("failure", "action == 'login'", "success and status < 300", "error and not failure", "status in (500, 502, 503)")
+FREE = (
+    "failure",
+    "action == 'login'",
+    "success and status < 300",
+    "error and not failure",
+    "status in (500, 502, 503)",
+)
 TEXT = (
     "user_agent startswith 'curl/'",
     "country in ('KP', 'RU', 'NL') and failure",

@@ -164,7 +164,9 @@ def mark_rows(
                             holds = (code.codes[begin] >> np.uint64(value)) & _ONE != _NONE
                         elif form == STATUS_NUMBER:
                             if to.status[row] != 0:
-                                holds = number_holds(operator, float(to.status[row]), code.number, begin, stop) != turned
+                                holds = (
+                                    number_holds(operator, float(to.status[row]), code.number, begin, stop) != turned
+                                )
                         elif form == NAMED:
                             length = np.int64(to.name_length[slot, row])
                             if length > 0:
@@ -265,9 +267,7 @@ def sum_rows(
                 out.numbers[s, row] = _summand(work.double[0])
 
 
-def mark(
-    code: Code, buffer: NDArray[np.uint8], rows: NDArray[np.int64], spans: Spans, to: Columns, out: Marks
-) -> None:
+def mark(code: Code, buffer: NDArray[np.uint8], rows: NDArray[np.int64], spans: Spans, to: Columns, out: Marks) -> None:
     """Fill the marks, hashes and numbers of those of the rows that have no fault, from spans and filled columns.
 
     `out` comes as zeros and NaNs; `marks` has a row at least.

@@ -87,7 +87,7 @@ def wanted(more: tuple[int, ...] = (), ascii_usernames: bool = False) -> Wanted:
 
     `ascii_usernames` leaves all other usernames to the slow path, which normalises them.
 
-    >>> wanted((MEMBERS.index("user_agent"),)).slots[MEMBERS.index("user_agent")]
+    >>> int(wanted((MEMBERS.index("user_agent"),)).slots[MEMBERS.index("user_agent")])
     14
     """
     kinds = np.array([*KINDS.values()], np.uint8)

@@ -120,7 +120,7 @@ BASE: Final[tuple[Threshold, ...]] = (
     *(
         Threshold(
             id=f"deletion_surge_{by}",
-            by=by,  # type: ignore[arg-type]
+            by=by,
             where="deletion",
             distinct="target",
             window="10m",

@@ -160,12 +160,11 @@ class _Parser:
             raise self._wrong(")")
 
     def _member(self, token: Token, booleans: bool) -> str:
-        known = (*TYPES, *(BOOLEANS if booleans else ()))
+        known = dict.fromkeys((*TYPES, *(BOOLEANS if booleans else ())))
         if token.kind != WORD or token.text in _KEYWORDS:
             raise self._wrong("a member" + (", not, or (" if booleans else ""), token)
         if token.text not in known:
-            near = _near(token.text, (*known, *_KEYWORDS))
-            raise ExpressionError(token.column, f"unknown member {token.shown()}{near}")
+            raise ExpressionError(token.column, f"unknown member {token.shown()}{_near(token.text, known)}")
         return token.text
 
     def _presence(self, member: str, token: Token) -> Present:
@@ -280,9 +279,9 @@ def _article(member: str) -> str:
 
 
 def _near(word: str, known: Iterable[str]) -> str:
-    """`, did you mean ...?` with up to three near words, else the whole list where it is short."""
+    """`, did you mean ...?` with up to three near words, else the whole list."""
     words = list(known)
     close = difflib.get_close_matches(word[:64], words, n=3)
     if close:
         return f", did you mean {' or '.join(close)}?"
-    return f" (known: {', '.join(words)})" if len(words) < 40 else ""
+    return f" (known: {', '.join(words)})"

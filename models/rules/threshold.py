@@ -138,7 +138,7 @@ def faults(rule: Threshold, path: str) -> list[str]:
     """Everything that no single value's type shows, one line a fault, each with its path.
 
     >>> faults(Threshold(where="failur", count=True, at_least=2.5, window="7s"), "$.detection[0]")
-    ["unknown member 'failur', did you mean failure? (at column 1) - at $.detection[0].where",
+    ["at column 1: unknown member 'failur', did you mean failure? - at $.detection[0].where",
      'Expected a whole number, got 2.5 - at $.detection[0].at_least',
      'Expected a multiple of 5s up to 320s, 30s up to 32m, 1m up to 64m, 5m up to 320m, 30m up to 32h, got "7s"
       - at $.detection[0].window']
@@ -189,8 +189,7 @@ def _expression_faults(text: str, path: str) -> list[str]:
     try:
         parse(text)
     except ExpressionError as error:
-        where, _, what = str(error).partition(": ")
-        return [f"{what} ({where}) - at {path}"]
+        return [f"{error} - at {path}"]
     return []
 
 
