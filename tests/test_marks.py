@@ -122,6 +122,29 @@ def test_the_address_itself_is_compared_not_its_network() -> None:
     assert [int(found) for found in decoded.marks[0]] == [0b01101, 0b10000, 0b10000]
 
 
+def test_a_username_is_normalised_where_it_is_no_entity_too() -> None:
+    """The action's entity is the actor, so only the expression reads the username."""
+    event = '{"time":1763874000,"action":"role_change","actor":"a","username":"\u00c4\uff2eNE"}'.encode()
+    for distinct, text in (((), 'username == "\u00c4nne"'), (("username",), "failure or not failure")):
+        program = program_of([text], distinct)
+        decoded = decode(batch([event]), LIMITS, program)
+        assert decoded.marks[0, 0] == 1
+        if distinct:
+            assert int(decoded.hashes[0, 0]) == naive.entity("\u00e4nne", naive.entity("default"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.1000000000000000055511151231257827", "12345678901234567890123", "-12345678901234567890.5", "1e-7", "1E300",
+     "99999999999999999999", "0.00000000000000000001", "9223372036854775808", "-0", '"0.1"', '"-1e2"'],
+)  # fmt: skip
+def test_a_number_of_any_length_is_the_languages_own(text: str) -> None:
+    value = float(text.strip('"'))
+    texts = [f"latency_ms == {value!r}", f"latency_ms >= {value!r}", f"latency_ms > {value!r}", f"lat <= {value!r}"]
+    event = f'{{"time":1763874000,"user":"u","latency_ms":{text},"lat":{text}}}'.encode()
+    assert decode(batch([event]), LIMITS, program_of(texts)).marks[0, 0] == 0b1011
+
+
 def test_one_mark_is_one_expression_however_it_is_written() -> None:
     program = program_of(["failure and (status >= 500)", "(failure) and status >= 500.0", 'app in ("b", "a", "b")'])
     assert program.marks == ("failure and status >= 500", 'app in ("a", "b")')

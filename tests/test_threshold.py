@@ -291,9 +291,12 @@ def test_the_first_five_say_what_their_built_in_forms_say() -> None:
 
 def test_the_base_detections_share_what_they_meter() -> None:
     program = compile_rules(BASE)
-    assert program.marks == ("failure", "success", "deletion", "reset", "error and not failure", "status >= 500")
+    assert program.marks == (
+        "failure", "success", 'failure and reason == "unknown_user"', "deletion", "reset", "error and not failure",
+        "status >= 500",
+    )  # fmt: skip
     assert program.hashes == ("target",)
-    assert len(program.meters) == len({*program.meters}) == 22
+    assert len(program.meters) == len({*program.meters}) == 23
 
 
 def test_what_check_shows() -> None:

@@ -72,11 +72,14 @@ BASE: Final[tuple[Threshold, ...]] = (
         window="15m",
         at_least=15,
         at_least_events=25,  # [Elastic: 25 attempts, 15 users, at most 2 an account]
+        also=Condition(
+            ratio='reason == "unknown_user"', at_least=0.5
+        ),  # a list from elsewhere: most are not known here
         unless=(_MORE_SUCCEED, Condition(count=True, times=2.5)),
         severity="high",
         confidence=80,
         title="Credential stuffing from one IP",
-        measure="accounts tried once or twice",
+        measure="accounts tried once or twice, most of them unknown",
         attacks=(_STUFFING,),
         remediation="Block the address at the edge; reset the accounts that it has signed in to, and check passwords "
         "against breached ones.",
