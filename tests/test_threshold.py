@@ -10,7 +10,7 @@ from flows.structure import structure
 from models.rules import about as about_built_in
 from models.rules import attacks, default_rules, span
 from models.rules.defaults import BASE
-from models.rules.describe import describe
+from models.rules.describe import describe, signature
 from models.rules.flatten import MAX_LEAVES, MAX_MARKS
 from models.rules.program import EVERY, FIRST_HASH, NO_METER, Bound, Meter, compile_rules
 from models.rules.threshold import Condition, Threshold, faults
@@ -186,6 +186,21 @@ def test_every_usual_window_has_its_fixed_pane_and_any_other_the_finest() -> Non
             assert found == min(fitting, default=0)
     for text in ("5s", "90s", "10m", "24h", "7d"):
         assert span.microseconds(text) == microseconds(text)
+
+
+def test_quiet_is_the_window_but_ten_minutes_at_least() -> None:
+    quiet = {window: Threshold(count=True, window=window).quiet_us for window in ("1m", "10m", "60m")}
+    assert quiet == {"1m": 10 * MINUTE, "10m": 10 * MINUTE, "60m": 60 * MINUTE}
+    assert Threshold(count=True, window="1m", quiet="2m").quiet_us == 2 * MINUTE
+
+
+def test_a_meters_signature_hangs_on_nothing_else() -> None:
+    rules = [*BASE, Threshold(id="own", by=("user", "ip"), where="late", sum="lat", window="24h")]
+    one, other = compile_rules(rules), compile_rules(rules[::-1])
+    ours = {signature(one, k) for k in range(len(one.meters))}
+    assert ours == {signature(other, k) for k in range(len(other.meters))}
+    assert len(ours) == len(one.meters)
+    assert "ip+user: lat in sum where late, 24h/30m" in ours
 
 
 def test_equal_parts_are_shared() -> None:

@@ -1,8 +1,10 @@
 """What a threshold detection compiles to, in lines for `lapwing check`."""
 
 from models.base import DIMENSIONS
+from models.kernels.scan import MEMBERS, SPANS
 from models.rules import span
 from models.rules.expression import parse
+from models.rules.flatten import MAX_LEAVES, MAX_MARKS
 from models.rules.members import CODE, TEXT, TYPES
 from models.rules.program import EVERY, FIRST_HASH, NO_METER, Bound, Compiled, Program, compile_rules
 from models.rules.syntax import Compare, Counted, Expression, leaves
@@ -56,6 +58,35 @@ def meter_text(program: Program, number: int) -> str:
     names = (*DIMENSIONS, *program.hashes)
     assert len(DIMENSIONS) == FIRST_HASH
     return f"different {names[meter.source]}{where}"
+
+
+def signature(program: Program, number: int) -> str:
+    """What gives a meter's state its meaning, the same whatever other detections there are.
+
+    >>> signature(compile_rules([Threshold(by="ip", where="failure", distinct="user")]), 0)
+    'ip: different user where failure, 10m/30s'
+    """
+    meter = program.meters[number]
+    by = "+".join(DIMENSIONS[d] for d in meter.by)
+    return f"{by}: {meter_text(program, number)}, {span.spell(meter.window)}/{span.spell(meter.pane)}"
+
+
+def summary(program: Program) -> list[str]:
+    """What all detections need together, beside their bounds.
+
+    >>> for line in summary(compile_rules([Threshold(where="failure and lat > 0", distinct="session")])):
+    ...     print(line)
+    expressions  1 of 64, with 2 comparisons of 64
+    meters       2
+    members read beside the columns: session, lat
+    """
+    lines = [
+        f"expressions  {len(program.marks)} of {MAX_MARKS}, with {len(program.code.leaf)} comparisons of {MAX_LEAVES}"
+    ]
+    lines.append(f"meters       {len(program.meters)}")
+    more = [name for name, slot in zip(MEMBERS, program.wanted.slots.tolist(), strict=True) if slot >= SPANS]
+    lines.append(f"members read beside the columns: {', '.join(more) or 'none'}")
+    return lines
 
 
 def bound_text(program: Program, bound: Bound) -> str:

@@ -19,6 +19,7 @@ Positive = Annotated[float, Meta(gt=0, le=1e15)]
 
 KINDS: Final = ("count", "distinct", "ratio", "sum")
 MOST_EVENTS: Final = 1_000_000_000
+LEAST_QUIET: Final = 10 * span.MINUTE
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +54,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     It crosses only where at least `at_least_events` events are counted, every condition of `also` holds and none of
     `unless`. `window` is the length of a sliding window; `quiet` how long after its last crossing an incident closes,
-    "0s" being the window.
+    "0s" being the window, but ten minutes at least (TIME.md 4.3).
 
     When it fails: it knows no history, so what is much for one entity and nothing for another needs two detections, or
     a learned one. A ratio and a detection with `unless` open one pane later, because more events can undo them.
@@ -101,7 +102,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def quiet_us(self) -> int:
         """How long after its last crossing an incident closes, microseconds."""
-        return span.microseconds(self.quiet) or self.window_us
+        return span.microseconds(self.quiet) or max(self.window_us, LEAST_QUIET)
 
     @property
     def about(self) -> About:
@@ -222,6 +223,6 @@ def _time_faults(rule: Threshold, path: str) -> list[str]:
         found.append(f'Expected a multiple of {", ".join(spans)}, got "{rule.window[:20]}" - at {path}.window')
     elif span.microseconds(rule.quiet) < 0:
         found.append(f'Expected a duration such as "10m", got {rule.quiet[:20]!a} - at {path}.quiet')
-    elif rule.quiet_us < rule.window_us:
+    elif 0 < span.microseconds(rule.quiet) < rule.window_us:
         found.append(f"Expected at least the window ({rule.window}) - at {path}.quiet")
     return found
