@@ -28,9 +28,9 @@ FREE = (
     "status in (500, 502, 503)",
 )
 TEXT = (
-    "user_agent startswith 'curl/'",
+    "user_agent startswith 'Shop/'",
     "country in ('KP', 'RU', 'NL') and failure",
-    "user_agent contains 'requests'",
+    "user_agent contains 'Android'",
     "ip in 203.0.113.0/24",
     "asn in (64512, 64513)",
     "latency_ms > 900.5",

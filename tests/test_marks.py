@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import expressions
 from flows.connectors.partition import ClockParams, Partition
 from flows.formats.lapwing import Decoded, _decode, decode
 from flows.formats.limits import Limits
@@ -179,6 +180,19 @@ def test_what_lies_around_a_message_does_not_matter(canary: bytes) -> None:
     between = flat(decode(batch(messages, gap=canary * 40), LIMITS, program))
     for left, right in zip(plain, between, strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+def test_the_benchmark_measures_expressions_that_hold_and_fail() -> None:
+    raw = expressions.batches(10_000, 7)[0]
+    for name, program in expressions.programs().items():
+        decoded = decode(raw, LIMITS, program)
+        if program is None:
+            continue
+        assert len(decoded) == expressions.BATCH
+        held = [int((decoded.marks[0] >> np.uint64(k) & np.uint64(1)).sum()) for k in range(len(program.marks))]
+        assert max(held, default=1) > 0, name
+        assert min(held, default=0) < len(decoded), name
+    assert expressions.measure(5_000, 0, 7).keys() == expressions.programs().keys()
 
 
 def test_the_kernels_are_compiled_once() -> None:

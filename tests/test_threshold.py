@@ -1,6 +1,8 @@
 """Threshold detections: every fault with its path, what they compile to, and the base detections in the language."""
 
+import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +13,15 @@ from models.rules import about as about_built_in
 from models.rules import attacks, default_rules, span
 from models.rules.defaults import BASE
 from models.rules.describe import describe, signature
+from models.rules.expression import parse
 from models.rules.flatten import MAX_LEAVES, MAX_MARKS
+from models.rules.members import BOOLEANS, TYPES
 from models.rules.program import EVERY, FIRST_HASH, NO_METER, Bound, Meter, compile_rules
 from models.rules.threshold import Condition, Threshold, faults
 from tests.test_expression import KNOWN
 
 MINUTE = 60_000_000
+ROOT = Path(__file__).parents[1]
 
 
 def read(text: str) -> tuple[Threshold, list[str]]:
@@ -338,3 +343,14 @@ def test_what_check_shows() -> None:
         "opens  when its pane is final, 30s later: more events can undo it",
         "cost   high: searches text",
     ]
+
+
+def test_the_documented_examples_are_sound() -> None:
+    text = (ROOT / "docs" / "detections.md").read_text()
+    blocks = re.findall(r"```(toml|text)\n(.*?)```", text, re.DOTALL)
+    assert [kind for kind, _ in blocks] == ["toml", "text"]
+    assert read(blocks[0][1])[1] == []
+    for line in blocks[1][1].splitlines():
+        parse(line)
+    for name in (*TYPES, *BOOLEANS):
+        assert re.search(rf"\b{name}\b", text), name
