@@ -87,7 +87,7 @@ def compare(messages: list[bytes], trees: list[list[Any]], random_: random.Rando
 def test_marks_mean_what_the_expressions_say(random_: random.Random, seed: int) -> None:
     messages = lines(seed, 25)
     events = [*events_of(messages).values()]
-    compare(messages, [expression(random_, events) for _ in range(random_.randrange(1, 8))], random_)
+    compare(messages, [expression(random_, events, depth=2) for _ in range(random_.randrange(1, 8))], random_)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -269,7 +269,7 @@ events = [*events_of(messages).values()]
 trees = [comparison(random_, events, member) for member in (*meaning.TEXTS, *meaning.NUMBERS, *meaning.CODES, "ip")]
 with np.errstate(over="ignore"):
     compare(messages, trees, random_)
-    compare(messages, [expression(random_, events) for _ in range(4)], random_)
+    compare(messages, [expression(random_, events, depth=2) for _ in range(4)], random_)
 print("held")
 """
 
