@@ -187,7 +187,8 @@ class _Parser:
             self._at -= 1
             raise self._wrong(f"one of {' '.join(operators)} or is missing", token)
         values = self._values(member, operator)
-        if operator in ("in", "not in") and len(values) == 1 and "/" not in str(values[0]):
+        network_alone = TYPES[member] == ADDRESS and "/" in str(values[0])
+        if operator in ("in", "not in") and len(values) == 1 and not network_alone:
             operator = "==" if operator == "in" else "!="
         return Compare(member, operator, values)
 
@@ -267,7 +268,9 @@ def _address_order(text: str) -> tuple[int, int, int]:
 
 
 def _fix(text: str) -> str:
-    """What a network with bits behind its prefix should be."""
+    """What a network with bits behind its prefix, or with a mask, should be."""
+    if "/" not in text or "%" in text:
+        return ""
     try:
         return f" such as {ipaddress.ip_network(text, strict=False)}"
     except ValueError:

@@ -1,14 +1,17 @@
 """An expression as a tree of frozen structs, and its canonical text: equal trees, equal text."""
 
 import ipaddress
+import re
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from models.rules.members import ADDRESS, TYPES
 
 Value: TypeAlias = str | float
+
+_NETWORK: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?", re.ASCII)
 
 
 class Counted(msgspec.Struct, frozen=True, tag="counted"):
@@ -139,11 +142,13 @@ def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     Raises
     ------
     ValueError
-        If it is neither, or has bits behind its prefix.
+        If it is neither, or has bits behind its prefix, or a zone.
 
     >>> network("::ffff:192.0.2.0/120"), network("2001:db8::1")
     (IPv4Network('192.0.2.0/24'), IPv6Network('2001:db8::1/128'))
     """
+    if not _NETWORK.fullmatch(text):
+        raise ValueError("neither an address nor a network")
     found = ipaddress.ip_network(text)
     mapped = found.network_address.ipv4_mapped if isinstance(found, ipaddress.IPv6Network) else None
     if mapped is not None and found.prefixlen >= 96:
