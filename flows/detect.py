@@ -56,6 +56,9 @@ from models.event import EventBatch
 from models.kernels.arrive import Learned
 from models.kernels.layout import COUNTERS
 from models.rules import dimension
+from models.rules import program as program_of
+from models.rules.program import Program
+from models.rules.threshold import Threshold
 from models.windows.shard import Shard, ShardSettings
 
 EPOCH = timedelta(seconds=1)
@@ -167,7 +170,7 @@ def make_source(
         max_skew=times.max_skew_us,
         idle_after_s=times.idle_after_us / 1e6,
     )
-    reading = partial(decode, limits=limits)
+    reading = partial(decode, limits=limits, program=program_of(config.detection))
     rows = config.input.batch_rows
     if path == "synthetic":
         chunks = partial(simulate, SYNTHETIC_EVENTS, SYNTHETIC_SEED)
@@ -187,14 +190,15 @@ def make_source(
     )
 
 
-def shard_settings(config: Config, name: str) -> ShardSettings:
+def shard_settings(config: Config, name: str, program: Program) -> ShardSettings:
     """What the shards of a dimension need of the configuration."""
     detector = config.detector[0]
     rules = tuple(rule for rule in config.detection if dimension(rule) == name)
     records, rings = table_limits(config, name)
     return ShardSettings(
         rules=rules,
-        quiet_us=tuple(microseconds(rule.quiet) for rule in rules),
+        quiet_us=tuple(rule.quiet_us if isinstance(rule, Threshold) else microseconds(rule.quiet) for rule in rules),
+        program=program,
         detector=detector.id,
         learned=Learned(
             alpha=detector.alpha,
@@ -238,7 +242,7 @@ def build(
     """
     shards = config.state.shards
     secret = table_secret(config)
-    settings = [shard_settings(config, name) for name in DIMENSIONS]
+    settings = [shard_settings(config, name, program_of(config.detection)) for name in DIMENSIONS]
     rules = {rule.id: rule for rule in config.detection}
     shown = lru_cache(maxsize=1024)(canonical)  # an incident's alerts show the same few events again and again
 

@@ -1,5 +1,6 @@
 """Event batches by hand: rows with a partition's clock, cut and interleaved at will."""
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 
@@ -7,7 +8,9 @@ import numpy as np
 
 from models.base import DELETION, END_OF_TIME, ERROR, FAILURE, LATE, NONE_TIME, RESET, SKIP, SUCCESS
 from models.event import EventBatch
-from models.windows.slice import Slice, unknown
+from models.rules.program import Program
+from models.windows.shard import Shard
+from models.windows.slice import Slice, SliceScores, unknown
 from tests.naive import Row
 
 BITS = (("failure", FAILURE), ("error", ERROR), ("deletion", DELETION), ("reset", RESET), ("success", SUCCESS))
@@ -125,6 +128,27 @@ def interleaved(streams: list[Iterator[EventBatch]], turns: Sequence[int]) -> It
             del left[at]
         else:
             yield item
+
+
+TEXTS = {"failure": FAILURE, "error": ERROR, "deletion": DELETION, "reset": RESET, "success": SUCCESS}
+
+
+def marked(item: EventBatch, program: Program) -> EventBatch:
+    """The batch with the marks of a program whose expressions ask for what a row counts as, and nothing else."""
+    marks = np.zeros(len(item), np.uint64)
+    for bit, text in enumerate(program.marks):
+        holds = (item.counts & np.uint8(TEXTS.get(text, 0))) != 0
+        marks |= holds.astype(np.uint64) << np.uint64(bit)
+    hashes = [item.target if name == "target" else np.zeros(len(item), np.uint64) for name in program.hashes]
+    numbers = np.full((len(program.numbers), len(item)), np.nan)
+    return dataclasses.replace(
+        item, marks=marks, hashes=np.array(hashes, np.uint64).reshape(len(hashes), len(item)), numbers=numbers
+    )
+
+
+def assess(shard: Shard, item: EventBatch, dimension: int, number: int = 0, bits: int = 0) -> SliceScores:
+    """What a shard says of its rows of a batch."""
+    return shard.assess(piece(marked(item, shard.settings.program), dimension, number, bits))
 
 
 def piece(item: EventBatch, dimension: int, shard: int = 0, bits: int = 0) -> Slice:

@@ -16,10 +16,10 @@ from models.alert import CLOSE, CREATE, UPDATE, Alert
 from models.base import END_OF_TIME
 from models.event import ScoredBatch
 from models.exceptions import AlertException
-from models.kernels.layout import MONOTONE, PANE_US
-from models.rules import Rule, default_rules, dimension
-from models.windows.incidents import FEATURE_OF, WINDOW_S, incident_uid
-from models.windows.rules import rule_arrays
+from models.kernels.layout import PANE_US
+from models.rules import Rule, default_rules, dimension, opens_early, threshold
+from models.rules.span import pane_of
+from models.windows.incidents import feature_of, incident_uid
 from models.windows.slice import Finding
 from tests.batches import batch
 
@@ -31,10 +31,10 @@ RULES: dict[str, Rule] = {rule.id: rule for rule in default_rules()}
 
 
 @cache
-def shape(rule: str) -> tuple[int, int]:
-    """Kind and pane width in us."""
-    arrays = rule_arrays((RULES[rule],), (600 * SECOND,))
-    return int(arrays.kind[0]), int(arrays.grid[0]) * PANE_US
+def width_of(rule: str) -> int:
+    """Pane width in us."""
+    found = threshold(RULES[rule])
+    return pane_of(found.window_us) if found else PANE_US
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Life:
 
     @property
     def early(self) -> bool:
-        return MONOTONE[shape(self.rule)[0]]
+        return opens_early(RULES[self.rule])
 
     @property
     def uid(self) -> str:
@@ -64,11 +64,11 @@ class Life:
 
     @property
     def _first(self) -> int:
-        width = shape(self.rule)[1]
+        width = width_of(self.rule)
         return (START + int(self.at * SECOND)) // width * width
 
     def alerts(self) -> list[Alert]:
-        kind, width = shape(self.rule)
+        width, (feature, window) = width_of(self.rule), feature_of(RULES[self.rule])
         crossed = self._first + width
         times = [crossed + k * self.every * SECOND for k in range(self.updates + 1)]
         times = [time // width * width for time in times]
@@ -80,7 +80,7 @@ class Life:
                 uid=self.uid, seq=seq, activity=CREATE if seq == 0 else CLOSE if self.close and seq == last else UPDATE,
                 tenant=self.tenant, detection=self.rule, dimension=dimension(RULES[self.rule]), entity=self.entity,
                 severity=self.severity, time=time, created=time, first_seen=self._first, start=self._first, end=time,
-                count=self.count + seq, feature=FEATURE_OF[kind], window_s=WINDOW_S[kind],
+                count=self.count + seq, feature=feature, window_s=window,
                 value=float(self.count), limit=float(RULES[self.rule].at_least), evidences=self.evidences,
                 failed_users=self.failed, succeeded_users=self.succeeded,
             )

@@ -10,7 +10,7 @@ from models.kernels.layout import COUNTERPARTS, EVICTED, OVERFLOWED, PAIRS_REFUS
 from models.windows.arrays import PAIRS_A_RING, places
 from models.windows.evidence import SHARD_LIMIT
 from models.windows.shard import Shard
-from tests.batches import batch, key_of, partition_batches, piece, row
+from tests.batches import assess, batch, key_of, partition_batches, row
 from tests.naive import Params
 from tests.streams import SECOND, START, Setup
 from tests.test_definitions import LATENESS, counter, shard_of
@@ -53,12 +53,12 @@ def test_300_000_one_shot_entities_neither_grow_the_state_nor_push_out_regulars(
     rows = [row(START + m * 60 * SECOND + i, ip=ip) for m in range(5) for i, ip in enumerate(regulars)]
     *items, _ = partition_batches("p", ("p",), rows, LATENESS, [len(rows)])
     for item in items:
-        shard.assess(piece(item, IP))
+        assess(shard, item, IP)
     offset, time, size = len(rows), rows[-1].time, 3000
     for _ in range(100):
         time += 90 * SECOND
         item = repeated(size, time, offset, 60 * SECOND, FAILURE)
-        out = shard.assess(piece(item, IP))
+        out = assess(shard, item, IP)
         assert np.count_nonzero(out.scores.feature[IP] != NO_FEATURE) == size
         check_sizes(shard)
         offset += size
@@ -70,14 +70,14 @@ def test_300_000_one_shot_entities_neither_grow_the_state_nor_push_out_regulars(
     known = dict(zip(shard.s.records["hash"].tolist(), shard.s.records["count"].tolist(), strict=True))
     assert all(known[key_of("ip", "acme", ip)] >= 4 for ip in regulars)
     last = dataclasses.replace(repeated(1, time, offset, 1), watermark=END_OF_TIME)
-    assert counter(shard.assess(piece(last, IP)).head, "active") == 0
+    assert counter(assess(shard, last, IP).head, "active") == 0
 
 
 def test_one_entity_keeps_so_many_counterparts_and_counts_the_others():
     shard = shard_of("ip", SETUP, max_records=RECORD_LIMIT, max_rings=RING_LIMIT)
     calm, failed = (repeated(5000, START + i * SECOND, 5000 * i, SECOND, i * FAILURE, users=5000) for i in (0, 1))
-    shard.assess(piece(calm, IP))
-    shard.assess(piece(failed, IP))
+    assess(shard, calm, IP)
+    assess(shard, failed, IP)
     check_sizes(shard)
     # failed ones have places of their own, so that harmless ones cannot hide a spray
     assert shard.s.head[PAIRS_REFUSED] == 10_000 - 2 * COUNTERPARTS

@@ -15,11 +15,11 @@ from models.alert import CREATE, Alert
 from models.base import DIMENSIONS, SEVERITIES
 from models.kernels.arrive import Learned
 from models.kernels.layout import COUNTERS
-from models.rules import Rule, default_rules
+from models.rules import Rule, default_rules, program
 from models.rules import dimension as rule_dimension
 from models.windows.shard import Shard, ShardSettings
 from models.windows.slice import ClosedWindows
-from tests.batches import interleaved, partition_batches, piece
+from tests.batches import assess, interleaved, partition_batches
 from tests.naive import FEATURES, Message, Naive, Params, Window
 from tests.streams import EPISODE, SECOND, Episode, Setup, disturbed, events, setups
 
@@ -30,6 +30,7 @@ def shard_of(dimension: str, setup: Setup, secret: int = 1, state: bytes | None 
     known: dict[str, Any] = {
         "rules": setup.rules,
         "quiet_us": setup.quiet_us,
+        "program": program(setup.rules),
         "detector": "rates",
         "learned": Learned(*setup.params),
         "half_life_minutes": setup.half_life,
@@ -111,7 +112,7 @@ def play(shard: Shard, items: list[Any], dimension: str, reopen: Any = None) -> 
     for number, item in enumerate(items):
         if reopen is not None:
             shard = reopen(number, shard)
-        out = shard.assess(piece(item, DIMENSIONS.index(dimension)))
+        out = assess(shard, item, DIMENSIONS.index(dimension))
         windows += windows_of(out.windows)
         messages += [message_of(finding.alert) for finding in out.findings]
         assert counter(out.head, "overtaken") == counter(out.head, "overflowed") == counter(out.head, "evicted") == 0
@@ -240,7 +241,7 @@ def test_two_shards_see_what_one_would_of_their_entities(dimension):
     items = items_of([rows], [50], [0])
     for part in range(2):
         shard = shard_of(dimension, setup)
-        windows = [w for item in items for w in windows_of(shard.assess(piece(item, number, part, 1)).windows)]
+        windows = [w for item in items for w in windows_of(assess(shard, item, number, part, 1).windows)]
         mine = [r for r in rows if r.keys[number] >> 63 == part]
         assert_windows(windows, naive(dimension, setup, mine).windows)
 

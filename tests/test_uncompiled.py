@@ -7,7 +7,7 @@ import sys
 from flows.durations import microseconds
 from models.base import DIMENSIONS
 from models.rules import default_rules, dimension
-from tests.batches import piece
+from tests.batches import assess
 from tests.naive import Params
 from tests.streams import Episode, Setup, disturbed, events
 from tests.test_definitions import LATENESS, items_of, message_of, shard_of, windows_of
@@ -32,7 +32,7 @@ def told() -> str:
         setup = Setup(rules, tuple(microseconds(rule.quiet) for rule in rules), params, 7)
         shard = shard_of(name, setup)
         for at, item in enumerate(items_of(parts, [17, 3, 50], [0, 1, 1])):
-            scores = shard.assess(piece(item, number))
+            scores = assess(shard, item, number)
             out += [repr(window) for window in windows_of(scores.windows)]
             out += [repr(message_of(finding.alert)) for finding in scores.findings]
             out += [

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from flows import durations
 from flows.commands.console import columns, plain, result
 from flows.commands.options import Json
 from flows.config import PANES, WINDOW_OF, Config, config_hash, load, ring_panes, state_identity, table_limits
@@ -14,6 +15,8 @@ from flows.exception_block import warnings
 from models import rules
 from models.base import DIMENSIONS
 from models.exceptions import MATCH_KEYS, AlertException
+from models.rules.describe import describe
+from models.rules.threshold import Threshold
 
 _SHOWN = 20
 
@@ -108,6 +111,18 @@ def _settings(row: msgspec.Struct) -> dict[str, Any]:
 
 def _detection(rule: rules.Rule) -> dict[str, Any]:
     kind = str(rule.__struct_config__.tag)
+    if isinstance(rule, Threshold):
+        when = [" ".join(line.split()) for line in describe(rule) if line.startswith(("when", "and", "unless"))]
+        return {
+            "id": rule.id,
+            "type": kind,
+            "dimension": rules.dimension(rule),
+            "window": rule.window,
+            "severity": rule.severity,
+            "limit": "; ".join(when),
+            "quiet": durations.spell(rule.quiet_us),
+            "compiled": describe(rule),
+        }
     settings = _settings(rule)
     limit = f"{rule.at_least} {rules.about(rule).measure}"
     further = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "quiet")
@@ -136,10 +151,15 @@ def _memory_bytes(config: Config) -> int:
     """The most that entities can take once every table has grown to its limit: records, rings and pairs."""
     from models.kernels.layout import allocate_pairs, allocate_records, allocate_rings
     from models.windows.arrays import PAIRS_A_RING, places
+    from models.windows.rules import rule_arrays
 
-    one_ring = sum(column.nbytes for column in allocate_rings(1, max(1, len(config.detection))).values())
+    program = rules.program(config.detection)
     total = 0
-    for dimension in DIMENSIONS:
+    for number, dimension in enumerate(DIMENSIONS):
+        mine = tuple(rule for rule in config.detection if rules.dimension(rule) == dimension)
+        arrays = rule_arrays(mine, (0,) * len(mine), program, number)
+        pools = allocate_rings(1, len(mine), len(arrays.in_cells))
+        one_ring = sum(column.nbytes for column in pools.values())
         records, rings = table_limits(config, dimension)
         total += places(records) * allocate_records(1).nbytes
         total += places(rings * PAIRS_A_RING) * allocate_pairs(1).nbytes

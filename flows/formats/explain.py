@@ -145,6 +145,8 @@ def _seen(alert: Alert) -> str:
 
 def _not_at(alert: Alert, about: About, rule: Rule) -> str:
     """What would not have fired: the counterfactual an analyst tunes by."""
+    if alert.limit != math.floor(alert.limit):
+        return f"not below {number(alert.limit)}"
     silent = math.ceil(alert.limit) - 1.0
     times = getattr(rule, "times", None)
     if times is not None and alert.expected is not None and math.isfinite(alert.expected):

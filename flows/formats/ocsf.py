@@ -11,6 +11,8 @@ from models.alert import CLOSE, CREATE, UPDATE, Alert, Related
 from models.base import RISK_FLOOR, SEVERITIES
 from models.rules import Rule
 from models.rules.base import LEARNING, About, Attack
+from models.rules.describe import sentence
+from models.rules.threshold import Threshold
 
 OCSF_VERSION: Final = "1.8.0"
 ATTACK_VERSION: Final = "17.1"
@@ -157,6 +159,8 @@ def _type(rule: Rule) -> str:
 
 def _description(rule: Rule) -> str:
     """The rule's own first sentence, with the configured numbers in place of their names."""
+    if isinstance(rule, Threshold):
+        return clean(sentence(rule))
     return filled((type(rule).__doc__ or "").partition("\n")[0], rule)
 
 

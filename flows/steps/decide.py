@@ -13,11 +13,10 @@ from models.alert import CLOSE, CREATE, Alert
 from models.base import END_OF_TIME, SEVERITIES
 from models.exceptions import Exceptions
 from models.groups import Groups, GroupsState, keys
-from models.kernels.layout import MONOTONE, NEVER, PANE_US
-from models.rules import Rule, about
+from models.kernels.layout import NEVER, PANE_US
+from models.rules import Rule, about, opens_early
 from models.rules.base import LEARNING, About
 from models.thresholds.storm import BEAT_US, Hour, Storms
-from models.windows.rules import rule_arrays
 from models.windows.slice import Finding
 
 VERSION = 2
@@ -56,9 +55,8 @@ def traits(rules: Iterable[Rule]) -> dict[str, Traits]:
 
 
 def _traits(rule: Rule, text: About) -> Traits:
-    early = MONOTONE[int(rule_arrays((rule,), (0,)).kind[0])]
     learned = text.analytic_type == LEARNING
-    return Traits(text.campaign, early, SEVERITIES.index("medium" if learned else SEVERITIES[-1]))
+    return Traits(text.campaign, opens_early(rule), SEVERITIES.index("medium" if learned else SEVERITIES[-1]))
 
 
 def policy(config: Config) -> Policy:

@@ -5,14 +5,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import DELETION, FAILURE, IP, LATE, SKIP, SUCCESS, USER
+from models.base import DELETION, DIMENSIONS, FAILURE, IP, LATE, SKIP, SUCCESS, USER
 from models.kernels.baseline import own, quantile_of, value_z
+from models.kernels.cells import add_to_cell, cell_of, meet_in_cell
 from models.kernels.conditions import crosses_now, expected_events, minute_of
 from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     AHEAD5,
+    CELL_DISTINCT,
+    CELL_SUM,
     EVENTS,
     LATE_ROWS,
+    MINUTE,
     NEVER,
     NEXT,
     OVERTAKEN,
@@ -36,11 +40,14 @@ from models.kernels.layout import (
     ShardArrays,
 )
 from models.kernels.load import prefetch
+from models.kernels.meters import SUM_UNIT
 from models.kernels.pairs import COUNTERPART, TARGET, meet, pair_key, recount
 from models.kernels.panes import add
 from models.kernels.table import enter, find, spot
 
 RECORDS_AHEAD, RINGS_AHEAD = 12, 6
+DIMENSION_COUNT = len(DIMENSIONS)
+EVERY_MARK = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
 class RowArrays(NamedTuple):
@@ -58,6 +65,10 @@ class RowArrays(NamedTuple):
     name_length: NDArray[np.int32]
     tenant_start: NDArray[np.int64]
     tenant_length: NDArray[np.int32]
+    entities: NDArray[np.uint64]  # (4, n)
+    marks: NDArray[np.uint64]  # (n,), or (0,) without expressions
+    hashes: NDArray[np.uint64]  # (D, n)
+    numbers: NDArray[np.float64]  # (S, n)
 
 
 class Learned(NamedTuple):
@@ -194,7 +205,41 @@ def look_ahead(s: ShardArrays, rows: RowArrays, i: int, dimension: int) -> None:
 
 
 @inlined
-def count_row(s: ShardArrays, rows: RowArrays, row: int, dimension: int, pane: int) -> int:
+def count_in_cells(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: int, slot: int, pane: int) -> None:
+    """Count one row in the cells of the meters that it has a mark of."""
+    marks = rows.marks[row]
+    every = r.marks[0] == EVERY_MARK
+    if not every and marks & r.marks[0] == 0:
+        return
+    for column in range(len(r.in_cells)):
+        meter = r.in_cells[column]
+        if r.mark[meter] >= 0 and not (marks >> np.uint64(r.mark[meter])) & np.uint64(1):
+            continue
+        store, source = r.store[meter], r.column[meter]
+        amount, other = 1, np.uint64(0)
+        if store == CELL_SUM:
+            number = rows.numbers[source, row]
+            if number != number:
+                continue
+            amount = int(number * SUM_UNIT)
+        elif store == CELL_DISTINCT:
+            other = (
+                rows.entities[source, row] if source < DIMENSION_COUNT else rows.hashes[source - DIMENSION_COUNT, row]
+            )
+            if other == 0:
+                continue
+        at = cell_of(s, slot, column)
+        if at < 0:
+            continue
+        grid = r.meter_grid[meter]
+        add_to_cell(s, at, pane // grid, amount)
+        if store == CELL_DISTINCT:
+            meet_in_cell(s, r, meter, slot, at, pane // grid, other)
+        s.keep[slot] = max(s.keep[slot], (pane // grid + r.meter_window[meter] + 1) * grid + MINUTE)
+
+
+@inlined
+def count_row(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: int, dimension: int, pane: int) -> int:
     """Count one row in its entity's panes and pairs; its ring, or -1 where there is no room."""
     slot = enter(
         s,
@@ -215,6 +260,8 @@ def count_row(s: ShardArrays, rows: RowArrays, row: int, dimension: int, pane: i
             meet(s, slot, pane30, rows.other[row], COUNTERPART, counts & FAILURE != 0, counts & SUCCESS != 0)
         if counts & DELETION and rows.target[row] != 0:
             meet(s, slot, pane30, rows.target[row], TARGET, False, False)
+    if len(r.in_cells) > 0:
+        count_in_cells(s, r, rows, row, slot, pane)
     return slot
 
 
@@ -234,10 +281,11 @@ def arrive(
     """Count and score a slice's rows; rows too far ahead of the open panes are marked in `ahead` and only scored.
 
     The first `skip_before` rows were counted before a restart: they are scored, not added. `out` is as
-    `models.windows.slice.unknown` makes it. Returns how many rows are ahead, are to be counted, are failures or
-    deletions among those, the newest pane of those, and how many rows' entities are hot.
+    `models.windows.slice.unknown` makes it. Returns how many rows are ahead, are to be counted, are evidence among
+    those, the newest pane of those, and how many rows' entities are hot.
     """
     waiting = fresh = witnessed = hot = 0
+    marked = len(rows.marks) > 0
     newest = NEVER
     for i in range(len(rows.rows)):
         if dimension == IP or dimension == USER:
@@ -252,7 +300,7 @@ def arrive(
         if i >= skip_before and not flags & SKIP:
             fresh += 1
             newest = max(newest, pane)
-            if rows.counts[row] & (FAILURE | DELETION):
+            if marked and rows.marks[row] & r.marks[1] != 0:
                 witnessed += 1
             if s.head[NEXT] == NEVER or pane >= s.head[NEXT] + AHEAD5:
                 ahead[i] = True
@@ -261,7 +309,7 @@ def arrive(
                 if pane < s.head[NEXT]:
                     s.head[OVERTAKEN] += 1
                     pane = s.head[NEXT]
-                slot = count_row(s, rows, row, dimension, pane)
+                slot = count_row(s, r, rows, row, dimension, pane)
                 if slot >= 0 and (dimension == IP or dimension == USER) and s.rings[slot].near_at != s.newest30[slot]:
                     recount(s, slot)
         if slot < 0:
@@ -279,7 +327,7 @@ def arrive(
 
 
 @kernel
-def add_waiting(s: ShardArrays, dimension: int, rows: RowArrays, done: NDArray[np.bool_]) -> int:
+def add_waiting(s: ShardArrays, r: RuleArrays, dimension: int, rows: RowArrays, done: NDArray[np.bool_]) -> int:
     """Count the waiting rows that are no longer too far ahead; how many still are."""
     waiting = 0
     for i in range(len(rows.rows)):
@@ -293,6 +341,6 @@ def add_waiting(s: ShardArrays, dimension: int, rows: RowArrays, done: NDArray[n
         if pane < s.head[NEXT]:
             s.head[OVERTAKEN] += 1
             pane = s.head[NEXT]
-        count_row(s, rows, row, dimension, pane)
+        count_row(s, r, rows, row, dimension, pane)
         done[i] = True
     return waiting

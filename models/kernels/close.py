@@ -8,8 +8,6 @@ from models.kernels.conditions import counted, expected_events, measure, minute_
 from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     ACTIVE,
-    DELETIONS,
-    FAILURES_USER,
     MINUTE,
     NEVER,
     NEXT,
@@ -19,20 +17,22 @@ from models.kernels.layout import (
 )
 
 OPEN, GO_ON, END = range(3)  # what a step of an incident says
-STEP_FIELDS = 9
-(KIND, RULE, SLOT, PANE, VALUE, COUNT, HOLDS, OLDEST, BEFORE) = range(STEP_FIELDS)
+STEP_FIELDS = 8
+(KIND, RULE, SLOT, PANE, COUNT, HOLDS, OLDEST, BEFORE) = range(STEP_FIELDS)
+NUMBERS = 3
+(VALUE, MEAN, VARIANCE) = range(NUMBERS)  # of a step, in an array of floats beside it
 
 
 @inlined
 def note(
     steps: NDArray[np.int64],
-    baselines: NDArray[np.float64],
+    numbers: NDArray[np.float64],
     n: int,
     kind: int,
     rule: int,
     slot: int,
     pane: int,
-    value: int,
+    value: float,
     count: int,
     holds: bool,
     oldest: int,
@@ -45,13 +45,13 @@ def note(
     steps[n, RULE] = rule
     steps[n, SLOT] = slot
     steps[n, PANE] = pane
-    steps[n, VALUE] = value
     steps[n, COUNT] = count
     steps[n, HOLDS] = holds
     steps[n, OLDEST] = oldest
     steps[n, BEFORE] = before
-    baselines[n, 0] = mean
-    baselines[n, 1] = variance
+    numbers[n, VALUE] = value
+    numbers[n, MEAN] = mean
+    numbers[n, VARIANCE] = variance
     return n + 1
 
 
@@ -65,7 +65,7 @@ def look(
     pane: int,
     minute: int,
     steps: NDArray[np.int64],
-    baselines: NDArray[np.float64],
+    numbers: NDArray[np.float64],
     n: int,
 ) -> int:
     """One rule, one entity, one closed pane; without a counted event of its own it opens nothing, starts no streak."""
@@ -78,7 +78,7 @@ def look(
     if r.kind[rule] == SPIKE:
         if value >= r.at_least[rule]:
             mean, variance = expected_events(s, slot, minute, p.alpha, p.warm_up, p.entity_warm_up)
-        if spikes(r, rule, float(value), mean, variance):
+        if spikes(r, rule, value, mean, variance):
             s.streak[slot, rule] += 1
         else:
             s.streak[slot, rule] = 0
@@ -88,13 +88,13 @@ def look(
             return n
         s.crossed[slot, rule] = pane
         oldest, before = window_start(s, r, rule, slot, pane)
-        return note(steps, baselines, n, OPEN, rule, slot, pane, value, count, True, oldest, before, mean, variance)
+        return note(steps, numbers, n, OPEN, rule, slot, pane, value, count, True, oldest, before, mean, variance)
     if holds:
         s.crossed[slot, rule] = max(pane, s.crossed[slot, rule])
     elif pane - s.crossed[slot, rule] >= r.quiet[rule]:
         s.crossed[slot, rule] = NEVER
-        return note(steps, baselines, n, END, rule, slot, pane, value, count, False, 0, 0, mean, variance)
-    return note(steps, baselines, n, GO_ON, rule, slot, pane, value, count, holds, 0, 0, mean, variance)
+        return note(steps, numbers, n, END, rule, slot, pane, value, count, False, 0, 0, mean, variance)
+    return note(steps, numbers, n, GO_ON, rule, slot, pane, value, count, holds, 0, 0, mean, variance)
 
 
 @inlined
@@ -114,7 +114,7 @@ def close_panes(
     p: Learned,
     until: int,
     steps: NDArray[np.int64],
-    baselines: NDArray[np.float64],
+    numbers: NDArray[np.float64],
 ) -> tuple[int, bool]:
     """Close base panes before `until`, at most to a learning window's end: the steps written, and whether one ended.
 
@@ -137,7 +137,7 @@ def close_panes(
             for rule in range(len(r.kind)):
                 grid = r.grid[rule]
                 if (pane + 1) % grid == 0:
-                    n = look(s, r, p, rule, slot, pane // grid, minute_of(pane), steps, baselines, n)
+                    n = look(s, r, p, rule, slot, pane // grid, minute_of(pane), steps, numbers, n)
                     looked = True
             if looked:
                 warm_hot(s, r, slot)
@@ -152,17 +152,17 @@ def open_early(
     s: ShardArrays,
     r: RuleArrays,
     steps: NDArray[np.int64],
-    baselines: NDArray[np.float64],
+    numbers: NDArray[np.float64],
 ) -> int:
     """Monotone rules open in the first open pane of their grid: nothing can undo them there. The steps written."""
     n = 0
     for rule in range(len(r.kind)):
-        if r.kind[rule] != FAILURES_USER and r.kind[rule] != DELETIONS:
+        if not r.monotone[rule]:
             continue
         pane = s.head[NEXT] // r.grid[rule]
         for i in range(s.head[ACTIVE]):
             slot = s.active[i]
-            if s.newest30[slot] < pane or s.crossed[slot, rule] != NEVER:
+            if s.newest[slot] // r.grid[rule] < pane or s.crossed[slot, rule] != NEVER:
                 continue
             count = counted(s, r, rule, slot, pane)
             if count == 0:
@@ -172,5 +172,5 @@ def open_early(
                 s.crossed[slot, rule] = pane
                 s.hot[slot] = True
                 oldest, before = window_start(s, r, rule, slot, pane)
-                n = note(steps, baselines, n, OPEN, rule, slot, pane, value, -count, True, oldest, before, -1.0, -1.0)
+                n = note(steps, numbers, n, OPEN, rule, slot, pane, value, -count, True, oldest, before, -1.0, -1.0)
     return n

@@ -2,21 +2,9 @@
 
 from models.kernels.baseline import count_z, own
 from models.kernels.kernel import inlined, kernel
-from models.kernels.layout import (
-    DELETIONS,
-    FAILURES_IP,
-    FAILURES_USER,
-    MINUTE,
-    SEEN,
-    SPRAY,
-    WINDOW15M,
-    WINDOW30,
-    X_EVENTS,
-    RuleArrays,
-    ShardArrays,
-)
-from models.kernels.pairs import distinct
-from models.kernels.panes import at5, at30, sum5, sum30
+from models.kernels.layout import MINUTE, SEEN, SPIKE, X_EVENTS, RuleArrays, ShardArrays
+from models.kernels.meters import in_pane, metered
+from models.kernels.panes import at5, sum5
 
 
 @inlined
@@ -42,60 +30,27 @@ def spikes(r: RuleArrays, rule: int, events: float, mean: float, variance: float
 
 
 @kernel
-def measure(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> tuple[int, bool]:
+def measure(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> tuple[float, bool]:
     """The rule's value over the window that ends with a pane of its grid, and whether its condition holds."""
-    kind = r.kind[rule]
-    if kind == FAILURES_USER:
-        failures = sum30(s, slot, 1, pane, WINDOW30)
-        return failures, failures >= r.at_least[rule]
-    if kind == FAILURES_IP:
-        failures = sum30(s, slot, 1, pane, WINDOW30)
-        if failures < r.at_least[rule]:
-            return failures, False
-        return failures, distinct(s, slot, pane, WINDOW30)[1] < r.extra[rule]
-    if kind == SPRAY:
-        if sum30(s, slot, 1, 2 * pane + 1, WINDOW15M) < r.at_least[rule]:
-            return 0, False
-        _, failed, succeeded, _ = distinct(s, slot, 2 * pane + 1, WINDOW15M)
-        return failed, failed >= r.at_least[rule] and failed > succeeded
-    if kind == DELETIONS:
-        if sum30(s, slot, 3, pane, WINDOW30) < r.at_least[rule]:
-            return 0, False
-        targets = distinct(s, slot, pane, WINDOW30)[3]
-        return targets, targets >= r.at_least[rule]
-    return sum5(s, slot, 0, pane), False
+    if r.kind[rule] == SPIKE:
+        return float(sum5(s, slot, 0, pane)), False
+    return metered(s, r, rule, slot, pane, False)
 
 
 @inlined
 def counted(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> int:
     """Events that a rule counts in one pane of its own grid."""
-    kind = r.kind[rule]
-    if kind == SPRAY:
-        return at30(s, slot, 1, 2 * pane) + at30(s, slot, 1, 2 * pane + 1)
-    if kind == DELETIONS:
-        return at30(s, slot, 3, pane)
-    if kind == FAILURES_USER or kind == FAILURES_IP:
-        return at30(s, slot, 1, pane)
-    return at5(s, slot, 0, pane)
+    return at5(s, slot, 0, pane) if r.kind[rule] == SPIKE else in_pane(s, r, r.counted[rule], slot, pane)
 
 
 @inlined
 def crosses_now(s: ShardArrays, r: RuleArrays, rule: int, slot: int, mean: float, variance: float) -> bool:
     """Whether a rule's condition holds for what has been counted so far, for the event that has just arrived."""
-    kind = r.kind[rule]
-    if kind == FAILURES_USER:
-        return bool(s.rings[slot].sum30[1] >= r.at_least[rule])
-    if kind == FAILURES_IP:
-        if s.rings[slot].sum30[1] < r.at_least[rule]:
+    if r.kind[rule] == SPIKE:
+        if s.streak[slot, rule] < r.extra[rule] - 1:
             return False
-        return distinct(s, slot, s.newest30[slot], WINDOW30)[1] < r.extra[rule]
-    if kind == SPRAY:
-        return bool(s.rings[slot].near[1] >= r.at_least[rule] and s.rings[slot].near[1] > s.rings[slot].near[2])
-    if kind == DELETIONS:
-        return bool(s.rings[slot].near[3] >= r.at_least[rule])
-    if s.streak[slot, rule] < r.extra[rule] - 1:
-        return False
-    return spikes(r, rule, float(s.rings[slot].sum5[0]), mean, variance)
+        return spikes(r, rule, float(s.rings[slot].sum5[0]), mean, variance)
+    return metered(s, r, rule, slot, s.newest[slot] // r.grid[rule], True)[1]
 
 
 @inlined

@@ -25,21 +25,21 @@ def gather_bytes(
 @kernel
 def collect(
     rows: NDArray[np.int64],
-    mask: int,
+    mask: np.uint64,
     longest: int,
-    counts: NDArray[np.uint8],
+    marks: NDArray[np.uint64],
     length: NDArray[np.int32],
     picked: NDArray[np.int64],
     size: NDArray[np.int64],
     begin: NDArray[np.int64],
 ) -> int:
-    """Pick the rows that count as `mask`, and where their messages lie one after another; how many there are.
+    """Pick the rows that have a mark of `mask`, and where their messages lie one after another; how many there are.
 
     A message longer than `longest` takes no room.
     """
     n = at = 0
     for row in rows:
-        if counts[row] & mask:
+        if marks[row] & mask != 0:
             picked[n] = row
             size[n] = length[row] if length[row] <= longest else 0
             begin[n] = at

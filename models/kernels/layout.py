@@ -21,6 +21,7 @@ WINDOW5: Final = 12  # 1 minute in base panes
 WINDOW30: Final = 20  # 10 minutes in 30 s panes
 WINDOW15M: Final = 30  # 15 minutes in 30 s panes
 LINGER: Final = 192  # base panes after its newest one that an entity keeps its ring: the longest window and a minute
+CELL_PANES: Final = 64
 BUCKETS: Final = 1024
 WINDOWS, EVENTS = range(2)  # rows of the histogram: a window is one in so many windows, an event one in so many events
 MOST_EVENTS: Final = 1000  # for which a window counts among the events at most
@@ -37,12 +38,12 @@ RATES: Final = 2
 # Places in `head`
 (
     NEXT, ACTIVE, FREE, RECORDS, RECORD_LIMIT, PAIRS, PAIR_LIMIT, SEEN, HALVED, OVERTAKEN, OVERFLOWED, EVICTED,
-    GUARDED, LEARNED, PAIRS_REFUSED, LATE_ROWS, EVIDENCE_DROPPED,
-) = range(17)  # fmt: skip
-HEAD: Final = 17
+    GUARDED, LEARNED, PAIRS_REFUSED, LATE_ROWS, EVIDENCE_DROPPED, FREE_CELLS, CELLS_REFUSED,
+) = range(19)  # fmt: skip
+HEAD: Final = 19
 COUNTERS: Final = {
     "overtaken": (OVERTAKEN,),
-    "overflowed": (OVERFLOWED, PAIRS_REFUSED, EVIDENCE_DROPPED),
+    "overflowed": (OVERFLOWED, PAIRS_REFUSED, EVIDENCE_DROPPED, CELLS_REFUSED),
     "evicted": (EVICTED,),
     "guarded": (GUARDED,),
     "learned": (LEARNED,),
@@ -102,18 +103,33 @@ PAIR: Final = np.dtype(
         ("met", np.uint64),  # bit i: met in 30 s pane newest - i
         ("failed", np.uint64),
         ("succeeded", np.uint64),
-        ("slot", np.int32),  # the ring in whose chain it is, or -1
+        ("slot", np.int32),  # the ring in whose chain it is, or in that of one of whose cells; or -1
         ("next", np.int32),
-        ("newest", np.int32),
-        ("kind", np.uint8),
+        ("newest", np.int32),  # a 30 s pane, or a pane of the cell's meter
+        ("kind", np.uint8),  # of models.kernels.pairs; from IN_CELL on the cell's column
     ],
     align=True,
 )
 """One entity and one counterpart: 48 bytes."""
 
 
+CELL: Final = np.dtype(
+    [
+        ("ever", np.int64),  # what was added while the cell is held
+        ("near_at", np.int32),  # the pane for which `near` holds
+        ("near", np.int32),  # counterparts over the window that ends with it
+        ("chain", np.int32),  # first pair, or -1
+        ("chained", np.int32),
+        ("tag", np.uint32, (CELL_PANES,)),  # which pane it is, plus 1
+        ("value", np.int64, (CELL_PANES,)),  # events, or a sum in 1/1024
+    ],
+    align=True,
+)
+"""What one meter of the users' detections has seen of one entity: 0.8 KB, held while its window reaches back to it."""
+
+
 class ShardArrays(NamedTuple):
-    """One shard of one dimension. N records and M pairs (powers of two), P rings, R rules."""
+    """One shard of one dimension. N records and M pairs (powers of two), P rings, Q cells, R rules, K cell meters."""
 
     head: NDArray[np.int64]  # counters, see the places above
     secret: NDArray[np.uint64]  # where things lie in tables, never what they are
@@ -124,6 +140,10 @@ class ShardArrays(NamedTuple):
     active: NDArray[np.int32]  # rings in use, the first head[ACTIVE] of them
     newest: NDArray[np.int32]  # (P,) newest base pane; apart from the rings, because every pane end scans it
     newest30: NDArray[np.int32]
+    keep: NDArray[np.int32]  # (P,) the base pane until which some cell is needed
+    cell: NDArray[np.int32]  # (P, K) the entity's cell of each meter that has cells, or -1
+    cells: NDArray[Any]  # CELL (Q,)
+    free_cells: NDArray[np.int32]  # stack of free cells
     hot: NDArray[np.uint8]  # (P,) has an open incident or a streak: looked at in every pane
     crossed: NDArray[np.int32]  # (P, R) last crossing pane of the open incident, or NEVER
     streak: NDArray[np.int32]  # (P, R) pane ends in a row at which a statistical condition held
@@ -134,21 +154,43 @@ class ShardArrays(NamedTuple):
 
 
 class RuleArrays(NamedTuple):
-    """The rules of one dimension as columns of length R. Lengths are in panes of the rule's own grid."""
+    """The R rules of one dimension and the M meters that they read, as columns. Lengths are in panes of the own grid.
+
+    A METERED rule holds where `main` (a share of `of`, where that is a meter) reaches `at_least`, `floor` has
+    `floor_least`, and the conditions hold; a SPIKE where a minute's events are far above what was learned.
+    """
 
     kind: NDArray[np.int64]
     grid: NDArray[np.int64]  # base panes in a pane of the rule
     window: NDArray[np.int64]
-    at_least: NDArray[np.int64]
-    extra: NDArray[np.int64]  # brute_force_ip: users_below; traffic_spike: panes in a row
-    times: NDArray[np.float64]
-    z: NDArray[np.float64]
+    at_least: NDArray[np.float64]
+    extra: NDArray[np.int64]  # SPIKE: panes in a row
+    times: NDArray[np.float64]  # SPIKE
+    z: NDArray[np.float64]  # SPIKE
     quiet: NDArray[np.int64]
     severity: NDArray[np.int64]
+    monotone: NDArray[np.bool_]  # more events can never undo it: it may open before its pane is final
+    main: NDArray[np.int64]  # a meter
+    of: NDArray[np.int64]  # a meter, or -1
+    floor: NDArray[np.int64]  # a meter, or -1
+    floor_least: NDArray[np.float64]
+    counted: NDArray[np.int64]  # the meter of the events that its alert counts
+    conditions: NDArray[np.float64]  # (R, C, CONDITION)
+    store: NDArray[np.int64]  # (M,) where a meter's counts lie
+    column: NDArray[np.int64]  # of the ring or of `near`; in the cells: a sum's row of `numbers`, a distinct's source
+    meter_grid: NDArray[np.int64]  # base panes in a pane of the meter
+    meter_window: NDArray[np.int64]
+    mark: NDArray[np.int64]  # bit, or -1: every event
+    cell: NDArray[np.int64]  # column of the cells, or -1
+    salt: NDArray[np.uint64]  # what tells one meter's pairs from another's, the same in every run
+    in_cells: NDArray[np.int64]  # (K,) the meters that have cells, by column
+    marks: NDArray[np.uint64]  # (2,) bits that some cell counts; bits whose events are evidence
 
 
-FAILURES_USER, FAILURES_IP, SPRAY, DELETIONS, SPIKE = range(5)  # RuleArrays.kind
-MONOTONE: Final = (True, False, False, True, False)
+METERED, SPIKE = range(2)  # RuleArrays.kind
+RINGS_5, RINGS_30, NEAR, CELL_COUNT, CELL_SUM, CELL_DISTINCT = range(6)  # RuleArrays.store
+CONDITION: Final = 5
+ALSO, UNLESS, NO_CONDITION = range(3)  # conditions[..., 0]; then meter, of, at_least, times
 
 
 def by_attribute(array: NDArray[Any]) -> NDArray[Any]:
@@ -174,9 +216,14 @@ def allocate_pairs(m: int) -> NDArray[Any]:
     return pairs
 
 
-def allocate_rings(p: int, rules: int) -> dict[str, NDArray[Any]]:
-    """Empty rings, all of them free."""
+def allocate_rings(p: int, rules: int, meters: int) -> dict[str, NDArray[Any]]:
+    """Empty rings and cells, all of them free; two cells for each ring, where any meter has cells."""
+    q = 2 * p if meters else 0
     return {
+        "keep": np.full(p, NEVER, np.int32),
+        "cell": np.full((p, meters), -1, np.int32),
+        "cells": by_attribute(np.zeros(q, CELL)),
+        "free_cells": np.arange(q - 1, -1, -1, dtype=np.int32),
         "rings": by_attribute(np.zeros(p, RING)),
         "free": np.arange(p - 1, -1, -1, dtype=np.int32),
         "active": np.zeros(p, np.int32),

@@ -13,7 +13,6 @@ from models.kernels.kernel import kernel
 from models.kernels.layout import (
     ACTIVE,
     BUCKETS,
-    DELETIONS,
     EVENTS,
     GUARDED,
     HALVED,
@@ -26,7 +25,6 @@ from models.kernels.layout import (
     RATES,
     SEEN,
     SPIKE,
-    SPRAY,
     VALUES,
     WINDOW15M,
     WINDOW30,
@@ -42,9 +40,10 @@ from models.kernels.layout import (
     RuleArrays,
     ShardArrays,
 )
+from models.kernels.meters import may_reach, share
 from models.kernels.pairs import distinct
 from models.kernels.panes import at5, sum5, sum30
-from models.kernels.table import release_before
+from models.kernels.release import release_before
 
 FEATURE_COUNT = 12
 DAY = 1440  # minutes
@@ -113,13 +112,8 @@ def window_values(s: ShardArrays, slot: int, pane: int, dimension: int, x: NDArr
 @kernel
 def half_way(s: ShardArrays, r: RuleArrays, slot: int, pane: int) -> bool:
     """Whether any rule's measure reached half its threshold at a pane end inside the window."""
-    pane30 = pane // 6
     for rule in range(len(r.kind)):
-        kind = r.kind[rule]
-        column = 0 if kind == SPIKE else 3 if kind == DELETIONS else 1
-        if 2 * s.rings[slot].ever[column] < r.at_least[rule]:
-            continue
-        if kind == SPIKE:
+        if r.kind[rule] == SPIKE:
             # The ten minutes that end with the newest pane hold both minutes, because no ring is that far ahead.
             if 2 * s.rings[slot].sum30[0] < r.at_least[rule]:
                 continue
@@ -129,18 +123,13 @@ def half_way(s: ShardArrays, r: RuleArrays, slot: int, pane: int) -> bool:
                 total += at5(s, slot, 0, k)
                 total -= at5(s, slot, 0, k - MINUTE)
                 peak = max(peak, total)
-        elif kind == SPRAY:
-            if 2 * sum30(s, slot, 1, pane30, WINDOW15M) < r.at_least[rule]:
-                continue
-            peak = distinct(s, slot, pane30, WINDOW15M)[1]
-        elif kind == DELETIONS:
-            if 2 * sum30(s, slot, 3, pane30, WINDOW30 + 1) < r.at_least[rule]:
-                continue
-            peak = max(distinct(s, slot, pane30, WINDOW30)[3], distinct(s, slot, pane30 - 1, WINDOW30)[3])
-        else:
-            peak = max(sum30(s, slot, 1, pane30, WINDOW30), sum30(s, slot, 1, pane30 - 1, WINDOW30))
-        if 2 * peak >= r.at_least[rule]:
-            return True
+            if 2 * peak >= r.at_least[rule]:
+                return True
+        elif may_reach(s, r, rule, slot, 0.5):
+            grid = r.grid[rule]
+            for k in range(-(-(pane - MINUTE + 2) // grid) * grid - 1, pane + 1, grid):  # pane ends inside the minute
+                if 2.0 * share(s, r, r.main[rule], r.of[rule], slot, k // grid, False) >= r.at_least[rule]:
+                    return True
     return False
 
 
@@ -335,5 +324,5 @@ def learn_minute(
             s.histogram[WINDOWS, bucket] += 1
             s.histogram[EVENTS, bucket] += min(np.int64(x[j, X_EVENTS]), MOST_EVENTS)
     cumulate(s)
-    release_before(s, pane + 1 - LINGER)
+    release_before(s, pane + 1 - LINGER, pane + 1)
     return kept

@@ -15,7 +15,7 @@ from models.kernels.layout import (
 )
 from models.kernels.table import spot
 
-COUNTERPART, TARGET = 0, 1  # p_kind
+COUNTERPART, TARGET, IN_CELL = range(3)  # PAIR.kind; from IN_CELL on a column of the cells
 
 
 @inlined
@@ -141,25 +141,39 @@ def meet(s: ShardArrays, slot: int, pane: int, other: np.uint64, kind: int, fail
 
 @kernel
 def refill_pairs(old: ShardArrays, new: ShardArrays, oldest: int) -> None:
-    """Enter the pairs still in use and met since 30 s pane `oldest` into the empty table of `new`; chain them anew."""
+    """Enter the pairs still in use and met since 30 s pane `oldest` into the empty table of `new`; chain them anew.
+
+    Those of cells stay as long as their cell.
+    """
     for i in range(new.head[ACTIVE]):
         slot = new.active[i]
         new.rings[slot].chain = -1
         new.rings[slot].chained = 0
+        for column in range(new.cell.shape[1]):
+            if new.cell[slot, column] >= 0:
+                new.cells[new.cell[slot, column]].chain = -1
+                new.cells[new.cell[slot, column]].chained = 0
     size = len(new.pairs)
     count = 0
     for i in range(len(old.pairs)):
         if old.pairs[i].key == 0:
             continue
         slot = old.pairs[i].slot
-        if slot < 0 or old.pairs[i].newest < oldest:
+        kind = old.pairs[i].kind
+        if slot < 0 or (kind < IN_CELL and old.pairs[i].newest < oldest):
             continue
         at = spot(new.secret, old.pairs[i].key, size)
         while new.pairs[at].key != 0:
             at = (at + 1) & (size - 1)
         new.pairs[at] = old.pairs[i]
-        new.pairs[at].next = new.rings[slot].chain
-        new.rings[slot].chain = at
-        new.rings[slot].chained += 1
+        if kind >= IN_CELL:
+            cell = new.cell[slot, kind - IN_CELL]
+            new.pairs[at].next = new.cells[cell].chain
+            new.cells[cell].chain = at
+            new.cells[cell].chained += 1
+        else:
+            new.pairs[at].next = new.rings[slot].chain
+            new.rings[slot].chain = at
+            new.rings[slot].chained += 1
         count += 1
     new.head[PAIRS] = count

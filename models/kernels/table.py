@@ -89,6 +89,7 @@ def enter(
     s.rings[slot].chain = -1
     s.rings[slot].chained = 0
     s.hot[slot] = 0
+    s.keep[slot] = NEVER
     s.crossed[slot] = NEVER
     s.streak[slot] = 0
     length = min(name_length, NAME)
@@ -100,27 +101,6 @@ def enter(
         s.rings[slot].tenant[i] = names[tenant_at + i]
     s.rings[slot].tenant_length = length
     return int(slot)
-
-
-@kernel
-def release_before(s: ShardArrays, oldest: int) -> None:
-    """Give back the rings whose newest pane is before `oldest` and that nothing pins."""
-    kept = 0
-    for i in range(s.head[ACTIVE]):
-        slot = s.active[i]
-        if s.hot[slot] or s.newest[slot] >= oldest:
-            s.active[kept] = slot
-            kept += 1
-        else:
-            s.records[s.rings[slot].record].slot = -1
-            at = s.rings[slot].chain
-            while at >= 0:
-                s.pairs[at].slot = -1
-                at = s.pairs[at].next
-            s.rings[slot].owner = 0
-            s.free[s.head[FREE]] = slot
-            s.head[FREE] += 1
-    s.head[ACTIVE] = kept
 
 
 @kernel

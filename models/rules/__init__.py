@@ -1,16 +1,26 @@
-"""What Lapwing detects, one rule per file. The union below is the list."""
+"""What Lapwing detects: thresholds in the users' own language, presets of them under a name, and what is learned.
 
+The union below is the list. A preset is a base detection (models.rules.defaults) with its few numbers as keys of its
+own; it runs as the threshold that `threshold` makes of it.
+"""
+
+from collections.abc import Iterable
 from types import ModuleType
+
+import msgspec
 
 from models.rules import brute_force_ip, brute_force_user, deletion_surge, password_spray_ip, traffic_spike
 from models.rules.base import About
 from models.rules.brute_force_ip import BruteForceIp
 from models.rules.brute_force_user import BruteForceUser
+from models.rules.defaults import BASE
 from models.rules.deletion_surge import DeletionSurge
 from models.rules.password_spray_ip import PasswordSprayIp
+from models.rules.program import Program, compile_rules
+from models.rules.threshold import Condition, Threshold
 from models.rules.traffic_spike import TrafficSpike
 
-Rule = BruteForceUser | BruteForceIp | PasswordSprayIp | DeletionSurge | TrafficSpike
+Rule = Threshold | BruteForceUser | BruteForceIp | PasswordSprayIp | DeletionSurge | TrafficSpike
 
 _FILES: dict[type, ModuleType] = {
     BruteForceUser: brute_force_user,
@@ -19,10 +29,13 @@ _FILES: dict[type, ModuleType] = {
     DeletionSurge: deletion_surge,
     TrafficSpike: traffic_spike,
 }
+_BASE = {rule.id: rule for rule in BASE}
 
 
 def about(rule: Rule) -> About:
     """What an alert of this rule says of its detection."""
+    if isinstance(rule, Threshold):
+        return rule.about
     text: About = _FILES[type(rule)].ABOUT
     return text
 
@@ -33,9 +46,55 @@ def dimension(rule: Rule) -> str:
     >>> dimension(BruteForceUser())
     'user'
     """
-    if isinstance(rule, BruteForceUser):
-        return "user"
-    return rule.dimension if isinstance(rule, DeletionSurge | TrafficSpike) else "ip"
+    match rule:
+        case Threshold():
+            return rule.dimensions[0]
+        case BruteForceUser():
+            return "user"
+        case DeletionSurge() | TrafficSpike():
+            return rule.dimension
+        case _:
+            return "ip"
+
+
+def threshold(rule: Rule) -> Threshold | None:
+    """The rule as a threshold, None for one that learns.
+
+    >>> threshold(BruteForceIp(at_least=30)).at_least, threshold(TrafficSpike())
+    (30, None)
+    """
+    if isinstance(rule, Threshold):
+        return rule
+    if isinstance(rule, TrafficSpike):
+        return None
+    base = {
+        BruteForceUser: "brute_force_user",
+        BruteForceIp: "brute_force_ip",
+        PasswordSprayIp: "password_spray_ip",
+        DeletionSurge: f"deletion_surge_{dimension(rule)}",
+    }[type(rule)]
+    found = msgspec.structs.replace(
+        _BASE[base], id=rule.id, at_least=float(rule.at_least), severity=rule.severity, quiet=rule.quiet
+    )
+    if isinstance(rule, BruteForceIp):
+        few = Condition(distinct="user", at_least=float(rule.users_below))
+        found = msgspec.structs.replace(found, unless=few)
+    return found
+
+
+def opens_early(rule: Rule) -> bool:
+    """Whether an incident may open before its pane is final: more events can never undo what was reached.
+
+    >>> opens_early(BruteForceUser()), opens_early(PasswordSprayIp()), opens_early(TrafficSpike())
+    (True, False, False)
+    """
+    found = threshold(rule)
+    return found is not None and compile_rules([found]).detections[0].monotone
+
+
+def program(rules: Iterable[Rule]) -> Program:
+    """All thresholds among the rules as one program."""
+    return compile_rules([found for rule in rules if (found := threshold(rule)) is not None])
 
 
 def default_rules() -> tuple[Rule, ...]:
@@ -44,12 +103,17 @@ def default_rules() -> tuple[Rule, ...]:
     >>> [r.id for r in default_rules()][-1]
     'traffic_spike_ip'
     """
-    return (
+    presets: tuple[Rule, ...] = (
         BruteForceUser(),
         BruteForceIp(),
         PasswordSprayIp(),
         DeletionSurge(id="deletion_surge_user", dimension="user"),
         DeletionSurge(id="deletion_surge_ip", dimension="ip"),
+    )
+    named = {rule.id for rule in presets}
+    return (
+        *presets,
+        *(rule for rule in BASE if rule.id not in named),
         TrafficSpike(id="traffic_spike_tenant", dimension="tenant"),
         TrafficSpike(id="traffic_spike_endpoint", dimension="endpoint"),
         TrafficSpike(id="traffic_spike_ip", dimension="ip"),

@@ -1,5 +1,7 @@
 """What a threshold detection compiles to, in lines for `lapwing check`."""
 
+from functools import lru_cache
+
 from models.base import DIMENSIONS
 from models.kernels.scan import MEMBERS, SPANS
 from models.rules import span
@@ -45,6 +47,24 @@ def describe(rule: Threshold) -> list[str]:
     lines.append(f"opens  {_opens(detection)}")
     lines.append(f"cost   {_COST[max((cost(parse(text)) for text in program.marks), default=0)]}")
     return lines
+
+
+@lru_cache(maxsize=256)
+def sentence(rule: Threshold) -> str:
+    """A sound rule's condition in one sentence.
+
+    >>> sentence(Threshold(id="x", by="ip", where="failure", count=True, at_least=20,
+    ...     unless=Condition(distinct="user", at_least=5)))
+    'For each ip, over 10m: at least 20 events where failure, unless at least 5 different user where failure'
+    """
+    program = compile_rules([rule])
+    detection = program.detections[0]
+    by = " and ".join(DIMENSIONS[d] for d in detection.by)
+    text = f"For each {by}, over {rule.window}: {bound_text(program, detection.main)}"
+    if detection.floor != NO_METER:
+        text += f", and at least {detection.at_least_events} {meter_text(program, detection.floor)}"
+    text += "".join(f", and {bound_text(program, bound)}" for bound in detection.also)
+    return text + "".join(f", unless {bound_text(program, bound)}" for bound in detection.unless)
 
 
 def meter_text(program: Program, number: int) -> str:

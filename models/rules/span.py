@@ -6,11 +6,14 @@ from typing import Final
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
-MOST_PANES: Final = 64
-"""Panes of a window."""
+AHEAD: Final = 200 * SECOND
+"""Events may be so far ahead of the panes that close: their panes need room in the same ring."""
+_RING: Final = 64
 
 PANES: Final = (5 * SECOND, 30 * SECOND, MINUTE, 5 * MINUTE, 30 * MINUTE)
 """Every pane, microseconds."""
+MOST_PANES: Final = {pane: _RING - 1 - -(-AHEAD // pane) for pane in PANES}
+"""Panes of a window at most, by pane."""
 _FIXED: Final = {
     MINUTE: 5 * SECOND, 5 * MINUTE: 30 * SECOND, 10 * MINUTE: 30 * SECOND, 15 * MINUTE: MINUTE, HOUR: 5 * MINUTE,
     24 * HOUR: 30 * MINUTE,
@@ -30,16 +33,16 @@ def microseconds(text: str) -> int:
 
 
 def pane_of(window: int) -> int:
-    """The pane of a window, both in microseconds; 0 if no pane divides it into at most MOST_PANES.
+    """The pane of a window, both in microseconds; 0 if no pane divides it into few enough.
 
     The usual windows have their fixed pane, any other the finest that fits.
 
     >>> [pane_of(microseconds(text)) // SECOND for text in ("1m", "10m", "15m", "30m", "60m", "24h", "48h", "7s")]
-    [5, 30, 60, 30, 300, 1800, 0, 0]
+    [5, 30, 60, 60, 300, 1800, 0, 0]
     """
     if window <= 0:
         return 0
-    fitting = (pane for pane in PANES if window % pane == 0 and window // pane <= MOST_PANES)
+    fitting = (pane for pane in PANES if window % pane == 0 and window // pane <= MOST_PANES[pane])
     return _FIXED.get(window) or next(fitting, 0)
 
 

@@ -219,7 +219,7 @@ def _condition_faults(condition: Condition, main: list[str], by: tuple[str, ...]
 def _time_faults(rule: Threshold, path: str) -> list[str]:
     found = []
     if not span.pane_of(rule.window_us):
-        spans = (f"{span.spell(pane)} up to {span.spell(pane * span.MOST_PANES)}" for pane in span.PANES)
+        spans = (f"{span.spell(pane)} up to {span.spell(pane * span.MOST_PANES[pane])}" for pane in span.PANES)
         found.append(f'Expected a multiple of {", ".join(spans)}, got "{rule.window[:20]}" - at {path}.window')
     elif span.microseconds(rule.quiet) < 0:
         found.append(f'Expected a duration such as "10m", got {rule.quiet[:20]!a} - at {path}.quiet')

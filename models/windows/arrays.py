@@ -9,6 +9,7 @@ from models.kernels.arrive import RowArrays
 from models.kernels.layout import (
     EVICTED,
     FREE,
+    FREE_CELLS,
     HALVED,
     HEAD,
     NEVER,
@@ -19,20 +20,21 @@ from models.kernels.layout import (
     RECORD_LIMIT,
     RECORDS,
     WINDOW15M,
+    RuleArrays,
     ShardArrays,
     allocate_model,
     allocate_pairs,
     allocate_records,
     allocate_rings,
 )
-from models.kernels.pairs import refill_pairs
+from models.kernels.pairs import IN_CELL, refill_pairs
 from models.kernels.table import newcomers, refill
 
 LOAD = 0.6
 """Greatest share of a table's places in use."""
 PAIRS_A_RING = 16
 LEAST = 1024
-RING_COLUMNS = ("newest", "newest30", "hot", "crossed", "streak")
+RING_COLUMNS = ("newest", "newest30", "keep", "hot", "crossed", "streak")
 
 
 def places(n: int) -> int:
@@ -44,7 +46,7 @@ def places(n: int) -> int:
     return 1 << max(4, int(np.ceil(np.log2(max(n, 1) / LOAD))))
 
 
-def empty(rules: int, record_limit: int, rings: int, secret: NDArray[np.uint64]) -> ShardArrays:
+def empty(rules: RuleArrays, record_limit: int, rings: int, secret: NDArray[np.uint64]) -> ShardArrays:
     """A shard that has seen nothing. Its pool of rings is an address range until they are used: some 30 bytes each."""
     head = np.zeros(HEAD, np.int64)
     head[NEXT] = NEVER
@@ -53,7 +55,9 @@ def empty(rules: int, record_limit: int, rings: int, secret: NDArray[np.uint64])
     head[FREE] = rings
     arrays: dict[str, Any] = {"head": head, "secret": secret}
     arrays |= {"records": allocate_records(LEAST), "pairs": allocate_pairs(LEAST)}
-    return ShardArrays(**arrays, **allocate_rings(rings, rules), **allocate_model())
+    pools = allocate_rings(rings, len(rules.kind), len(rules.in_cells))
+    head[FREE_CELLS] = len(pools["cells"])
+    return ShardArrays(**arrays, **pools, **allocate_model())
 
 
 def make_room(s: ShardArrays, rows: RowArrays) -> ShardArrays:
@@ -61,8 +65,9 @@ def make_room(s: ShardArrays, rows: RowArrays) -> ShardArrays:
     n = len(rows.rows)
     if s.head[RECORDS] + n > min(LOAD * len(s.records), s.head[RECORD_LIMIT]):
         s = _more_records(s, newcomers(s, rows.entity, rows.rows))
-    if s.head[PAIRS] + 2 * n > LOAD * len(s.pairs):
-        s = _more_pairs(s, 2 * n, len(s.rings) * PAIRS_A_RING)
+    pairs = n * (2 + s.cell.shape[1])
+    if s.head[PAIRS] + pairs > LOAD * len(s.pairs):
+        s = _more_pairs(s, pairs, len(s.rings) * PAIRS_A_RING)
     s.head[PAIR_LIMIT] = int(LOAD * len(s.pairs)) + 1
     return s
 
@@ -105,7 +110,8 @@ def _evicted(s: ShardArrays, excess: int, limit: int) -> NDArray[np.intp]:
 
 def _more_pairs(s: ShardArrays, more: int, limit: int) -> ShardArrays:
     oldest = int(s.head[NEXT]) // PER30 - WINDOW15M - 1 if s.head[NEXT] != NEVER else NEVER
-    live = int(np.count_nonzero((s.pairs["key"] != 0) & (s.pairs["slot"] >= 0) & (s.pairs["newest"] >= oldest)))
+    met = (s.pairs["kind"] >= IN_CELL) | (s.pairs["newest"] >= oldest)
+    live = int(np.count_nonzero((s.pairs["key"] != 0) & (s.pairs["slot"] >= 0) & met))
     new = s._replace(pairs=allocate_pairs(min(places(4 * live + more), places(limit))))
     refill_pairs(s, new, oldest)
     return new

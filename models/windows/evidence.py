@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import DELETION, FAILURE
 from models.event import EventBatch
 from models.kernels.gather import collect, gather_bytes
 
@@ -16,7 +15,7 @@ SHARD_LIMIT = 16 << 20
 MERGE_ABOVE = 64
 LEAST, MOST = 3, 2
 LOOK_BACK_US = 900_000_000
-"""So far back, from the end of a closing pane, every counted event is still there: the longest window of a rule."""
+"""So far back at least, from the end of a closing pane, every counted event is still there; or a rule's window."""
 
 
 class Witness(NamedTuple):
@@ -36,7 +35,7 @@ class Chunk(NamedTuple):
     entity: NDArray[np.uint64]
     place: NDArray[np.int64]
     time: NDArray[np.int64]
-    counts: NDArray[np.uint8]
+    marks: NDArray[np.uint64]
     start: NDArray[np.int64]
     length: NDArray[np.int64]
     blob: NDArray[np.uint8]
@@ -44,22 +43,23 @@ class Chunk(NamedTuple):
 
 
 class Evidence:
-    """Failures and deletions of the last window, by entity and place.
+    """The events of the last window that a rule counts, by entity and place.
 
     At most 16 MiB are held; beyond that the oldest go first and `dropped` counts them. Adding costs about 0.1 us for
-    each failure or deletion, nothing for other events.
+    each such event, nothing for others.
     """
 
-    def __init__(self, lateness_us: int) -> None:
-        self.keep_us = LOOK_BACK_US + lateness_us
+    def __init__(self, lateness_us: int, marks: int = 0, longest_us: int = 0) -> None:
+        self.keep_us = max(LOOK_BACK_US, longest_us) + lateness_us
+        self.counted = np.uint64(marks)
         self.chunks: deque[Chunk] = deque()
         self.size = 0
         self.dropped = 0
 
     def add(self, batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> None:
-        """Keep the failures and deletions among some rows."""
+        """Keep the events among some rows that a rule counts."""
         picked, size, begin = np.empty((3, len(rows)), np.int64)
-        n = collect(rows, FAILURE | DELETION, MESSAGE_LIMIT, batch.counts, batch.length, picked, size, begin)
+        n = collect(rows, self.counted, MESSAGE_LIMIT, batch.marks, batch.length, picked, size, begin)
         if not n:
             return
         rows, start, length = picked[:n], begin[:n], size[:n]
@@ -70,7 +70,7 @@ class Evidence:
             entity=batch.entity[dimension, rows],
             place=place,
             time=batch.time[rows],
-            counts=batch.counts[rows],
+            marks=batch.marks[rows],
             start=start,
             length=length,
             blob=blob,
@@ -90,14 +90,14 @@ class Evidence:
                 self.dropped += len(old.place)
 
     def witnesses(self, entity: int, counted: int, start: int, end: int) -> list[Witness]:
-        """Events of an entity placed in [start, end) that count as `counted`, by (time, content)."""
+        """Events of an entity placed in [start, end) that have one of the marks `counted`, by (time, content)."""
         found: list[Witness] = []
         for chunk in self.chunks:
             hit = np.flatnonzero(
                 (chunk.entity == np.uint64(entity))
                 & (chunk.place >= start)
                 & (chunk.place < end)
-                & ((chunk.counts & counted) != 0)
+                & ((chunk.marks & np.uint64(counted)) != 0)
             )
             for i in hit.tolist():
                 at = int(chunk.start[i])
@@ -120,7 +120,7 @@ class Evidence:
 
     def restore(self, state: list[list[bytes]]) -> None:
         """Take the chunks of a snapshot."""
-        types: tuple[Any, ...] = (np.uint64, np.int64, np.int64, np.uint8, np.int64, np.int64, np.uint8)
+        types: tuple[Any, ...] = (np.uint64, np.int64, np.int64, np.uint64, np.int64, np.int64, np.uint8)
         for chunk in state:
             columns = [np.frombuffer(b, t) for b, t in zip(chunk, types, strict=True)]
             self.chunks.append(Chunk._make([*columns, int(columns[1].max())]))

@@ -13,17 +13,29 @@ from typing import Any
 import msgspec
 
 from models.alert import CLOSE, CREATE, UPDATE, Alert
-from models.base import DELETION, DIMENSIONS, FAILURE, SEVERITIES
+from models.base import DIMENSIONS, FEATURES, SEVERITIES
 from models.kernels.baseline import count_z
-from models.kernels.close import BEFORE, COUNT, END, HOLDS, KIND, OLDEST, OPEN, PANE, RULE, SLOT, VALUE
-from models.kernels.layout import DELETIONS, PANE_US, SPIKE, RuleArrays
-from models.rules import Rule
+from models.kernels.close import (
+    BEFORE,
+    COUNT,
+    END,
+    HOLDS,
+    KIND,
+    MEAN,
+    OLDEST,
+    OPEN,
+    PANE,
+    RULE,
+    SLOT,
+    VALUE,
+    VARIANCE,
+)
+from models.kernels.layout import PANE_US, SPIKE, RuleArrays
+from models.rules import Rule, threshold
 from models.windows.evidence import Evidence, Witness, ends
 from models.windows.recent import Recent
 
 REPORT_US = 300_000_000
-FEATURE_OF = ("failures_10m", "failures_10m", "distinct_failed_users_15m", "distinct_targets_10m", "events_1m")
-WINDOW_S = (600, 600, 900, 600, 60)
 
 
 class Incident(msgspec.Struct):
@@ -64,6 +76,29 @@ def incident_uid(tenant: str, detection: str, entity: str, pane_start: int) -> s
     return digest.hexdigest()
 
 
+def feature_of(rule: Rule) -> tuple[str, int]:
+    """What a rule measures, by the name of a learned feature where there is one, and its window in seconds.
+
+    >>> from models.rules import BruteForceUser, PasswordSprayIp, TrafficSpike
+    >>> feature_of(BruteForceUser()), feature_of(PasswordSprayIp()), feature_of(TrafficSpike())
+    (('failures_10m', 600), ('distinct_failed_users_15m', 900), ('events_1m', 60))
+    """
+    found = threshold(rule)
+    if found is None:
+        return "events_1m", 60
+    window = found.window_us // 1_000_000
+    words = {"failure": "failures", "deletion": "deletions", "reset": "resets", "": "events"}
+    what = words.get(found.where, "")
+    if found.distinct:
+        name = f"distinct_{'failed_' if what == 'failures' and found.distinct == 'user' else ''}{found.distinct}s"
+        if found.where not in ("", "failure", "deletion"):
+            name = ""
+    else:
+        name = what if found.count else ""
+    name = f"{name}_{found.window}"
+    return (name if name in FEATURES else rule.id), window
+
+
 class Incidents:
     """The open incidents of one shard, and the alerts that the steps of its kernels make of them."""
 
@@ -82,6 +117,7 @@ class Incidents:
         self.evidence = evidence
         self.recent = recent
         self.canonical = canonical
+        self.features = [feature_of(rule) for rule in rules]
         self.open: dict[tuple[int, int], Incident] = {}
 
     def uids(self, slot: int) -> list[bytes]:
@@ -92,7 +128,7 @@ class Incidents:
     def take(
         self,
         step: list[int],
-        baseline: list[float],
+        numbers: list[float],
         owner: int,
         name: tuple[str, str],
         created: int,
@@ -104,18 +140,18 @@ class Incidents:
         rule, slot, pane = int(step[RULE]), int(step[SLOT]), int(step[PANE])
         width = int(self.arrays.grid[rule]) * PANE_US
         if step[KIND] == OPEN:
-            return self._create(rule, slot, pane, width, step, baseline, owner, name, created)
+            return self._create(rule, slot, pane, width, step, numbers, owner, name, created)
         incident = self.open[slot, rule]
         end = (pane + 1) * width
         if step[KIND] == END:
             del self.open[slot, rule]
             return self._alert(incident, CLOSE, end)
-        incident.value = max(incident.value, float(step[VALUE])) if step[HOLDS] else incident.value
+        incident.value = max(incident.value, numbers[VALUE]) if step[HOLDS] else incident.value
         if incident.early and pane == incident.first:
             incident.early = False
             incident.count = incident.before + int(step[COUNT])
             incident.reference = incident.count
-            incident.value = float(step[VALUE])
+            incident.value = numbers[VALUE]
             incident.witnesses = []
             self._witness(incident, incident.start, end)
             return None
@@ -139,7 +175,7 @@ class Incidents:
         pane: int,
         width: int,
         step: list[int],
-        baseline: list[float],
+        numbers: list[float],
         owner: int,
         name: tuple[str, str],
         created: int,
@@ -160,13 +196,13 @@ class Incidents:
             before=int(step[BEFORE]),
             count=count,
             created=created,
-            value=float(step[VALUE]),
+            value=numbers[VALUE],
             early=early,
             reference=count,
         )
-        if baseline[0] >= 0.0:
-            incident.expected = float(baseline[0])
-            incident.z = float(count_z(float(step[VALUE]), float(baseline[0]), float(baseline[1])))
+        if numbers[MEAN] >= 0.0:
+            incident.expected = numbers[MEAN]
+            incident.z = float(count_z(numbers[VALUE], numbers[MEAN], numbers[VARIANCE]))
         self.open[slot, rule] = incident
         self._witness(incident, incident.start, (pane + 1) * width)
         return self._alert(incident, CREATE, (pane + 1) * width)
@@ -180,7 +216,8 @@ class Incidents:
             panes = int(self.arrays.extra[rule]) if start == incident.start else 1
             found = self.recent.witnesses(incident.owner, end // width - panes, end // width - 1)
         else:
-            counted = DELETION if kind == DELETIONS else FAILURE
+            mark = int(self.arrays.mark[self.arrays.counted[rule]])
+            counted = 1 << mark if mark >= 0 else 0
             start = max(start, end - int(self.arrays.window[rule]) * width)
             found = self.evidence.witnesses(incident.owner, counted, start, end)
         incident.witnesses = ends(sorted(incident.witnesses + found))
@@ -205,8 +242,8 @@ class Incidents:
             start=incident.start,
             end=(incident.last + 1) * width,
             count=incident.count,
-            feature=FEATURE_OF[kind],
-            window_s=WINDOW_S[kind],
+            feature=self.features[incident.rule][0],
+            window_s=self.features[incident.rule][1],
             value=incident.value,
             limit=float(self.arrays.at_least[incident.rule]),
             expected=incident.expected,

@@ -1,48 +1,155 @@
-"""Rules as the columns that kernels read."""
+"""Rules, and the meters that they read, as the columns that kernels take."""
+
+from hashlib import blake2b
+from typing import Any, Final
 
 import numpy as np
 
-from models.base import SEVERITIES
-from models.kernels.layout import DELETIONS, FAILURES_IP, FAILURES_USER, PANE_US, SPIKE, SPRAY, RuleArrays
+from models.base import IP, SEVERITIES, USER
+from models.kernels.arrive import EVERY_MARK
+from models.kernels.layout import (
+    ALSO,
+    CELL_COUNT,
+    CELL_DISTINCT,
+    CELL_SUM,
+    CONDITION,
+    METERED,
+    NEAR,
+    NO_CONDITION,
+    PANE_US,
+    RINGS_5,
+    RINGS_30,
+    SPIKE,
+    UNLESS,
+    RuleArrays,
+)
 from models.rules import Rule
-from models.rules.brute_force_ip import BruteForceIp
-from models.rules.brute_force_user import BruteForceUser
-from models.rules.deletion_surge import DeletionSurge
-from models.rules.password_spray_ip import PasswordSprayIp
+from models.rules.describe import signature
+from models.rules.program import EVERY, NO_METER, Bound, Compiled, Meter, Program
+from models.rules.traffic_spike import TrafficSpike
+
+_COLUMNS: Final = {"": 0, "failure": 1, "error": 2, "deletion": 3, "reset": 4}
+"""What the rings count, by the expression that says the same; and below, what the pairs know."""
+_MET: Final = {"": 0, "failure": 1, "success": 2}
+_TARGETS: Final = 3
+_SHORT, _LONG = 60_000_000, 900_000_000
+"""The rings and pairs reach back so far."""
 
 
-def _shape(rule: Rule) -> tuple[int, int, int, int, float, float]:
-    """Kind, grid (base panes), window (panes of the grid), extra, times, z."""
-    match rule:
-        case BruteForceUser():
-            return FAILURES_USER, 6, 20, 0, 0.0, 0.0
-        case BruteForceIp():
-            return FAILURES_IP, 6, 20, rule.users_below, 0.0, 0.0
-        case PasswordSprayIp():
-            return SPRAY, 12, 15, 0, 0.0, 0.0
-        case DeletionSurge():
-            return DELETIONS, 6, 20, 0, 0.0, 0.0
-        case _:
-            return SPIKE, 1, 12, rule.panes, rule.times, rule.z
+def rule_arrays(rules: tuple[Rule, ...], quiet_us: tuple[int, ...], program: Program, dimension: int) -> RuleArrays:
+    """The rules of one dimension; `quiet_us` is each rule's `quiet` in microseconds, `program` has their thresholds."""
+    numbers: dict[int, int] = {}  # of the program's meters, by use
+    compiled = {one.id: one for one in program.detections}
+    rows = [_spike(r) if isinstance(r, TrafficSpike) else _metered(compiled[r.id], numbers) for r in rules]
+    meters = [program.meters[number] for number in numbers]
+    stores = [_store(meter, program, dimension) for meter in meters]
+    in_cells = [at for at, (store, _) in enumerate(stores) if store >= CELL_COUNT]
+    most = max((len(row["conditions"]) for row in rows), default=0)
+    conditions = np.full((len(rows), most + 1, CONDITION), float(NO_CONDITION))
+    for row, one in zip(conditions, rows, strict=True):
+        row[: len(one["conditions"])] = one["conditions"] or np.empty((0, CONDITION))
 
+    def column(name: str, kind: type = np.int64) -> np.ndarray:
+        return np.array([row[name] for row in rows], kind)
 
-def rule_arrays(rules: tuple[Rule, ...], quiet_us: tuple[int, ...]) -> RuleArrays:
-    """The rules of one dimension as columns; `quiet_us` is each rule's `quiet` in microseconds.
-
-    >>> rule_arrays((BruteForceUser(),), (600_000_000,)).quiet
-    array([20])
-    """
-    shapes = [_shape(rule) for rule in rules]
-    kind, grid, window, extra, times, z = (list(c) for c in zip(*shapes, strict=True)) if shapes else ([],) * 6
-    quiet = [-(-q // (g * PANE_US)) for q, g in zip(quiet_us, grid, strict=True)]
+    marks = [meters[at].mark for at in in_cells]
+    counted = {meters[row["counted"]].mark for row in rows if row["kind"] == METERED} - {EVERY}
     return RuleArrays(
-        kind=np.array(kind, np.int64),
-        grid=np.array(grid, np.int64),
-        window=np.array(window, np.int64),
-        at_least=np.array([r.at_least for r in rules], np.int64),
-        extra=np.array(extra, np.int64),
-        times=np.array(times, np.float64),
-        z=np.array(z, np.float64),
-        quiet=np.array(quiet, np.int64),
-        severity=np.array([SEVERITIES.index(r.severity) for r in rules], np.int64),
+        kind=column("kind"),
+        grid=column("grid"),
+        window=column("window"),
+        at_least=column("at_least", np.float64),
+        extra=column("extra"),
+        times=column("times", np.float64),
+        z=column("z", np.float64),
+        quiet=np.array([-(-q // (row["grid"] * PANE_US)) for q, row in zip(quiet_us, rows, strict=True)], np.int64),
+        severity=np.array([SEVERITIES.index(rule.severity) for rule in rules], np.int64),
+        monotone=column("monotone", np.bool_),
+        main=column("main"),
+        of=column("of"),
+        floor=column("floor"),
+        floor_least=column("floor_least", np.float64),
+        counted=column("counted"),
+        conditions=conditions,
+        store=np.array([store for store, _ in stores], np.int64),
+        column=np.array([at for _, at in stores], np.int64),
+        meter_grid=np.array([meter.pane // PANE_US for meter in meters], np.int64),
+        meter_window=np.array([meter.panes for meter in meters], np.int64),
+        mark=np.array([meter.mark for meter in meters], np.int64),
+        cell=np.array([in_cells.index(at) if at in in_cells else -1 for at in range(len(meters))], np.int64),
+        salt=np.array([_salt(signature(program, number)) for number in numbers], np.uint64),
+        in_cells=np.array(in_cells, np.int64),
+        marks=np.array([EVERY_MARK if EVERY in marks else _bits(marks), _bits(counted)], np.uint64),
     )
+
+
+def meter_names(rules: tuple[Rule, ...], program: Program, arrays: RuleArrays) -> list[str]:
+    """What gives the state of each column of cells its meaning, whatever other rules there are."""
+    numbers: dict[int, int] = {}
+    compiled = {one.id: one for one in program.detections}
+    for rule in rules:
+        if not isinstance(rule, TrafficSpike):
+            _metered(compiled[rule.id], numbers)
+    names = [signature(program, number) for number in numbers]
+    return [names[at] for at in arrays.in_cells.tolist()]
+
+
+def _bits(marks: object) -> int:
+    return sum(1 << mark for mark in set(marks))  # type: ignore[call-overload]
+
+
+def _salt(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+def _metered(one: Compiled, numbers: dict[int, int]) -> dict[str, Any]:
+    def place(meter: int) -> int:
+        return NO_METER if meter == NO_METER else numbers.setdefault(meter, len(numbers))
+
+    def condition(kind: int, bound: Bound) -> list[float]:
+        return [float(kind), float(place(bound.meter)), float(place(bound.of)), bound.at_least, bound.times]
+
+    return {
+        "kind": METERED,
+        "grid": one.pane // PANE_US,
+        "window": one.window // one.pane,
+        "at_least": one.main.at_least,
+        "extra": 0,
+        "times": 0.0,
+        "z": 0.0,
+        "monotone": one.monotone,
+        "main": place(one.main.meter),
+        "of": place(one.main.of),
+        "floor": place(one.floor),
+        "floor_least": float(one.at_least_events),
+        "counted": place(one.counted),
+        "conditions": [condition(ALSO, b) for b in one.also] + [condition(UNLESS, b) for b in one.unless],
+    }
+
+
+def _spike(rule: TrafficSpike) -> dict[str, Any]:
+    return {
+        "kind": SPIKE, "grid": 1, "window": 12, "at_least": float(rule.at_least), "extra": rule.panes,
+        "times": rule.times, "z": rule.z, "monotone": False, "main": NO_METER, "of": NO_METER, "floor": NO_METER,
+        "floor_least": 0.0, "counted": NO_METER, "conditions": [],
+    }  # fmt: skip
+
+
+def _store(meter: Meter, program: Program, dimension: int) -> tuple[int, int]:
+    """Where a meter's counts lie, and which of them they are: what is learned anyway is not counted twice."""
+    where = "" if meter.mark == EVERY else program.marks[meter.mark]
+    reaches = meter.window <= _LONG and meter.pane % (6 * PANE_US) == 0
+    if meter.kind == "sum":
+        return CELL_SUM, meter.source
+    if meter.kind == "count":
+        if reaches and where in _COLUMNS:
+            return RINGS_30, _COLUMNS[where]
+        if meter.pane == PANE_US and meter.window <= _SHORT and _COLUMNS.get(where, 9) < 3:
+            return RINGS_5, _COLUMNS[where]
+        return CELL_COUNT, 0
+    if reaches and dimension in (IP, USER):
+        if meter.source == (USER if dimension == IP else IP) and where in _MET:
+            return NEAR, _MET[where]
+        if where == "deletion" and meter.source >= 4 and program.hashes[meter.source - 4] == "target":
+            return NEAR, _TARGETS
+    return CELL_DISTINCT, meter.source

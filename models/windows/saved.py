@@ -14,8 +14,10 @@ from models.base import END_OF_TIME, NONE_TIME
 from models.kernels.arrive import RowArrays
 from models.kernels.layout import (
     ACTIVE,
+    CELL,
     EVIDENCE_DROPPED,
     FREE,
+    FREE_CELLS,
     NEVER,
     NEXT,
     PAIR,
@@ -27,10 +29,12 @@ from models.kernels.layout import (
     allocate_rings,
     by_attribute,
 )
-from models.kernels.pairs import refill_pairs
+from models.kernels.pairs import IN_CELL, refill_pairs
 from models.kernels.table import refill
+from models.rules import Rule, threshold
 from models.windows.arrays import LEAST, RING_COLUMNS, places
-from models.windows.incidents import Incident
+from models.windows.incidents import Incident, feature_of
+from models.windows.rules import meter_names
 from models.windows.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -60,10 +64,16 @@ def snapshot(shard: "Shard") -> bytes:
     records["slot"] = np.where(records["slot"] >= 0, place[records["slot"]], -1)
     pairs = s.pairs[(s.pairs["key"] != 0) & (s.pairs["slot"] >= 0)]
     pairs["slot"] = place[pairs["slot"]]
+    held = s.cell[active]
+    cells = np.full(held.shape, -1, np.int32)
+    cells[held >= 0] = np.arange(np.count_nonzero(held >= 0), dtype=np.int32)
     state = {
         "version": VERSION,
         "dimension": shard.dimension,
-        "rules": [rule.id for rule in shard.settings.rules],
+        "rules": _rule_names(shard),
+        "meters": meter_names(shard.settings.rules, shard.settings.program, shard.arrays),
+        "cell": _pack(cells),
+        "cells": s.cells[held[held >= 0]].tobytes(),
         "head": _pack(s.head),
         "records": records.tobytes(),
         "pairs": pairs.tobytes(),
@@ -82,6 +92,40 @@ def snapshot(shard: "Shard") -> bytes:
     return msgspec.msgpack.encode(state)
 
 
+def _rule_names(shard: "Shard") -> list[str]:
+    """A rule by its id and by what it looks at: with another window or expression it is another rule."""
+    return [f"{rule.id} {feature_of(rule)[1]} {_looks_at(rule)}" for rule in shard.settings.rules]
+
+
+def _looks_at(rule: Rule) -> str:
+    found = threshold(rule)
+    return found.where if found else ""
+
+
+def _restore_cells(shard: "Shard", state: dict[str, Any], new: dict[str, Any], pairs: Any) -> Any:
+    """Put saved cells into the columns of their meters; the pairs without those of meters that are gone."""
+    names = meter_names(shard.settings.rules, shard.settings.program, shard.arrays)
+    held = _unpack(state["cell"])
+    cells = np.frombuffer(state["cells"], CELL)
+    used = 0
+    kind = pairs["kind"].copy()
+    for old, name in enumerate(state["meters"]):
+        mine = kind == IN_CELL + old
+        if name not in names:
+            pairs["slot"][mine] = -1
+            continue
+        column = names.index(name)
+        pairs["kind"][mine] = IN_CELL + column
+        rows = np.flatnonzero(held[:, old] >= 0)
+        at = np.arange(used, used + len(rows), dtype=np.int32)
+        new["cells"][at] = cells[held[rows, old]]
+        new["cell"][rows, column] = at
+        used += len(rows)
+    size = len(new["cells"])
+    new["free_cells"][: size - used] = np.arange(size - 1, used - 1, -1, dtype=np.int32)
+    return pairs
+
+
 def restore(shard: "Shard", raw: bytes) -> None:
     """Make a new shard what a snapshot says. Raises ValueError for another version."""
     state = msgspec.msgpack.decode(raw)
@@ -93,14 +137,14 @@ def restore(shard: "Shard", raw: bytes) -> None:
     limit = int(s.head[RECORD_LIMIT])
     s.head[:] = _unpack(state["head"])
     s.head[RECORD_LIMIT] = limit
-    rules = [rule.id for rule in shard.settings.rules]
+    rules = _rule_names(shard)
     rings = np.frombuffer(state["ring_bytes"], RING).copy()
     rings["near_at"] = NEVER
     n = len(rings)
     size = len(s.rings)
     if n > size:
         raise ValueError(f"{n} entities are active, with room for {size}")
-    new: dict[str, Any] = allocate_rings(size, len(rules))
+    new: dict[str, Any] = allocate_rings(size, len(rules), len(shard.arrays.in_cells))
     new["rings"][:n] = rings
     for column, packed in state["rings"].items():
         values = _unpack(packed)
@@ -115,10 +159,12 @@ def restore(shard: "Shard", raw: bytes) -> None:
     new["free"][: len(free)] = free
     records = by_attribute(np.frombuffer(state["records"], RECORD).copy())
     pairs = by_attribute(np.frombuffer(state["pairs"], PAIR).copy())
+    pairs = _restore_cells(shard, state, new, pairs)
     new["records"] = allocate_records(max(LEAST, places(len(records) + 64)))
     new["pairs"] = allocate_pairs(max(LEAST, places(len(pairs) + 64)))
     s = s._replace(**new)
     s.head[FREE] = len(free)
+    s.head[FREE_CELLS] = len(new["cells"]) - int(np.count_nonzero(s.cell >= 0))
     refill(s._replace(records=records), s, np.ones(len(records), np.bool_))
     refill_pairs(s._replace(pairs=pairs), s, NEVER)
     for column, packed in state["model"].items():

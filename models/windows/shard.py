@@ -7,17 +7,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import END_OF_TIME, IP, NONE_TIME, SKIP, USER
+from models.base import END_OF_TIME, NONE_TIME, SKIP
 from models.event import EventBatch
 from models.features.rates import feature_codes
 from models.kernels.arrive import Learned, add_waiting, arrive
-from models.kernels.close import KIND, OPEN, SLOT, STEP_FIELDS, close_panes, open_early
+from models.kernels.close import KIND, NUMBERS, OPEN, SLOT, STEP_FIELDS, close_panes, open_early
 from models.kernels.direct import direct
 from models.kernels.layout import (
     ACTIVE,
     AHEAD5,
     EVIDENCE_DROPPED,
-    MONOTONE,
     NEVER,
     NEXT,
     PANE_US,
@@ -28,6 +27,7 @@ from models.kernels.layout import (
 )
 from models.kernels.learn import WindowArrays, learn_minute, window_arrays
 from models.rules import Rule
+from models.rules.program import Program
 from models.thresholds.edges import score_edges
 from models.windows import saved
 from models.windows.arrays import empty, make_room
@@ -46,10 +46,11 @@ BUSIEST = 64
 
 
 class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a shard has to know of the configuration; `rules` are those of its dimension."""
+    """What a shard has to know of the configuration: `rules` of its dimension, and `program` with all thresholds."""
 
     rules: tuple[Rule, ...]
     quiet_us: tuple[int, ...]
+    program: Program
     detector: str
     learned: Learned
     half_life_minutes: int
@@ -80,14 +81,15 @@ class Shard:
         self.learned = settings.learned
         self.edges = score_edges()
         self.codes = np.array(feature_codes(dimension), np.int64)
-        self.arrays: RuleArrays = rule_arrays(settings.rules, settings.quiet_us)
-        self.s: ShardArrays = empty(len(settings.rules), settings.max_records, settings.max_rings, secret)
+        self.arrays: RuleArrays = rule_arrays(settings.rules, settings.quiet_us, settings.program, dimension)
+        self.s: ShardArrays = empty(self.arrays, settings.max_records, settings.max_rings, secret)
         self.watermarks: dict[str, int] = {}
         self.idle: set[str] = set()
         self.reached: dict[str, tuple[int, int]] = {}
         self.watermark = NONE_TIME
         self.waiting: list[Waiting] = []
-        self.evidence = Evidence(settings.lateness_us)
+        longest = int((self.arrays.window * self.arrays.grid).max(initial=0)) * PANE_US
+        self.evidence = Evidence(settings.lateness_us, int(self.arrays.marks[1]), longest)
         self.recent = Recent(dimension)
         self.incidents = Incidents(dimension, settings.rules, self.arrays, self.evidence, self.recent, canonical)
         self.findings: list[Finding] = []
@@ -96,8 +98,8 @@ class Shard:
         self._spikes = any(int(k) == SPIKE for k in self.arrays.kind)
         self._looked = NEVER
         self._witnessed = False
-        self._early = any(MONOTONE[int(k)] for k in self.arrays.kind)
-        self._steps = np.empty((256, STEP_FIELDS), np.int64), np.empty((256, 2))
+        self._early = bool(self.arrays.monotone.any())
+        self._steps = np.empty((256, STEP_FIELDS), np.int64), np.empty((256, NUMBERS))
         if state is not None:
             saved.restore(self, state)
 
@@ -174,7 +176,7 @@ class Shard:
             counted = rows[skip:]
             if fresh < len(counted):
                 counted = counted[(batch.flags[counted] & SKIP) == 0]
-            if witnessed and self.dimension in (IP, USER):
+            if witnessed:
                 self.evidence.add(batch, self.dimension, counted)
             if self._spikes:
                 self.recent.add(batch, counted, newest)
@@ -255,12 +257,12 @@ class Shard:
         return np.unique(np.concatenate(owners))
 
     def _close(self, limit: int) -> None:
-        steps, baselines = self._room(2 * int(self.s.head[ACTIVE]) * len(self.arrays.kind))
+        steps, numbers = self._room(2 * int(self.s.head[ACTIVE]) * len(self.arrays.kind))
         # The loop ends with the shard empty: at the end of time there is no last pane.
         while self.s.head[NEXT] < limit and self.s.head[ACTIVE]:
             pane = int(self.s.head[NEXT])
-            n, minute = _CLOSE_PANES(self.s, self.arrays, self.learned, limit, steps, baselines)
-            self._follow(steps[:n], baselines[:n], pane)
+            n, minute = _CLOSE_PANES(self.s, self.arrays, self.learned, limit, steps, numbers)
+            self._follow(steps[:n], numbers[:n], pane)
             if minute:
                 self._learn()
 
@@ -272,26 +274,26 @@ class Shard:
         self._looked = pane
         if self.s.head[NEXT] == NEVER or not self.s.head[ACTIVE]:
             return
-        steps, baselines = self._room(int(self.s.head[ACTIVE]) * len(self.arrays.kind))
-        n = _OPEN_EARLY(self.s, self.arrays, steps, baselines)
-        self._follow(steps[:n], baselines[:n], int(self.s.head[NEXT]))
+        steps, numbers = self._room(int(self.s.head[ACTIVE]) * len(self.arrays.kind))
+        n = _OPEN_EARLY(self.s, self.arrays, steps, numbers)
+        self._follow(steps[:n], numbers[:n], int(self.s.head[NEXT]))
 
     def _room(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         # Kept, because fresh pages for a busy shard's largest number of steps cost more than the few steps there are.
         if n > len(self._steps[0]):
-            self._steps = np.empty((2 * n, STEP_FIELDS), np.int64), np.empty((2 * n, 2))
+            self._steps = np.empty((2 * n, STEP_FIELDS), np.int64), np.empty((2 * n, NUMBERS))
         return self._steps
 
-    def _follow(self, steps: NDArray[np.int64], baselines: NDArray[np.float64], pane: int) -> None:
+    def _follow(self, steps: NDArray[np.int64], numbers: NDArray[np.float64], pane: int) -> None:
         if not len(steps):
             return
         created = (self.watermark if self.watermark != END_OF_TIME else pane * PANE_US) + self.settings.lateness_us
-        for step, baseline in zip(steps.tolist(), baselines.tolist(), strict=True):
+        for step, each in zip(steps.tolist(), numbers.tolist(), strict=True):
             slot, name, owner = step[SLOT], ("", ""), 0
             if step[KIND] == OPEN:
                 (name,) = self._names(np.array([slot], np.int32))
                 owner = int(self.s.rings["owner"][slot])
-            alert = self.incidents.take(step, baseline, owner, name, created)
+            alert = self.incidents.take(step, each, owner, name, created)
             if alert is not None:
                 self.findings.append(Finding(pane, alert))
 
@@ -345,7 +347,7 @@ class Shard:
         still: list[Waiting] = []
         for w in self.waiting:
             self.s = make_room(self.s, w.rows)
-            if _ADD_WAITING(self.s, self.dimension, w.rows, w.done):
+            if _ADD_WAITING(self.s, self.arrays, self.dimension, w.rows, w.done):
                 still.append(w)
         self.waiting = still
         return min((int(w.rows.place[w.rows.rows[~w.done]].min()) // PANE_US for w in still), default=None)

@@ -34,6 +34,10 @@ def row_arrays(batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> Ro
         name_length=np.ascontiguousarray(batch.name_length[dimension]),
         tenant_start=np.ascontiguousarray(batch.name_start[0]),
         tenant_length=np.ascontiguousarray(batch.name_length[0]),
+        entities=np.ascontiguousarray(batch.entity),
+        marks=batch.marks,
+        hashes=np.ascontiguousarray(batch.hashes),
+        numbers=np.ascontiguousarray(batch.numbers),
     )
 
 
@@ -61,5 +65,9 @@ def wait(columns: RowArrays, rows: NDArray[np.int64]) -> Waiting:
         name_length=lengths[0],
         tenant_start=starts[n:],
         tenant_length=lengths[1],
+        entities=np.ascontiguousarray(columns.entities[:, rows]),
+        marks=columns.marks[rows] if len(columns.marks) else columns.marks,
+        hashes=np.ascontiguousarray(columns.hashes[:, rows]),
+        numbers=np.ascontiguousarray(columns.numbers[:, rows]),
     )
     return Waiting(copy, np.zeros(n, np.bool_))

@@ -1,0 +1,125 @@
+"""Meters: a detection's counts over a window, wherever they lie."""
+
+from models.kernels.cells import at_cell, distinct_cell, renew, sum_cell
+from models.kernels.kernel import inlined
+from models.kernels.layout import (
+    ALSO,
+    CELL_COUNT,
+    CELL_DISTINCT,
+    CELL_SUM,
+    NEAR,
+    NO_CONDITION,
+    PER30,
+    RINGS_5,
+    RINGS_30,
+    WINDOW15M,
+    WINDOW30,
+    RuleArrays,
+    ShardArrays,
+)
+from models.kernels.pairs import distinct
+from models.kernels.panes import at5, at30, sum30
+
+SUM_UNIT = 1024.0
+NEAR_TARGETS = 3
+
+
+@inlined
+def shown(s: ShardArrays, r: RuleArrays, meter: int, slot: int, pane: int, now: bool) -> float:
+    """A meter's value over the window that ends with a pane of its grid; `now` takes what is held of the newest."""
+    store, column, window = r.store[meter], r.column[meter], r.meter_window[meter]
+    if store == RINGS_5:
+        total = 0
+        for k in range(pane - window + 1, pane + 1):
+            total += at5(s, slot, column, k)
+        return float(total)
+    width = r.meter_grid[meter] // PER30
+    if store == RINGS_30:
+        return float(sum30(s, slot, column, (pane + 1) * width - 1, window * width))
+    if store == NEAR:
+        end = (pane + 1) * width - 1
+        held = s.rings[slot].near_at == s.newest30[slot] and (now or end == s.newest30[slot])
+        if held and window * width == (WINDOW30 if column == NEAR_TARGETS else WINDOW15M):
+            return float(s.rings[slot].near[column])
+        met, failed, succeeded, targets = distinct(s, slot, end, window * width)
+        return float(met if column == 0 else failed if column == 1 else succeeded if column == 2 else targets)
+    at = s.cell[slot, r.cell[meter]]
+    if at < 0:
+        return 0.0
+    if store == CELL_DISTINCT:
+        if now:
+            renew(s, at, pane, window)
+        return float(distinct_cell(s, at, pane, window))
+    total = sum_cell(s, at, pane, window)
+    return total / SUM_UNIT if store == CELL_SUM else float(total)
+
+
+@inlined
+def share(s: ShardArrays, r: RuleArrays, meter: int, of: int, slot: int, pane: int, now: bool) -> float:
+    """A meter's value, or its share of another's; the share of nothing is 0."""
+    value = shown(s, r, meter, slot, pane, now)
+    if of < 0:
+        return value
+    whole = shown(s, r, of, slot, pane, now)
+    return value / whole if whole > 0.0 else 0.0
+
+
+@inlined
+def in_pane(s: ShardArrays, r: RuleArrays, meter: int, slot: int, pane: int) -> int:
+    """The events that a counting meter has in one pane of its grid."""
+    store, column = r.store[meter], r.column[meter]
+    if store == RINGS_5:
+        return at5(s, slot, column, pane)
+    if store == RINGS_30:
+        width = r.meter_grid[meter] // PER30
+        total = 0
+        for k in range(pane * width, (pane + 1) * width):
+            total += at30(s, slot, column, k)
+        return total
+    at = s.cell[slot, r.cell[meter]]
+    return at_cell(s, at, pane) if at >= 0 else 0
+
+
+@inlined
+def at_most(s: ShardArrays, r: RuleArrays, meter: int, slot: int) -> float:
+    """What no window of a meter can exceed; free, where the value itself may cost a walk."""
+    store, column = r.store[meter], r.column[meter]
+    if store <= RINGS_30:
+        return float(s.rings[slot].ever[column])
+    if store == NEAR:
+        return float(s.rings[slot].ever[1 if column == 1 else 3 if column == NEAR_TARGETS else 0])
+    at = s.cell[slot, r.cell[meter]]
+    if at < 0:
+        return 0.0
+    return float(s.cells[at].ever) if store == CELL_COUNT or store == CELL_DISTINCT else 1e300
+
+
+@inlined
+def may_reach(s: ShardArrays, r: RuleArrays, rule: int, slot: int, part: float) -> bool:
+    """Whether a rule's value can be `part` of its threshold at all."""
+    if r.floor[rule] >= 0 and at_most(s, r, r.floor[rule], slot) < part * r.floor_least[rule]:
+        return False
+    most = at_most(s, r, r.main[rule], slot)
+    return most > 0.0 if r.of[rule] >= 0 else most >= part * r.at_least[rule]
+
+
+@inlined
+def metered(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int, now: bool) -> tuple[float, bool]:
+    """A rule's value over the window that ends with a pane, and whether the whole condition holds."""
+    if not may_reach(s, r, rule, slot, 1.0):
+        return 0.0, False
+    value = share(s, r, r.main[rule], r.of[rule], slot, pane, now)
+    if value < r.at_least[rule]:
+        return value, False
+    if r.floor[rule] >= 0 and shown(s, r, r.floor[rule], slot, pane, now) < r.floor_least[rule]:
+        return value, False
+    for k in range(r.conditions.shape[1]):
+        kind = int(r.conditions[rule, k, 0])
+        if kind == NO_CONDITION:
+            break
+        other = share(s, r, int(r.conditions[rule, k, 1]), int(r.conditions[rule, k, 2]), slot, pane, now)
+        times = r.conditions[rule, k, 4]
+        reached = other >= (times * value if times > 0.0 else r.conditions[rule, k, 3])
+        if reached != (kind == ALSO):
+            return value, False
+    return value, True
