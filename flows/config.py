@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from flows import durations
+from flows.detection_block import detection_faults, program_faults
 from flows.errors import ConfigError
 from flows.exception_block import exceptions
 from flows.structure import is_duration_field, meant, shown, structure, tagged
@@ -18,8 +19,6 @@ from models import rules
 from models.base import DIMENSIONS
 from models.detectors.ewma import EwmaParams
 from models.exceptions import AlertException, network
-from models.rules.threshold import Threshold
-from models.rules.threshold import faults as threshold_faults
 
 Detector = EwmaParams
 """Every detector; a union once there is a second."""
@@ -324,14 +323,16 @@ def _list(name: str, rows: object, faults: list[str], given: dict[str, str]) -> 
     for at, member in tagged(union, rows, f"$.{name}", faults):
         row, written = member, rows[at]  # type: ignore[index]
         if not row.id and "id" not in written:
-            row = msgspec.structs.replace(row, id=f"{written['type']}_{row.dimension}")
+            by = getattr(row, "dimension", "")
+            row = msgspec.structs.replace(row, id=f"{written['type']}_{by}" if by else "")
         if not _is_id(row.id):
             faults.append(f"Expected 1 to 64 letters, digits, _, - or ., got {shown(row.id)} - at $.{name}[{at}].id")
         elif row.id in first:
             faults.append(f"Duplicate id {shown(row.id)}, first at $.{name}[{first[row.id]}] - at $.{name}[{at}].id")
         first.setdefault(row.id, at)
-        if isinstance(row, Threshold):
-            faults += threshold_faults(row, f"$.{name}[{at}]")
+        if unsound := detection_faults(row, f"$.{name}[{at}]"):
+            faults += unsound
+            continue
         window = WINDOW_OF.get(written["type"])
         if window and durations.microseconds(row.quiet) < durations.microseconds(window):
             faults.append(f"Expected at least the rule's window ({window}) - at $.{name}[{at}].quiet")
@@ -342,23 +343,6 @@ def _list(name: str, rows: object, faults: list[str], given: dict[str, str]) -> 
     if name == "detector" and isinstance(rows, list) and len(rows) != 1:
         faults.append(f"Expected one detector of type ewma, got {len(rows)} - at $.{name}")
     return tuple(kept)
-
-
-def _program_faults(detections: tuple[rules.Rule, ...]) -> list[str]:
-    """What only all thresholds together show; there is nothing to say of unsound ones."""
-    thresholds = [found for rule in detections if (found := rules.threshold(rule)) is not None]
-    if any(threshold_faults(one, "") for one in thresholds):
-        return []
-    faults = [
-        f"An entity of two dimensions cannot be watched yet - at $.detection[{at}].by"
-        for at, rule in enumerate(detections)
-        if isinstance(rule, Threshold) and len(rule.dimensions) > 1
-    ]
-    try:
-        rules.program(detections)
-    except ValueError as error:
-        faults.append(f"{error} - at $.detection")
-    return faults
 
 
 def _is_id(text: str) -> bool:
@@ -378,7 +362,7 @@ def _cross_faults(config: Config) -> list[str]:
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             zone = shown(config.input.timezone)
             faults.append(f'Expected an IANA time zone such as "Europe/Berlin", got {zone} - at $.input.timezone')
-    faults += _program_faults(config.detection)
+    faults += program_faults(config.detection)
     for key in ("max_jump", "idle_after"):
         if durations.microseconds(getattr(config.time, key)) == 0:
             faults.append(f"Expected a duration above zero - at $.time.{key}")

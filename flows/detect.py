@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -15,7 +14,6 @@ from importlib.metadata import version
 from typing import Any
 
 import bytewax.operators as op
-import msgspec
 import numpy as np
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource
@@ -48,100 +46,20 @@ from flows.steps.encode import (
     encode_scored,
     encode_windows,
 )
-from flows.steps.gather import Gather, Gathered
+from flows.steps.gather import Gather
 from flows.steps.split import split
-from models.alert import CREATE, Alert
-from models.base import DIMENSIONS, LATE
+from flows.totals import Progress, RunResult, Totals
+from models.base import DIMENSIONS
 from models.event import EventBatch
 from models.kernels.arrive import Learned
-from models.kernels.layout import COUNTERS
-from models.rules import dimension
+from models.rules import dimension, threshold
 from models.rules import program as program_of
 from models.rules.program import Program
-from models.rules.threshold import Threshold
 from models.windows.shard import Shard, ShardSettings
 
 EPOCH = timedelta(seconds=1)
 SYNTHETIC_EVENTS, SYNTHETIC_SEED = 300_000, 1
 Source = FileSource | SyntheticSource
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a running flow has done since it started; read by the progress line while it runs."""
-
-    scored: int = 0
-    dead_letters: int = 0
-    alerts: int = 0
-    incidents: int = 0
-    merged: int = 0
-    digested: int = 0
-    suppressed: dict[str, int] = field(default_factory=dict)
-    windows: int = 0
-    late: int = 0
-    heads: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
-
-    def see(self, gathered: Gathered) -> Gathered:
-        """Count a batch on its way out."""
-        batch = gathered.scored.batch
-        self.scored += len(batch)
-        self.dead_letters += len(batch.dead)
-        self.late += int(np.count_nonzero(batch.flags & LATE))
-        self.windows += sum(len(closed.entity) for closed in gathered.windows)
-        self.heads |= gathered.heads
-        return gathered
-
-    def see_alerts(self, alerts: list[Alert]) -> list[Alert]:
-        """Count alerts on their way out."""
-        self.alerts += sum(not alert.suppressed_by for alert in alerts)
-        for create in (alert for alert in alerts if alert.activity == CREATE and not alert.digest):
-            by, _, name = create.suppressed_by.partition(" ")
-            self.incidents += not by
-            self.merged += not by and not create.front
-            self.digested += by == "digest"
-            if by == "exception":
-                self.suppressed[name] = self.suppressed.get(name, 0) + 1
-        return alerts
-
-    def sum(self, counter: str) -> int:
-        """A counter over all shards."""
-        return sum(int(head[place]) for head in list(self.heads.values()) for place in COUNTERS[counter])
-
-
-class Progress(msgspec.Struct):
-    """How far a run has come."""
-
-    events: int
-    alerts: int
-    dead_letters: int
-    event_time: int
-    bytes_read: int
-    bytes_total: int | None
-
-
-class RunResult(msgspec.Struct, frozen=True):
-    """What a run has done. `events` are the messages read: always `scored` + `dead_letters`.
-
-    `incidents` are those told one by one, `merged` the ones among them that another stands for. Besides, `digested`
-    were told of in digests only, and `suppressed` counts those that each exception kept silent.
-    """
-
-    events: int
-    scored: int
-    dead_letters: int
-    alerts: int
-    incidents: int
-    merged: int
-    digested: int
-    suppressed: dict[str, int]
-    windows: int
-    late: int
-    overtaken: int
-    evictions: int
-    overflowed: int
-    seconds: float
-    files: list[str]
-    interrupted: bool
 
 
 def make_source(
@@ -197,7 +115,7 @@ def shard_settings(config: Config, name: str, program: Program) -> ShardSettings
     records, rings = table_limits(config, name)
     return ShardSettings(
         rules=rules,
-        quiet_us=tuple(rule.quiet_us if isinstance(rule, Threshold) else microseconds(rule.quiet) for rule in rules),
+        quiet_us=tuple(found.quiet_us if (found := threshold(rule)) else microseconds(rule.quiet) for rule in rules),
         program=program,
         detector=detector.id,
         learned=Learned(

@@ -193,7 +193,8 @@ def test_the_simulated_attacks_are_found_and_nothing_else() -> None:
     assert found == {
         "brute_force_user": of("brute_force", "user"),
         "brute_force_ip": of("brute_force", "ip"),
-        "password_spray_ip": of("password_spray", "ip"),
+        "password_spray_ip": of("password_spray", "ip") | of("credential_stuffing", "ip"),
+        "credential_stuffing_ip": of("credential_stuffing", "ip"),
         "deletion_surge_user": of("deletion_surge", "user"),
         "deletion_surge_ip": of("deletion_surge", "ip"),
     }

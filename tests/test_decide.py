@@ -18,7 +18,7 @@ from models.alert import CLOSE, CREATE, UPDATE, Alert
 from models.exceptions import AlertException
 from models.groups import LONGEST_US, QUIET_US
 from models.kernels.layout import PANE_US
-from models.rules import about
+from models.rules import about, opens_early
 from models.thresholds.storm import HOUR_US, digest_uid
 from tests.command import ROOT
 from tests.findings import MINUTE, RULES, SECOND, START, Life, configured, decided, item, items
@@ -71,7 +71,7 @@ def exactly(out: list[Alert]) -> list[Any]:
     """What must not differ between runs: each message, but of a create that came early only that it came."""
     return [
         (alert.uid, alert.seq) if alert.activity == CREATE and "digest" not in alert.suppressed_by and not alert.digest
-        and alert.detection.startswith(("brute_force_user", "deletion"))
+        and opens_early(RULES[alert.detection])
         else msgspec.to_builtins(msgspec.structs.replace(alert, created=0))
         for alert in out
     ]  # fmt: skip

@@ -56,7 +56,7 @@ def test_every_detection_in_every_stage(golden: Callable[[str, bytes], None]) ->
 
 def test_every_detection_says_what_to_do() -> None:
     texts = [about(rule).remediation for rule in default_rules()]
-    assert len(set(texts)) == len({rule.__class__ for rule in default_rules()})
+    assert len(set(texts)) >= len({rule.__class__ for rule in default_rules()})
     for text in texts:
         assert text.startswith("1. ")
         assert "2. " in text

@@ -49,6 +49,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "ip": f"198.51.100.{second}",
             }  # fmt: skip
             file.write(json.dumps(event) + "\n")
+            pentest = {"id": f"pentest-{second}", "username": f"sam{second % 2}@example.com", "ip": "203.0.113.200"}
+            file.write(json.dumps(event | pentest) + "\n")
     return folder
 
 

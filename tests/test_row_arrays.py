@@ -17,7 +17,7 @@ def test_columns_of_any_layout_arrive_in_one_piece(dimension: int) -> None:
     one: Any = np.arange(n)
     batch: Any = SimpleNamespace(
         entity=table.astype(np.uint64, order="K"), name_start=table, name_length=table.astype(np.int32, order="K"),
-        target=one, place=one, flags=one, counts=one, names=one,
+        target=one, place=one, flags=one, counts=one, names=one, marks=one, hashes=table, numbers=table,
     )  # fmt: skip
     assert not batch.entity[dimension].flags.c_contiguous
     found = row_arrays(batch, dimension, np.arange(n))

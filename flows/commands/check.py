@@ -15,6 +15,7 @@ from flows.exception_block import warnings
 from models import rules
 from models.base import DIMENSIONS
 from models.exceptions import MATCH_KEYS, AlertException
+from models.rules.base_detection import BaseDetection
 from models.rules.describe import describe
 from models.rules.threshold import Threshold
 
@@ -111,17 +112,17 @@ def _settings(row: msgspec.Struct) -> dict[str, Any]:
 
 def _detection(rule: rules.Rule) -> dict[str, Any]:
     kind = str(rule.__struct_config__.tag)
-    if isinstance(rule, Threshold):
-        when = [" ".join(line.split()) for line in describe(rule) if line.startswith(("when", "and", "unless"))]
+    if isinstance(rule, Threshold | BaseDetection) and (found := rules.threshold(rule)):
+        when = [" ".join(line.split()) for line in describe(found) if line.startswith(("when", "and", "unless"))]
         return {
             "id": rule.id,
             "type": kind,
             "dimension": rules.dimension(rule),
-            "window": rule.window,
-            "severity": rule.severity,
+            "window": found.window,
+            "severity": found.severity,
             "limit": "; ".join(when),
-            "quiet": durations.spell(rule.quiet_us),
-            "compiled": describe(rule),
+            "quiet": durations.spell(found.quiet_us),
+            "compiled": describe(found),
         }
     settings = _settings(rule)
     limit = f"{rule.at_least} {rules.about(rule).measure}"

@@ -1,6 +1,6 @@
 """`lapwing config`: the effective configuration, and where each key comes from."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -38,6 +38,21 @@ def config(
     print(f"# config_hash {config_hash(found)}; {len(rows) - len(shown)} more keys at their defaults")
 
 
+def toml_value(value: Any) -> str:
+    """A value on one line of TOML; tables are inline, without what is empty in them.
+
+    >>> toml_value({"count": True, "times": None}), toml_value(("a", 1.5))
+    ('{ count = true }', '["a", 1.5]')
+    """
+    plain = msgspec.to_builtins(value)
+    if isinstance(plain, dict):
+        cells = [f"{key} = {toml_value(inner)}" for key, inner in plain.items() if inner not in (None, "", False, [])]
+        return "{ " + ", ".join(cells) + " }"
+    if isinstance(plain, list | tuple):
+        return "[" + ", ".join(toml_value(inner) for inner in plain) + "]"
+    return msgspec.json.encode(plain).decode()
+
+
 def as_toml(config: Config, every: bool) -> str:
     """The configuration as TOML, each key's origin behind it as a comment."""
     blocks: dict[str, list[tuple[str, str]]] = {}
@@ -46,6 +61,6 @@ def as_toml(config: Config, every: bool) -> str:
         block, _, name = key.rpartition(".")
         # A row of a list needs its type and id even where only another key was given.
         if every or origin != "default" or (block in kept and "[" in block and name in ("type", "id")):
-            blocks.setdefault(block, []).append((f"{name} = {msgspec.json.encode(value).decode()}", f"# {origin}"))
+            blocks.setdefault(block, []).append((f"{name} = {toml_value(value)}", f"# {origin}"))
     titles = {block: f"[[{block.partition('[')[0]}]]" if "[" in block else f"[{block}]" for block in blocks}
     return "\n\n".join(f"{titles[block]}\n{columns(rows, '')}" for block, rows in blocks.items())

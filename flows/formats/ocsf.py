@@ -9,8 +9,9 @@ from flows.formats.evidence import clean, evidence
 from flows.formats.explain import filled, message, number, span, title
 from models.alert import CLOSE, CREATE, UPDATE, Alert, Related
 from models.base import RISK_FLOOR, SEVERITIES
-from models.rules import Rule
+from models.rules import Rule, threshold
 from models.rules.base import LEARNING, About, Attack
+from models.rules.base_detection import BaseDetection
 from models.rules.describe import sentence
 from models.rules.threshold import Threshold
 
@@ -159,8 +160,8 @@ def _type(rule: Rule) -> str:
 
 def _description(rule: Rule) -> str:
     """The rule's own first sentence, with the configured numbers in place of their names."""
-    if isinstance(rule, Threshold):
-        return clean(sentence(rule))
+    if isinstance(rule, Threshold | BaseDetection) and (found := threshold(rule)):
+        return clean(sentence(found))
     return filled((type(rule).__doc__ or "").partition("\n")[0], rule)
 
 

@@ -99,7 +99,9 @@ def meet_in_cell(s: ShardArrays, r: RuleArrays, meter: int, slot: int, at: int, 
         pair = (pair + 1) & (size - 1)
     if s.pairs[pair].key == 0 or s.pairs[pair].slot != slot:
         fresh = s.pairs[pair].key == 0
-        if s.cells[at].chained >= COUNTERPARTS or (fresh and s.head[PAIRS] >= s.head[PAIR_LIMIT]):
+        if s.cells[at].chained >= COUNTERPARTS:
+            return
+        if fresh and s.head[PAIRS] >= s.head[PAIR_LIMIT]:
             s.head[PAIRS_REFUSED] += 1
             return
         if fresh:

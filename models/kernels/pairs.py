@@ -49,6 +49,13 @@ def distinct(s: ShardArrays, slot: int, pane: int, window: int) -> tuple[int, in
     return met, failed, succeeded, targets
 
 
+@kernel
+def users_at(s: ShardArrays, slot: int, pane: int, window: int) -> tuple[int, int]:
+    """The users who failed and who succeeded at an address, over `window` 30 s panes that end with `pane`."""
+    _, failed, succeeded, _ = distinct(s, slot, pane, window)
+    return failed, succeeded
+
+
 @inlined
 def tally(s: ShardArrays, slot: int, at: int, sign: int) -> None:
     """Add (or take away) what one pair contributes to `near`."""

@@ -11,6 +11,7 @@ import msgspec
 
 from models.rules import brute_force_ip, brute_force_user, deletion_surge, password_spray_ip, traffic_spike
 from models.rules.base import About
+from models.rules.base_detection import BaseDetection
 from models.rules.brute_force_ip import BruteForceIp
 from models.rules.brute_force_user import BruteForceUser
 from models.rules.defaults import BASE
@@ -20,7 +21,7 @@ from models.rules.program import Program, compile_rules
 from models.rules.threshold import Condition, Threshold
 from models.rules.traffic_spike import TrafficSpike
 
-Rule = Threshold | BruteForceUser | BruteForceIp | PasswordSprayIp | DeletionSurge | TrafficSpike
+Rule = Threshold | BaseDetection | BruteForceUser | BruteForceIp | PasswordSprayIp | DeletionSurge | TrafficSpike
 
 _FILES: dict[type, ModuleType] = {
     BruteForceUser: brute_force_user,
@@ -34,8 +35,10 @@ _BASE = {rule.id: rule for rule in BASE}
 
 def about(rule: Rule) -> About:
     """What an alert of this rule says of its detection."""
-    if isinstance(rule, Threshold):
-        return rule.about
+    if isinstance(rule, Threshold | BaseDetection):
+        found = threshold(rule)
+        assert found is not None
+        return found.about
     text: About = _FILES[type(rule)].ABOUT
     return text
 
@@ -49,6 +52,8 @@ def dimension(rule: Rule) -> str:
     match rule:
         case Threshold():
             return rule.dimensions[0]
+        case BaseDetection():
+            return _BASE[rule.id].dimensions[0]
         case BruteForceUser():
             return "user"
         case DeletionSurge() | TrafficSpike():
@@ -61,10 +66,18 @@ def threshold(rule: Rule) -> Threshold | None:
     """The rule as a threshold, None for one that learns.
 
     >>> threshold(BruteForceIp(at_least=30)).at_least, threshold(TrafficSpike())
-    (30, None)
+    (30.0, None)
     """
     if isinstance(rule, Threshold):
         return rule
+    if isinstance(rule, BaseDetection):
+        found = _BASE[rule.id]
+        return msgspec.structs.replace(
+            found,
+            at_least=rule.at_least or found.at_least,
+            severity=rule.severity or found.severity,
+            quiet=found.quiet if rule.quiet == "0s" else rule.quiet,
+        )
     if isinstance(rule, TrafficSpike):
         return None
     base = {
@@ -92,6 +105,17 @@ def opens_early(rule: Rule) -> bool:
     return found is not None and compile_rules([found]).detections[0].monotone
 
 
+def base_ids() -> tuple[str, ...]:
+    """The ids of all base detections."""
+    return tuple(_BASE)
+
+
+def severity(rule: Rule) -> str:
+    """The severity of a rule's alerts."""
+    found = threshold(rule)
+    return found.severity if found else rule.severity
+
+
 def program(rules: Iterable[Rule]) -> Program:
     """All thresholds among the rules as one program."""
     return compile_rules([found for rule in rules if (found := threshold(rule)) is not None])
@@ -113,7 +137,7 @@ def default_rules() -> tuple[Rule, ...]:
     named = {rule.id for rule in presets}
     return (
         *presets,
-        *(rule for rule in BASE if rule.id not in named),
+        *(BaseDetection(id=rule.id) for rule in BASE if rule.id not in named),
         TrafficSpike(id="traffic_spike_tenant", dimension="tenant"),
         TrafficSpike(id="traffic_spike_endpoint", dimension="endpoint"),
         TrafficSpike(id="traffic_spike_ip", dimension="ip"),

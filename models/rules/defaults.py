@@ -5,6 +5,7 @@ Thresholds are published ones (sources in brackets) or stricter; every one is a 
 
 from typing import Final
 
+from models.rules import brute_force_ip, brute_force_user, deletion_surge, password_spray_ip
 from models.rules.attacks import AttackRef
 from models.rules.threshold import Condition, Threshold
 
@@ -31,8 +32,7 @@ BASE: Final[tuple[Threshold, ...]] = (
         title="Brute force on one account",
         measure="failed logins",
         attacks=(_GUESSING,),
-        remediation="Lock the account or ask for a second factor; throttle the addresses in the evidences; tell the "
-        "user.",
+        remediation=brute_force_user.ABOUT.remediation,
     ),
     Threshold(
         id="brute_force_ip",
@@ -47,7 +47,7 @@ BASE: Final[tuple[Threshold, ...]] = (
         title="Brute force from one IP",
         measure="failed logins",
         attacks=(_GUESSING,),
-        remediation="Throttle or block the address at the edge; check the accounts in the evidences for a success.",
+        remediation=brute_force_ip.ABOUT.remediation,
     ),
     Threshold(
         id="password_spray_ip",
@@ -62,7 +62,7 @@ BASE: Final[tuple[Threshold, ...]] = (
         title="Password spray from one IP",
         measure="accounts with failed logins",
         attacks=(_SPRAYING,),
-        remediation="Block the address at the edge; reset and sign out every account that it has signed in to.",
+        remediation=password_spray_ip.ABOUT.remediation,
     ),
     Threshold(
         id="credential_stuffing_ip",
@@ -73,16 +73,16 @@ BASE: Final[tuple[Threshold, ...]] = (
         at_least=15,
         at_least_events=25,  # [Elastic: 25 attempts, 15 users, at most 2 an account]
         also=Condition(
-            ratio='reason == "unknown_user"', at_least=0.5
-        ),  # a list from elsewhere: most are not known here
+            ratio='reason == "unknown_user"', at_least=0.2
+        ),  # a list from elsewhere: many are not known here
         unless=(_MORE_SUCCEED, Condition(count=True, times=2.5)),
         severity="high",
         confidence=80,
         title="Credential stuffing from one IP",
-        measure="accounts tried once or twice, most of them unknown",
+        measure="accounts tried once or twice, many of them unknown",
         attacks=(_STUFFING,),
-        remediation="Block the address at the edge; reset the accounts that it has signed in to, and check passwords "
-        "against breached ones.",
+        remediation="1. Block the address at the edge, unless it is a shared one. 2. Sign out and reset the accounts "
+        "that it has signed in to. 3. Check new passwords against breached ones.",
     ),
     Threshold(
         id="distributed_brute_force_user",
@@ -97,7 +97,8 @@ BASE: Final[tuple[Threshold, ...]] = (
         title="Brute force on one account from many IPs",
         measure="addresses with failed logins",
         attacks=(_GUESSING,),
-        remediation="Ask for a second factor and tell the user; blocking single addresses will not end it.",
+        remediation="1. Ask the account for a second factor and tell the user. 2. Look for a success among the "
+        "attempts. 3. Blocking single addresses will not end it.",
     ),
     Threshold(
         id="distributed_spray_tenant",
@@ -117,8 +118,8 @@ BASE: Final[tuple[Threshold, ...]] = (
         title="Password spray from many IPs",
         measure="accounts with failed logins",
         attacks=(_SPRAYING,),
-        remediation="Turn on a CAPTCHA for the tenant; block what the addresses share (user agent, network); reset "
-        "every account that signed in from them.",
+        remediation="1. Turn on a CAPTCHA for the tenant. 2. Block what the addresses share (user agent, network). 3. "
+        "Reset every account that signed in from them.",
     ),
     *(
         Threshold(
@@ -133,7 +134,7 @@ BASE: Final[tuple[Threshold, ...]] = (
             title="Account-deletion surge",
             measure="accounts deleted",
             attacks=(_REMOVAL,),
-            remediation="Suspend the acting key or account, freeze deletions, restore what was removed.",
+            remediation=deletion_surge.ABOUT.remediation,
         )
         for by in ("user", "ip")
     ),
@@ -149,7 +150,7 @@ BASE: Final[tuple[Threshold, ...]] = (
         title="Password-reset surge from one IP",
         measure="accounts with reset requests",
         attacks=(_ENUMERATION, _EMAILS),
-        remediation="Turn on a CAPTCHA for resets, answer alike whether the account exists; throttle the address.",
+        remediation="1. Throttle the address; turn on a CAPTCHA. 2. Answer alike whether the account exists.",
     ),
     Threshold(
         id="reset_surge_user",
@@ -163,7 +164,7 @@ BASE: Final[tuple[Threshold, ...]] = (
         title="Password-reset surge on one account",
         measure="reset requests",
         attacks=(AttackRef(tactic="TA0006", technique="T1110"),),
-        remediation="Throttle resets for the account and tell the user; check for a success that followed.",
+        remediation="1. Throttle resets for the account and tell the user. 2. Check for a success that followed.",
     ),
     Threshold(
         id="error_surge_endpoint",
@@ -176,7 +177,7 @@ BASE: Final[tuple[Threshold, ...]] = (
         confidence=70,
         title="Most calls of an endpoint fail",
         measure="of the calls fail, failed logins apart",
-        remediation="Compare with the last release of the endpoint and of its clients; roll back; tell their owners.",
+        remediation="1. Compare with the last release of endpoint and clients. 2. Roll back; tell their owners.",
     ),
     Threshold(
         id="server_errors_endpoint",
@@ -189,6 +190,6 @@ BASE: Final[tuple[Threshold, ...]] = (
         confidence=70,
         title="An endpoint's server errors surge",
         measure="server errors",
-        remediation="Look at the endpoint's own logs and its last release; roll back; tell its owner.",
+        remediation="1. Look at the endpoint's own logs and its last release. 2. Roll back; tell its owner.",
     ),
 )

@@ -53,6 +53,7 @@ def describe(rule: Threshold) -> list[str]:
 def sentence(rule: Threshold) -> str:
     """A sound rule's condition in one sentence.
 
+    >>> from models.rules.threshold import Condition
     >>> sentence(Threshold(id="x", by="ip", where="failure", count=True, at_least=20,
     ...     unless=Condition(distinct="user", at_least=5)))
     'For each ip, over 10m: at least 20 events where failure, unless at least 5 different user where failure'

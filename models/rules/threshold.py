@@ -141,7 +141,7 @@ def faults(rule: Threshold, path: str) -> list[str]:
     >>> faults(Threshold(where="failur", count=True, at_least=2.5, window="7s"), "$.detection[0]")
     ["at column 1: unknown member 'failur', did you mean failure? - at $.detection[0].where",
      'Expected a whole number, got 2.5 - at $.detection[0].at_least',
-     'Expected a multiple of 5s up to 320s, 30s up to 32m, 1m up to 64m, 5m up to 320m, 30m up to 32h, got "7s"
+     'Expected a multiple of 5s up to 115s, 30s up to 28m, 1m up to 59m, 5m up to 310m, 30m up to 31h, got "7s"
       - at $.detection[0].window']
     """
     found = _aggregate_faults(rule, rule.dimensions, path)

@@ -31,7 +31,7 @@ from models.kernels.close import (
     VARIANCE,
 )
 from models.kernels.layout import PANE_US, SPIKE, RuleArrays
-from models.rules import Rule, threshold
+from models.rules import Rule, severity, threshold
 from models.windows.evidence import Evidence, Witness, ends
 from models.windows.recent import Recent
 
@@ -235,7 +235,7 @@ class Incidents:
             detection=rule.id,
             dimension=DIMENSIONS[self.dimension],
             entity=incident.entity,
-            severity=SEVERITIES.index(rule.severity),
+            severity=SEVERITIES.index(severity(rule)),
             time=time,
             created=incident.created,
             first_seen=max(incident.start, witnesses[0].time) if witnesses and kind != SPIKE else incident.start,

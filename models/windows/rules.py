@@ -23,7 +23,7 @@ from models.kernels.layout import (
     UNLESS,
     RuleArrays,
 )
-from models.rules import Rule
+from models.rules import Rule, severity
 from models.rules.describe import signature
 from models.rules.program import EVERY, NO_METER, Bound, Compiled, Meter, Program
 from models.rules.traffic_spike import TrafficSpike
@@ -63,7 +63,7 @@ def rule_arrays(rules: tuple[Rule, ...], quiet_us: tuple[int, ...], program: Pro
         times=column("times", np.float64),
         z=column("z", np.float64),
         quiet=np.array([-(-q // (row["grid"] * PANE_US)) for q, row in zip(quiet_us, rows, strict=True)], np.int64),
-        severity=np.array([SEVERITIES.index(rule.severity) for rule in rules], np.int64),
+        severity=np.array([SEVERITIES.index(severity(rule)) for rule in rules], np.int64),
         monotone=column("monotone", np.bool_),
         main=column("main"),
         of=column("of"),

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import END_OF_TIME, NONE_TIME, SKIP
+from models.base import END_OF_TIME, IP, NONE_TIME, SKIP
 from models.event import EventBatch
 from models.features.rates import feature_codes
 from models.kernels.arrive import Learned, add_waiting, arrive
@@ -22,10 +22,12 @@ from models.kernels.layout import (
     PANE_US,
     PER30,
     SPIKE,
+    WINDOW15M,
     RuleArrays,
     ShardArrays,
 )
 from models.kernels.learn import WindowArrays, learn_minute, window_arrays
+from models.kernels.pairs import users_at
 from models.rules import Rule
 from models.rules.program import Program
 from models.thresholds.edges import score_edges
@@ -40,6 +42,7 @@ from models.windows.waiting import Waiting, row_arrays, wait
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
+_USERS_AT = direct(users_at)
 NO_ROWS, NO_UIDS = np.empty(0, np.int64), np.empty((0, 16), np.uint8)
 BUSIEST = 64
 """Entities of whose open panes a snapshot keeps events, in case a spike comes of them."""
@@ -294,8 +297,14 @@ class Shard:
                 (name,) = self._names(np.array([slot], np.int32))
                 owner = int(self.s.rings["owner"][slot])
             alert = self.incidents.take(step, each, owner, name, created)
-            if alert is not None:
-                self.findings.append(Finding(pane, alert))
+            if alert is None:
+                continue
+            if self.dimension == IP:
+                # Whether it may be blocked hangs on who else gets in there.
+                window = min(alert.window_s // 30 + 1, WINDOW15M)
+                failed, succeeded = _USERS_AT(self.s, slot, alert.time // (PER30 * PANE_US) - 1, window)
+                alert = msgspec.structs.replace(alert, failed_users=failed, succeeded_users=succeeded)
+            self.findings.append(Finding(pane, alert))
 
     def _names(self, slots: NDArray[np.int32]) -> list[tuple[str, str]]:
         """(tenant, entity) of some rings."""

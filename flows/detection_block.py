@@ -1,0 +1,32 @@
+"""What may be wrong with a `[[detection]]` that is a threshold."""
+
+from flows.structure import meant, shown
+from models import rules
+from models.rules.base_detection import BaseDetection
+from models.rules.threshold import Threshold, faults
+
+
+def detection_faults(row: object, path: str) -> list[str]:
+    """Everything that is wrong with one detection, beside the types of its values; nothing for other kinds."""
+    if isinstance(row, Threshold):
+        return faults(row, path)
+    if not isinstance(row, BaseDetection):
+        return []
+    if row.id not in rules.base_ids():
+        return [f"Unknown base detection {shown(row.id)}{meant(row.id, rules.base_ids())} - at {path}.id"]
+    found = rules.threshold(row)
+    return faults(found, path) if found else []
+
+
+def program_faults(detections: tuple[rules.Rule, ...]) -> list[str]:
+    """What only all thresholds together show."""
+    faults = [
+        f"An entity of two dimensions cannot be watched yet - at $.detection[{at}].by"
+        for at, rule in enumerate(detections)
+        if isinstance(rule, Threshold) and len(rule.dimensions) > 1
+    ]
+    try:
+        rules.program(detections)
+    except ValueError as error:
+        faults.append(f"{error} - at $.detection")
+    return faults

@@ -1,0 +1,90 @@
+"""What a run has done, and how far it has come."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.steps.gather import Gathered
+from models.alert import CREATE, Alert
+from models.base import LATE
+from models.kernels.layout import COUNTERS
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a running flow has done since it started; read by the progress line while it runs."""
+
+    scored: int = 0
+    dead_letters: int = 0
+    alerts: int = 0
+    incidents: int = 0
+    merged: int = 0
+    digested: int = 0
+    suppressed: dict[str, int] = field(default_factory=dict)
+    windows: int = 0
+    late: int = 0
+    heads: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
+
+    def see(self, gathered: Gathered) -> Gathered:
+        """Count a batch on its way out."""
+        batch = gathered.scored.batch
+        self.scored += len(batch)
+        self.dead_letters += len(batch.dead)
+        self.late += int(np.count_nonzero(batch.flags & LATE))
+        self.windows += sum(len(closed.entity) for closed in gathered.windows)
+        self.heads |= gathered.heads
+        return gathered
+
+    def see_alerts(self, alerts: list[Alert]) -> list[Alert]:
+        """Count alerts on their way out."""
+        self.alerts += sum(not alert.suppressed_by for alert in alerts)
+        for create in (alert for alert in alerts if alert.activity == CREATE and not alert.digest):
+            by, _, name = create.suppressed_by.partition(" ")
+            self.incidents += not by
+            self.merged += not by and not create.front
+            self.digested += by == "digest"
+            if by == "exception":
+                self.suppressed[name] = self.suppressed.get(name, 0) + 1
+        return alerts
+
+    def sum(self, counter: str) -> int:
+        """A counter over all shards."""
+        return sum(int(head[place]) for head in list(self.heads.values()) for place in COUNTERS[counter])
+
+
+class Progress(msgspec.Struct):
+    """How far a run has come."""
+
+    events: int
+    alerts: int
+    dead_letters: int
+    event_time: int
+    bytes_read: int
+    bytes_total: int | None
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """What a run has done. `events` are the messages read: always `scored` + `dead_letters`.
+
+    `incidents` are those told one by one, `merged` the ones among them that another stands for. Besides, `digested`
+    were told of in digests only, and `suppressed` counts those that each exception kept silent.
+    """
+
+    events: int
+    scored: int
+    dead_letters: int
+    alerts: int
+    incidents: int
+    merged: int
+    digested: int
+    suppressed: dict[str, int]
+    windows: int
+    late: int
+    overtaken: int
+    evictions: int
+    overflowed: int
+    seconds: float
+    files: list[str]
+    interrupted: bool
