@@ -6,10 +6,10 @@ CODE := flows models tests benchmarks notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo look test test-system check fmt bench clean
+.PHONY: help setup demo look test test-system check fmt bench bench-memory bench-growth soak clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.core ## make .venv from uv.lock (core packages)
 
@@ -43,6 +43,15 @@ fmt: .venv/.check ## format, and fix what can be fixed
 
 bench: .venv/.test ## speed, beside typed decoding alone and the straightforward flow
 	$(BIN)/python -m benchmarks.run
+
+bench-memory: .venv/.test ## memory under ten million one-shot entities
+	$(BIN)/python -m benchmarks.memory
+
+bench-growth: .venv/.test ## cost by entities and by detections, and growth.svg
+	$(BIN)/python -m benchmarks.growth
+
+soak: .venv/.test ## twelve simulated hours at full speed: does anything grow or slow down
+	$(BIN)/python -m benchmarks.soak
 
 clean: ## remove results and caches; .venv stays
 	rm -rf demo out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -24,7 +24,7 @@ _OCTETS = np.array([list(b"%d" % octet) for octet in range(100, 256)], np.uint8)
 
 @dataclass(slots=True, frozen=True)
 class Flood:
-    """How much of each; the flood begins 15 minutes after the second day, the attacks on victims with that day's end."""
+    """How much of each. The flood begins 15 minutes after the second day, the attacks on victims at that day's end."""
 
     one_shots: int = 10_000_000
     regulars: int = 50_000

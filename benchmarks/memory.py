@@ -57,7 +57,7 @@ def remembering(path: str) -> None:
         np.savez(path, peak=peak, state=sum(state), held=held, **known)
 
 
-def run(flood: Flood, folder: Path, *, kept: bool = False) -> dict[str, Any]:
+def run(flood: Flood, folder: Path, config: Path | None = None, *, kept: bool = False) -> dict[str, Any]:
     """Write the stream, score it, and look what became of whom; `kept` runs with `--state`."""
     path, out, left = folder / "events.ndjson", folder / "out", folder / "left.npz"
     began = perf_counter()
@@ -66,6 +66,7 @@ def run(flood: Flood, folder: Path, *, kept: bool = False) -> dict[str, Any]:
             file.write(block)
     print(f"wrote {path.stat().st_size >> 20:,} MiB in {perf_counter() - began:.0f} s", file=sys.stderr)
     command = [sys.executable, "-c", _CHILD, str(left), "detect", "--input", str(path), "--output", str(out)]
+    command += ["--config", str(config)] if config else []
     command += ["--state", str(folder / "state"), "--close"] if kept else []
     done = json.loads(subprocess.run([*command, "--json", "--quiet"], check=True, stdout=subprocess.PIPE).stdout)
     alerts = [json.loads(line) for line in (out / "alerts.ndjson").read_bytes().splitlines()]
@@ -134,9 +135,9 @@ def _incidents_kept(alerts: list[dict[str, Any]], flood: Flood) -> int:
     )
 
 
-def report(figures: dict[str, Any]) -> str:
-    """The figures to be read."""
-    config = load()
+def report(figures: dict[str, Any], path: Path | None = None) -> str:
+    """The figures to be read; `path` is the configuration, if it was not the default one."""
+    config = load(str(path) if path else None)
     limits = {name: table_limits(config, name) for name in DIMENSIONS}
     records = config.state.shards * sum(records for records, _ in limits.values())
     rings = config.state.shards * sum(rings for _, rings in limits.values())
@@ -145,7 +146,7 @@ def report(figures: dict[str, Any]) -> str:
         ("resident peak (aim below 1,536)", f"{figures['peak_mib']:,.0f} MiB"),
         ("entities remembered at the end", f"{figures['entities']:,} (at most {records:,})"),
         ("entities evicted", f"{figures['evictions']:,}"),
-        ("rows without a place in the pool", f"{figures['overflowed']:,} (at most {rings:,} entities active)"),
+        ("counts that found no room", f"{figures['overflowed']:,} (at most {rings:,} entities active)"),
         *((f"{name}: regulars with their baseline", f"{share:.2%}") for name, share in figures["kept"].items()),
         ("incidents kept through the flood", f"{figures['incidents_kept']} of {figures['victims']}"),
         ("bytes a record, a ring, a pair", f"{RECORD.itemsize}, {RING.itemsize:,}, {PAIR.itemsize}"),

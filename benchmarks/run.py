@@ -21,7 +21,8 @@ from typing import Any
 
 import numba
 
-from benchmarks import reference_flow, stops, typed_decode
+from benchmarks import plain_loop, reference_flow, stops, typed_decode
+from benchmarks.lasting import resident_peak
 from flows.formats.simulated import simulate
 from models.simulation.attacks.plan import WELL_FORMED
 
@@ -42,9 +43,10 @@ class Measured:
     peak_mib: float
 
 
-def detect(path: Path, output: Path) -> Measured:
+def detect(path: Path, output: Path, config: Path | None = None) -> Measured:
     """Run `lapwing detect` on a file, in a process of its own."""
     command = [sys.executable, "-c", _DETECT, "detect", "--input", str(path), "--output", str(output)]
+    command += ["--config", str(config)] if config else []
     began = perf_counter()
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen([*command, "--json", "--quiet"], stdout=out)
@@ -58,19 +60,6 @@ def detect(path: Path, output: Path) -> Measured:
         out.seek(0)
         done = json.load(out)
     return Measured(done["seconds"], wall, peak)
-
-
-def resident_peak(pid: int) -> float:
-    """The most memory a process has had so far, in MiB; 0 where the system does not say.
-
-    Not `ru_maxrss`, which begins with what the process was forked from.
-    """
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    lines = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(lines[0].split()[1]) / 1024 if lines else 0.0
 
 
 def write_events(path: Path, events: int, seed: int) -> None:
@@ -105,6 +94,7 @@ def measure(folder: Path, events: int, rounds: int, seed: int, say: Callable[[st
     stops.run(str(short), str(output))
     decode: list[float] = []
     whole: list[Measured] = []
+    plain: list[float] = []
     reference: list[float] = []
     reference_few: list[float] = []
     stop_rounds: list[dict[str, float]] = []
@@ -112,6 +102,7 @@ def measure(folder: Path, events: int, rounds: int, seed: int, say: Callable[[st
         say(f"round {number} of {rounds}")
         lines = lines_of(path, events)
         decode.append(typed_decode.run(lines) / events * 1e9)
+        plain.append(plain_loop.run(lines) / events * 1e9)
         del lines
         whole.append(detect(path, output))
         reference.append(reference_flow.run(first) / len(first) * 1e9)
@@ -128,6 +119,7 @@ def measure(folder: Path, events: int, rounds: int, seed: int, say: Callable[[st
         "reference_few_events": len(few),
         "ns_an_event": {
             "typed_decode": median(decode),
+            "plain_loop": median(plain),
             "detect": run_ns,
             "detect_process": median(m.wall for m in whole) / events * 1e9,
             "reference": median(reference),
@@ -155,6 +147,7 @@ def table(figures: dict[str, Any]) -> str:
     on, ns = figures["machine"], figures["ns_an_event"]
     rows = (
         ("typed decode alone (a)", ns["typed_decode"]),
+        ("plain loop of counts and means", ns["plain_loop"]),
         ("lapwing detect (b)", ns["detect"]),
         ("  with start and imports", ns["detect_process"]),
         (f"straightforward flow (c), {figures['reference_events']:,} events", ns["reference"]),

@@ -1,0 +1,146 @@
+"""`make bench-growth`: how the cost of an event grows with entities and with detections, as a table and one picture.
+
+Entities: events spread evenly over more and more addresses and accounts. Detections: 10 to 64 of the user's own, and
+each default one with and without it, those runs interleaved. Medians are printed; every run is a fresh process, its
+start and imports left out.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.curve import Curve, svg
+from benchmarks.flood import BLOCK, HOUR, START, lines
+from benchmarks.run import detect, write_events
+from flows.config import load
+from models import rules
+
+ENTITIES = (10_000, 100_000, 1_000_000, 10_000_000)
+DETECTIONS = (10, 20, 40, 64)
+MANY = 5_000_000
+"""With more events than this a round is measured once."""
+
+
+def entity_cost(entities: int, events: int, folder: Path, rounds: int) -> float:
+    """Nanoseconds an event when so many entities, addresses and accounts each, take turns; at least one event each.
+
+    With the default limits and a million events an hour, so that what is evicted and what finds no place is in it.
+    """
+    path = folder / "entities.ndjson"
+    events = max(events, entities)
+    with path.open("wb") as file:
+        for at in range(0, events, BLOCK):
+            number = at + np.arange(min(BLOCK, events - at))
+            time = START + number * HOUR // 1_000_000
+            file.write(lines(time, number * 7_919 % entities, np.zeros(len(number), bool)))
+    seconds = [detect(path, folder / "out").seconds for _ in range(1 if events > MANY else rounds)]
+    return median(seconds) / events * 1e9
+
+
+def detections_config(number: int, path: Path) -> Path:
+    """A configuration with so many detections of the user's own, each with its own threshold."""
+    blocks = [f'[[detection]]\ntype = "brute_force_user"\nid = "own_{k}"\nat_least = {20 + k}\n' for k in range(number)]
+    path.write_text("\n".join(blocks) if blocks else "detection = []\n")
+    load(str(path))
+    return path
+
+
+def without(left_out: str | None, path: Path) -> Path:
+    """The default detections without one."""
+    kept = [rule for rule in rules.default_rules() if rule.id != left_out]
+    blocks = []
+    for rule in kept:
+        tag = rule.__struct_config__.tag
+        dimension = f'dimension = "{rules.dimension(rule)}"\n' if hasattr(rule, "dimension") else ""
+        blocks.append(f'[[detection]]\ntype = "{tag}"\n{dimension}')
+    path.write_text("\n".join(blocks))
+    load(str(path))
+    return path
+
+
+def compare(path: Path, configs: dict[str, Path], events: int, rounds: int, folder: Path) -> dict[str, float]:
+    """Nanoseconds an event with each configuration on one file: rounds interleaved, medians."""
+    took: dict[str, list[float]] = {name: [] for name in configs}
+    for _ in range(rounds):
+        for name, config in configs.items():
+            took[name].append(detect(path, folder / "out", config).seconds / events * 1e9)
+    return {name: median(each) for name, each in took.items()}
+
+
+def measure(
+    folder: Path, events: int, rounds: int, entities: Sequence[int], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """All figures, in nanoseconds an event."""
+    path = folder / "events.ndjson"
+    write_events(path, events, 1)
+    detect(path, folder / "out")
+    by_entities = {}
+    for number in entities:
+        say(f"{number:,} entities")
+        by_entities[number] = entity_cost(number, events, folder, rounds)
+    say("detections of the user's own")
+    owns = {str(n): detections_config(n, folder / f"own{n}.toml") for n in (0, *DETECTIONS)}
+    by_detections = compare(path, owns, events, rounds, folder)
+    say("each detection with and without it")
+    defaults = [rule.id for rule in rules.default_rules()]
+    lists = {name: without(name, folder / f"without_{name}.toml") for name in defaults}
+    each = compare(path, {"all": without(None, folder / "all.toml"), **lists}, events, rounds, folder)
+    return {
+        "events": events,
+        "rounds": rounds,
+        "by_entities": {str(number): ns for number, ns in by_entities.items()},
+        "by_detections": by_detections,
+        "detection_costs": {name: each["all"] - each[name] for name in defaults},
+        "all": each["all"],
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures to be read."""
+    out = [f"{figures['events']:,} events, medians of {figures['rounds']} rounds, ns/event", ""]
+    out += [f"{int(number):>12,} entities{ns:>12,.0f}" for number, ns in figures["by_entities"].items()]
+    out += ["", *(f"{number:>12} detections{ns:>10,.0f}" for number, ns in figures["by_detections"].items())]
+    out += ["", f"{'all default detections':32}{figures['all']:>10,.0f}"]
+    return "\n".join([*out, *(f"  {name:30}{ns:>+10,.0f}" for name, ns in figures["detection_costs"].items())])
+
+
+def picture(figures: dict[str, Any]) -> str:
+    """Both curves, side by side."""
+    of_entities = [(float(number), ns) for number, ns in figures["by_entities"].items()]
+    of_detections = [(float(number), ns) for number, ns in figures["by_detections"].items()]
+    curves = (
+        Curve(of_entities, "entities", "ns/event", logarithmic=True),
+        Curve(of_detections, "detections", "ns/event"),
+    )
+    return svg("The cost of an event", curves)
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--most-entities", type=int, default=ENTITIES[-1])
+    parser.add_argument("--picture", type=Path, default=Path("growth.svg"))
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    entities = [number for number in ENTITIES if number <= arguments.most_entities]
+    with tempfile.TemporaryDirectory(prefix="lapwing-growth-") as folder:
+        figures = measure(
+            Path(folder), arguments.events, arguments.rounds, entities, lambda text: print(text, file=sys.stderr)
+        )
+    arguments.picture.write_text(picture(figures))
+    print(
+        json.dumps(figures, indent=2) if arguments.json else f"{table(figures)}\n\nThe picture is {arguments.picture}"
+    )
+
+
+if __name__ == "__main__":
+    main()
