@@ -75,7 +75,14 @@ def compare(path: Path, configs: dict[str, Path], events: int, rounds: int, fold
 
 
 def measure(
-    folder: Path, events: int, rounds: int, entities: Sequence[int], say: Callable[[str], None]
+    folder: Path,
+    events: int,
+    rounds: int,
+    say: Callable[[str], None],
+    *,
+    entities: Sequence[int] = ENTITIES,
+    detections: Sequence[int] = DETECTIONS,
+    left_out: Sequence[str] = tuple(rule.id for rule in rules.default_rules()),
 ) -> dict[str, Any]:
     """All figures, in nanoseconds an event."""
     path = folder / "events.ndjson"
@@ -86,18 +93,17 @@ def measure(
         say(f"{number:,} entities")
         by_entities[number] = entity_cost(number, events, folder, rounds)
     say("detections of the user's own")
-    owns = {str(n): detections_config(n, folder / f"own{n}.toml") for n in (0, *DETECTIONS)}
+    owns = {str(n): detections_config(n, folder / f"own{n}.toml") for n in (0, *detections)}
     by_detections = compare(path, owns, events, rounds, folder)
     say("each detection with and without it")
-    defaults = [rule.id for rule in rules.default_rules()]
-    lists = {name: without(name, folder / f"without_{name}.toml") for name in defaults}
+    lists = {name: without(name, folder / f"without_{name}.toml") for name in left_out}
     each = compare(path, {"all": without(None, folder / "all.toml"), **lists}, events, rounds, folder)
     return {
         "events": events,
         "rounds": rounds,
         "by_entities": {str(number): ns for number, ns in by_entities.items()},
         "by_detections": by_detections,
-        "detection_costs": {name: each["all"] - each[name] for name in defaults},
+        "detection_costs": {name: each["all"] - each[name] for name in left_out},
         "all": each["all"],
     }
 
@@ -122,6 +128,10 @@ def picture(figures: dict[str, Any]) -> str:
     return svg("The cost of an event", curves)
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
@@ -133,9 +143,7 @@ def main() -> None:
     arguments = parser.parse_args()
     entities = [number for number in ENTITIES if number <= arguments.most_entities]
     with tempfile.TemporaryDirectory(prefix="lapwing-growth-") as folder:
-        figures = measure(
-            Path(folder), arguments.events, arguments.rounds, entities, lambda text: print(text, file=sys.stderr)
-        )
+        figures = measure(Path(folder), arguments.events, arguments.rounds, _say, entities=entities)
     arguments.picture.write_text(picture(figures))
     print(
         json.dumps(figures, indent=2) if arguments.json else f"{table(figures)}\n\nThe picture is {arguments.picture}"

@@ -1,0 +1,144 @@
+"""The growth, soak, plain loop and peer benchmarks run, and their verdicts are those of their numbers."""
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from benchmarks import growth, lasting, plain_loop, soak
+from flows.config import load
+from flows.formats.simulated import simulate
+from models import rules
+
+LEFT_OUT = ("brute_force_ip", "traffic_spike_tenant")
+PEERS = Path(growth.__file__).parent / "peers"
+
+
+@pytest.fixture(scope="module")
+def soaked(tmp_path_factory):
+    return soak.run(4, 3.0, 1, str(tmp_path_factory.mktemp("soak")))
+
+
+def test_the_soak_takes_every_event_and_looks_once_an_hour(soaked):
+    assert soaked["events"] == 3 * 4 * 3_600
+    assert len(soaked["hours"]) == 4
+    assert sum(row["events"] for row in soaked["hours"]) == soaked["events"]
+    entities = [row["entities"] for row in soaked["hours"]]
+    assert entities == sorted(entities)
+    assert entities[0] > 500
+    assert all(row["seconds"] > 0 and row["resident_mib"] > 20 for row in soaked["hours"])
+    text = soak.report(soaked)
+    assert f"{entities[-1]:,}" in text
+    assert "memory flat" in text
+
+
+def hours(memory, speed, entities=1_000, active=500):
+    return [soak.Hour(round(each), 1.0, mib, entities, active, 0, 0) for mib, each in zip(memory, speed, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "flat", "steady", "bounded"),
+    [
+        (hours([500.0] * 12, [100_000] * 12), True, True, True),
+        (hours([500.0 + 5 * k for k in range(12)], [100_000] * 12), False, True, True),
+        (hours([500.0] * 12, [100_000 - 2_000 * k for k in range(12)]), True, False, True),
+        (hours([900.0] * 4 + [500.0, 501.0] * 4, [100_000, 90_000] * 6), True, True, True),
+        (hours([500.0] * 12, [100_000] * 12, entities=1_000_001), True, True, False),
+        (hours([500.0] * 12, [100_000] * 12, active=100_001), True, True, False),
+    ],
+)
+def test_the_soak_says_what_grew_slowed_or_spilled(rows, flat, steady, bounded):
+    said = soak.judged(rows, load())
+    assert (said["memory_flat"], said["speed_steady"], said["within_bounds"]) == (flat, steady, bounded)
+
+
+def test_a_slope_has_the_textbook_interval():
+    assert lasting.slope([1.0, 2.0, 4.0, 5.0]) == pytest.approx((1.4, 1.96 * 0.1414213562), rel=1e-6)
+    assert lasting.slope([1.0, 2.0]) == (0.0, float("inf"))
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    told = []
+    folder = tmp_path_factory.mktemp("growth")
+    figures = growth.measure(folder, 3_000, 1, told.append, entities=(100, 1_000), detections=(10,), left_out=LEFT_OUT)
+    assert told[:2] == ["100 entities", "1,000 entities"]
+    return json.loads(json.dumps(figures))
+
+
+def test_growth_measures_every_size_and_every_detection(grown):
+    assert set(grown["by_entities"]) == {"100", "1000"}
+    assert set(grown["by_detections"]) == {"0", "10"}
+    assert set(grown["detection_costs"]) == set(LEFT_OUT)
+    assert all(ns > 0 for ns in (*grown["by_entities"].values(), *grown["by_detections"].values()))
+    text = growth.table(grown)
+    assert all(name in text for name in LEFT_OUT)
+    drawn = ET.fromstring(growth.picture(grown))
+    assert len(drawn.findall(".//{*}circle")) == 2 + 2
+    assert "href" not in growth.picture(grown)
+
+
+@pytest.mark.parametrize("number", [0, 1, *growth.DETECTIONS])
+def test_so_many_detections_are_configured(tmp_path, number):
+    config = load(str(growth.detections_config(number, tmp_path / "own.toml")))
+    assert len({rule.id for rule in config.detection}) == len(config.detection) == number
+
+
+def test_leaving_one_detection_out_leaves_the_others_as_they_are(tmp_path):
+    default = rules.default_rules()
+    assert load(str(growth.without(None, tmp_path / "all.toml"))).detection == default
+    left = load(str(growth.without("deletion_surge_ip", tmp_path / "less.toml"))).detection
+    assert left == tuple(rule for rule in default if rule.id != "deletion_surge_ip")
+
+
+def test_the_plain_loop_reads_every_line():
+    lines = [line for chunk in simulate(500, 1) for line in chunk.lines.splitlines()]
+    assert plain_loop.run(lines) > 0
+    with pytest.raises(ValueError, match=r"JSON|unexpected"):
+        plain_loop.run([*lines, b"{"])
+
+
+def peer(name, *arguments):
+    command = [sys.executable, str(PEERS / f"{name}_counts.py"), *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", ["csp", "flink", "pathway"])
+def test_a_peer_that_is_not_installed_says_so_in_one_line(name, tmp_path):
+    done = peer(name, str(tmp_path / "events.ndjson"))
+    assert done.returncode == 2
+    assert "is not installed" in done.stdout
+    assert len((done.stdout + done.stderr).splitlines()) == 1
+    assert peer(name).returncode == 2
+
+
+def test_a_peer_is_checked_against_the_plain_loop(tmp_path):
+    events = [
+        ("1.1.1.1", 0, "failure"),
+        ("1.1.1.1", 59, "success"),
+        ("1.1.1.1", 60, "blocked"),
+        ("2.2.2.2", 0, "failure"),
+    ]
+    path = tmp_path / "events.ndjson"
+    rows = [
+        {"time": f"2026-01-01T00:{at // 60:02}:{at % 60:02}Z", "ip": ip, "action": "login", "outcome": outcome}
+        for ip, at, outcome in events
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"time": "2026-01-01T00:00:00Z", "user": "u"}]))
+    code = f"""
+import sys; sys.path.insert(0, {str(PEERS)!r})
+import job
+print(job.plain({str(path)!r}))
+right = job.main("json", "json", job.plain, [{str(path)!r}])
+wrong = job.main("json", "json", lambda path: (3, 4, 2), [{str(path)!r}])
+print(right, wrong)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "(3, 4, 3)"
+    assert "3 windows, 4 events, 3 failed logins" in lines[1]
+    assert lines[-1] == "0 1"
+    assert "plain loop counts (3, 4, 3)" in done.stderr
