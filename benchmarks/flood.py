@@ -1,7 +1,7 @@
 """Events of a flood: accounts seen on two days before, then millions of addresses and accounts seen once.
 
-All lines have one width and are written column by column. Account and address k belong together; regulars, victims and
-one-shots are ranges of k that do not meet.
+All lines have one width and are written column by column. Account and address k belong together; regulars, victims,
+latecomers and one-shots are ranges of k that do not meet.
 """
 
 from collections.abc import Iterator
@@ -24,11 +24,15 @@ _OCTETS = np.array([list(b"%d" % octet) for octet in range(100, 256)], np.uint8)
 
 @dataclass(slots=True, frozen=True)
 class Flood:
-    """How much of each. The flood begins 15 minutes after the second day, the attacks on victims at that day's end."""
+    """How much of each. The flood begins 15 minutes after the second day, the attacks on victims at that day's end.
+
+    Latecomers are victims whose attack begins half-way through the flood and lasts for half an hour.
+    """
 
     one_shots: int = 10_000_000
     regulars: int = 50_000
     victims: int = 20
+    latecomers: int = 20
     hours: float = 24.0
 
     @property
@@ -77,18 +81,25 @@ def stream(flood: Flood, seed: int = 1) -> Iterator[bytes]:
         time = begin + np.arange(flood.regulars) * length // flood.regulars
         yield lines(time, rng.permutation(regulars), np.zeros(flood.regulars, bool))
     attacked = START + 48 * HOUR + np.arange(0, flood.ends - START - 48 * HOUR, 20 * SECOND)
-    victims = flood.regulars + np.arange(flood.victims)
+    late = flood.begins + (flood.ends - flood.begins) // 2 + np.arange(0, 1_800 * SECOND, 20 * SECOND)
+    attacks = [
+        (attacked, flood.regulars + np.arange(flood.victims)),
+        (late, flood.regulars + flood.victims + np.arange(flood.latecomers)),
+    ]
+    ordinary = flood.regulars + flood.victims + flood.latecomers
     blocks = max(-(-flood.one_shots // BLOCK), 1)
     before = START
     for block in range(blocks):
         first, last = flood.one_shots * block // blocks, flood.one_shots * (block + 1) // blocks
         until = flood.begins + (flood.ends - flood.begins) * (block + 1) // blocks
         number = np.arange(first, last)
-        due = attacked[(attacked >= before) & (attacked < until)]
-        time = np.concatenate(
-            [flood.begins + number * (flood.ends - flood.begins) // flood.one_shots, np.repeat(due, flood.victims)]
-        )
-        who = np.concatenate([flood.regulars + flood.victims + number, np.tile(victims, len(due))])
-        order = np.argsort(time, kind="stable")
-        yield lines(time[order], who[order], who[order] < flood.regulars + flood.victims)
+        time = [flood.begins + number * (flood.ends - flood.begins) // flood.one_shots]
+        who = [ordinary + number]
+        for times, whom in attacks:
+            due = times[(times >= before) & (times < until)]
+            time.append(np.repeat(due, len(whom)))
+            who.append(np.tile(whom, len(due)))
+        times, whom = np.concatenate(time), np.concatenate(who)
+        order = np.argsort(times, kind="stable")
+        yield lines(times[order], whom[order], whom[order] < ordinary)
         before = until

@@ -89,6 +89,8 @@ def run(flood: Flood, folder: Path, config: Path | None = None, *, kept: bool = 
         "kept": kept_baselines,
         "victims": flood.victims,
         "incidents_kept": _incidents_kept(alerts, flood),
+        "latecomers": flood.latecomers,
+        "latecomers_found": _latecomers_found(alerts, flood),
         "incidents": done["incidents"],
     }
 
@@ -135,6 +137,14 @@ def _incidents_kept(alerts: list[dict[str, Any]], flood: Flood) -> int:
     )
 
 
+def _latecomers_found(alerts: list[dict[str, Any]], flood: Flood) -> int:
+    """Victims whose attack began within the flood and was seen."""
+    first = flood.regulars + flood.victims
+    names = {f"u-{first + k:08d}" for k in range(flood.latecomers)}
+    found = [alert for alert in alerts if alert["unmapped"]["detection"] == "brute_force_user"]
+    return len({each.get("value") for alert in found for each in alert["observables"]} & names)
+
+
 def report(figures: dict[str, Any], path: Path | None = None) -> str:
     """The figures to be read; `path` is the configuration, if it was not the default one."""
     config = load(str(path) if path else None)
@@ -149,6 +159,7 @@ def report(figures: dict[str, Any], path: Path | None = None) -> str:
         ("counts that found no room", f"{figures['overflowed']:,} (at most {rings:,} entities active)"),
         *((f"{name}: regulars with their baseline", f"{share:.2%}") for name, share in figures["kept"].items()),
         ("incidents kept through the flood", f"{figures['incidents_kept']} of {figures['victims']}"),
+        ("attacks begun in the flood and seen", f"{figures['latecomers_found']} of {figures['latecomers']}"),
         ("bytes a record, a ring, a pair", f"{RECORD.itemsize}, {RING.itemsize:,}, {PAIR.itemsize}"),
         ("bytes of state an entity, all in all", f"{each:,.0f}"),
         ("events/s", f"{figures['events'] / figures['seconds']:,.0f}"),

@@ -18,7 +18,7 @@ from tests.batches import piece
 from tests.test_bounds import IP, SECOND, SETUP, START, repeated
 from tests.test_definitions import shard_of
 
-FLOOD = Flood(one_shots=20_000, regulars=500, victims=3, hours=12)
+FLOOD = Flood(one_shots=20_000, regulars=500, victims=3, latecomers=4, hours=12)
 START_OF_DAY_3 = flood.START + 48 * flood.HOUR
 PLACES = 1 << 12
 AIMED = 2_000
@@ -103,12 +103,14 @@ def figures(tmp_path_factory):
 
 def test_a_flood_pushes_out_neither_regulars_nor_incidents(figures):
     found, _ = figures
-    assert found["events"] == FLOOD.regulars * 12 + FLOOD.one_shots + 3 * (FLOOD.ends - START_OF_DAY_3) // (20 * SECOND)
+    attacks = 3 * (FLOOD.ends - START_OF_DAY_3) // (20 * SECOND) + 4 * 90
+    assert found["events"] == FLOOD.regulars * 12 + FLOOD.one_shots + attacks
     assert found["evictions"] > FLOOD.one_shots // 4
     assert found["overflowed"] > 0
     assert set(found["kept"]) == {"ip", "user"}
     assert min(found["kept"].values()) >= 0.99
     assert found["incidents_kept"] == FLOOD.victims
+    assert found["latecomers_found"] == FLOOD.latecomers, "a flood must not hide what begins in it"
 
 
 def test_state_stays_within_small_limits_and_is_told(figures):
@@ -125,15 +127,15 @@ def test_state_stays_within_small_limits_and_is_told(figures):
 
 
 def test_the_stream_is_in_order_and_every_line_an_event():
-    small = Flood(one_shots=1_000, regulars=50, victims=2, hours=0.5)
+    small = Flood(one_shots=1_000, regulars=50, victims=2, latecomers=1, hours=2.0)
     events = [json.loads(line) for block in stream(small) for line in block.splitlines()]
     times = [event["time"] for event in events]
     assert times == sorted(times)
     seen = Counter(event["username"] for event in events)
     assert sorted(Counter(seen.values()).items())[:2] == [(1, 1_000), (12, 50)]
-    assert len(seen) == 1_052
+    assert len(seen) == 1_053
     failed = {event["username"] for event in events if event["outcome"] == "failure"}
-    assert failed == {"u-00000050", "u-00000051"}
+    assert failed == {"u-00000050", "u-00000051", "u-00000052"}
     first = [json.loads(line) for line in regular_lines(small).splitlines()]
     assert {e["username"] for e in first} == {name for name, n in seen.items() if n == 12}
-    assert len({event["ip"] for event in events}) == 1_052
+    assert len({event["ip"] for event in events}) == 1_053
