@@ -26,7 +26,8 @@ _OCTETS = np.array([list(b"%d" % octet) for octet in range(100, 256)], np.uint8)
 class Flood:
     """How much of each. The flood begins 15 minutes after the second day, the attacks on victims at that day's end.
 
-    Latecomers are victims whose attack begins half-way through the flood and lasts for half an hour.
+    Latecomers are victims of short attacks within the flood: one after another through its middle half, 30 failed
+    logins in a minute each.
     """
 
     one_shots: int = 10_000_000
@@ -81,11 +82,11 @@ def stream(flood: Flood, seed: int = 1) -> Iterator[bytes]:
         time = begin + np.arange(flood.regulars) * length // flood.regulars
         yield lines(time, rng.permutation(regulars), np.zeros(flood.regulars, bool))
     attacked = START + 48 * HOUR + np.arange(0, flood.ends - START - 48 * HOUR, 20 * SECOND)
-    late = flood.begins + (flood.ends - flood.begins) // 2 + np.arange(0, 1_800 * SECOND, 20 * SECOND)
-    attacks = [
-        (attacked, flood.regulars + np.arange(flood.victims)),
-        (late, flood.regulars + flood.victims + np.arange(flood.latecomers)),
-    ]
+    attacks = [(attacked, flood.regulars + np.arange(flood.victims))]
+    for k in range(flood.latecomers):
+        begin = flood.begins + (flood.ends - flood.begins) * (flood.latecomers + 2 * k) // (4 * flood.latecomers)
+        who = np.array([flood.regulars + flood.victims + k])
+        attacks.append((begin + np.arange(0, 60 * SECOND, 2 * SECOND), who))
     ordinary = flood.regulars + flood.victims + flood.latecomers
     blocks = max(-(-flood.one_shots // BLOCK), 1)
     before = START

@@ -103,7 +103,7 @@ def figures(tmp_path_factory):
 
 def test_a_flood_pushes_out_neither_regulars_nor_incidents(figures):
     found, _ = figures
-    attacks = 3 * (FLOOD.ends - START_OF_DAY_3) // (20 * SECOND) + 4 * 90
+    attacks = 3 * (FLOOD.ends - START_OF_DAY_3) // (20 * SECOND) + 4 * 30
     assert found["events"] == FLOOD.regulars * 12 + FLOOD.one_shots + attacks
     assert found["evictions"] > FLOOD.one_shots // 4
     assert found["overflowed"] > 0

@@ -128,19 +128,3 @@ def meet_in_cell(s: ShardArrays, r: RuleArrays, meter: int, slot: int, at: int, 
         s.pairs[pair].met |= np.uint64(1) << np.uint64(back)
     if near_at != NEVER:
         s.cells[at].near += within(s.pairs[pair].met, s.pairs[pair].newest, near_at, window)
-
-
-@inlined
-def free_cells_of(s: ShardArrays, slot: int) -> None:
-    """Give back an entity's cells."""
-    for column in range(s.cell.shape[1]):
-        at = s.cell[slot, column]
-        if at < 0:
-            continue
-        pair = s.cells[at].chain
-        while pair >= 0:
-            s.pairs[pair].slot = -1
-            pair = s.pairs[pair].next
-        s.cell[slot, column] = -1
-        s.free_cells[s.head[FREE_CELLS]] = at
-        s.head[FREE_CELLS] += 1

@@ -43,7 +43,7 @@ from models.kernels.layout import (
 from models.kernels.meters import may_reach, share
 from models.kernels.pairs import distinct
 from models.kernels.panes import at5, sum5, sum30
-from models.kernels.release import release_before
+from models.kernels.table import release_before
 
 FEATURE_COUNT = 12
 DAY = 1440  # minutes

@@ -7,6 +7,7 @@ from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     ACTIVE,
     FREE,
+    FREE_CELLS,
     NAME,
     NEVER,
     OVERFLOWED,
@@ -17,6 +18,9 @@ from models.kernels.layout import (
     TENANT_NAME,
     ShardArrays,
 )
+
+LOOKED_AT = 8
+"""Rings of a full pool that are looked at for one to be taken."""
 
 
 @inlined
@@ -45,6 +49,47 @@ def newcomers(s: ShardArrays, entity: NDArray[np.uint64], rows: NDArray[np.int64
     return count
 
 
+@inlined
+def passing(s: ShardArrays) -> int:
+    """The ring of an entity counted once, among a few of a full pool where the last search ended; -1 if there is none.
+
+    Who is counted twice keeps its ring, so that no flood of others hides an attack that begins within it.
+    """
+    n = s.head[ACTIVE]
+    for k in range(LOOKED_AT):
+        slot = s.active[(s.head[OVERFLOWED] + k) % n]
+        if s.rings[slot].ever[0] <= 1 and not s.hot[slot]:
+            return int(slot)
+    return -1
+
+
+@inlined
+def free_cells_of(s: ShardArrays, slot: int) -> None:
+    """Give back an entity's cells."""
+    for column in range(s.cell.shape[1]):
+        at = s.cell[slot, column]
+        if at < 0:
+            continue
+        pair = s.cells[at].chain
+        while pair >= 0:
+            s.pairs[pair].slot = -1
+            pair = s.pairs[pair].next
+        s.cell[slot, column] = -1
+        s.free_cells[s.head[FREE_CELLS]] = at
+        s.head[FREE_CELLS] += 1
+
+
+@inlined
+def let_go(s: ShardArrays, slot: int) -> None:
+    """Take a ring from its entity: its record, its pairs and its cells no longer lead there."""
+    s.records[s.rings[slot].record].slot = -1
+    at = s.rings[slot].chain
+    while at >= 0:
+        s.pairs[at].slot = -1
+        at = s.pairs[at].next
+    free_cells_of(s, slot)
+
+
 @kernel
 def enter(
     s: ShardArrays,
@@ -55,20 +100,27 @@ def enter(
     tenant_at: int,
     tenant_length: int,
 ) -> int:
-    """The entity's ring, taken from the pool if it has none; -1 when records or rings are used up."""
+    """The entity's ring, taken from the pool or from one counted once; -1 when records or rings are used up."""
     at = find(s, entity)
     if s.records[at].hash != 0 and s.records[at].slot >= 0:
         return int(s.records[at].slot)
-    if s.head[FREE] == 0 or (s.records[at].hash == 0 and s.head[RECORDS] >= s.head[RECORD_LIMIT]):
+    if s.records[at].hash == 0 and s.head[RECORDS] >= s.head[RECORD_LIMIT]:
         s.head[OVERFLOWED] += 1
         return -1
+    if s.head[FREE] > 0:
+        s.head[FREE] -= 1
+        slot = int(s.free[s.head[FREE]])
+        s.active[s.head[ACTIVE]] = slot
+        s.head[ACTIVE] += 1
+    else:
+        slot = passing(s)
+        s.head[OVERFLOWED] += 1  # somebody's count is lost, the newcomer's or that of whom it drives out
+        if slot < 0:
+            return -1
+        let_go(s, slot)
     if s.records[at].hash == 0:
         s.records[at].hash = entity
         s.head[RECORDS] += 1
-    s.head[FREE] -= 1
-    slot = s.free[s.head[FREE]]
-    s.active[s.head[ACTIVE]] = slot
-    s.head[ACTIVE] += 1
     s.records[at].slot = slot
     s.rings[slot].owner = entity
     s.rings[slot].record = at
@@ -101,6 +153,23 @@ def enter(
         s.rings[slot].tenant[i] = names[tenant_at + i]
     s.rings[slot].tenant_length = length
     return int(slot)
+
+
+@kernel
+def release_before(s: ShardArrays, oldest: int, pane: int) -> None:
+    """Give back the rings whose newest pane is before `oldest` and that nothing pins; `pane` is the first open one."""
+    kept = 0
+    for i in range(s.head[ACTIVE]):
+        slot = s.active[i]
+        if s.hot[slot] or s.newest[slot] >= oldest or s.keep[slot] > pane:
+            s.active[kept] = slot
+            kept += 1
+        else:
+            let_go(s, slot)
+            s.rings[slot].owner = 0
+            s.free[s.head[FREE]] = slot
+            s.head[FREE] += 1
+    s.head[ACTIVE] = kept
 
 
 @kernel
