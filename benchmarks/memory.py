@@ -156,7 +156,7 @@ def report(figures: dict[str, Any], path: Path | None = None) -> str:
         ("resident peak (aim below 1,536)", f"{figures['peak_mib']:,.0f} MiB"),
         ("entities remembered at the end", f"{figures['entities']:,} (at most {records:,})"),
         ("entities evicted", f"{figures['evictions']:,}"),
-        ("counts that found no room", f"{figures['overflowed']:,} (at most {rings:,} entities active)"),
+        ("driven out of the pool, or refused", f"{figures['overflowed']:,} (at most {rings:,} entities active)"),
         *((f"{name}: regulars with their baseline", f"{share:.2%}") for name, share in figures["kept"].items()),
         ("incidents kept through the flood", f"{figures['incidents_kept']} of {figures['victims']}"),
         ("attacks begun in the flood and seen", f"{figures['latecomers_found']} of {figures['latecomers']}"),
