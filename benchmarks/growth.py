@@ -60,7 +60,7 @@ def without(left_out: str | None, path: Path) -> Path:
     for rule in kept:
         tag = rule.__struct_config__.tag
         dimension = f'dimension = "{rules.dimension(rule)}"\n' if hasattr(rule, "dimension") else ""
-        blocks.append(f'[[detection]]\ntype = "{tag}"\n{dimension}')
+        blocks.append(f'[[detection]]\ntype = "{tag}"\nid = "{rule.id}"\n{dimension}')
     path.write_text("\n".join(blocks))
     load(str(path))
     return path
