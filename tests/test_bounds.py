@@ -1,19 +1,24 @@
 """A shard's memory is bounded whatever comes, and what does not fit is counted."""
 
 import dataclasses
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from models.base import END_OF_TIME, FAILURE, NO_FEATURE
+from models.alert import CLOSE
+from models.base import DIMENSIONS, END_OF_TIME, FAILURE, NO_FEATURE
 from models.event import EventBatch
 from models.kernels.layout import COUNTERPARTS, EVICTED, OVERFLOWED, PAIRS_REFUSED, RECORDS
+from models.rules import PasswordSprayIp, program
+from models.rules.threshold import Threshold
 from models.windows.arrays import PAIRS_A_RING, places
 from models.windows.evidence import SHARD_LIMIT
 from models.windows.shard import Shard
-from tests.batches import assess, batch, key_of, partition_batches, row
-from tests.naive import Params
+from tests.batches import assess, batch, key_of, partition_batches, piece, row
+from tests.naive import Params, Row
 from tests.streams import SECOND, START, Setup
 from tests.test_definitions import LATENESS, counter, shard_of
+from tests.test_meters import marked
 
 IP = 1
 RECORD_LIMIT, RING_LIMIT = 2048, 512
@@ -83,3 +88,41 @@ def test_one_entity_keeps_so_many_counterparts_and_counts_the_others():
     # failed ones have places of their own, so that harmless ones cannot hide a spray
     assert shard.s.head[PAIRS_REFUSED] == 10_000 - 2 * COUNTERPARTS
     assert counter(shard.s.head, "overflowed") == 10_000 - 2 * COUNTERPARTS
+
+
+def crowd(seconds: int, per_second: Callable[[int], Iterator[Row]]) -> list[Row]:
+    return [r for second in range(seconds) for r in per_second(START + second * SECOND)]
+
+
+def test_a_busy_entity_does_not_fill_its_places_with_counterparts_of_long_ago():
+    """Of the users of a tenant, of an address and of an endpoint that fail, more than 2,000 an hour before."""
+
+    def failing(time: int) -> Iterator[Row]:
+        attack = time >= START + 5000 * SECOND
+        if attack or time % (2 * SECOND) == 0:
+            yield row(time, ip="192.0.2.1", endpoint="/a", user=f"u{time}", failure=True)
+
+    for dimension in ("tenant", "ip", "endpoint"):
+        rule = Threshold(id="x", by=dimension, where="failure", distinct="user", window="15m", at_least=500.0)
+        shard = shard_of(dimension, Setup((rule,), (rule.quiet_us,), SETUP.params, 60))
+        found = []
+        for item in partition_batches("p", ("p",), crowd(5700, failing), LATENESS, [200]):
+            out = shard.assess(piece(marked(item, program((rule,)), 0), DIMENSIONS.index(dimension)))
+            found += [finding.alert for finding in out.findings]
+        assert max((alert.value for alert in found if alert.activity == CLOSE), default=0.0) == 800.0
+        assert shard.s.head[PAIRS_REFUSED] == 0
+
+
+def test_who_succeeds_at_a_carriers_address_is_not_pushed_out_by_those_of_long_ago():
+    def ordinary(time: int) -> Iterator[Row]:
+        yield from (row(time, ip=f"10.0.{time}.{k}", user="u") for k in range(8))  # a shard with a large table
+        yield row(time, ip="192.0.2.1", user=f"u{time}", success=True)
+        if time % (2 * SECOND) == 0:
+            yield row(time, ip="192.0.2.1", user=f"f{time}", failure=True)
+
+    spray = PasswordSprayIp()
+    setup = Setup((spray,), (900 * SECOND,), SETUP.params, 60)
+    shard = shard_of("ip", setup, max_records=200_000, max_rings=20_000)
+    for item in partition_batches("p", ("p",), crowd(4000, ordinary), LATENESS, [500]):
+        assert not shard.assess(piece(marked(item, program((spray,)), 0), IP)).findings
+    assert shard.s.head[PAIRS_REFUSED] == 0

@@ -22,8 +22,8 @@ class HalfSpaceTreesParams(
     `window` learned rows at a time; the counts of one window score the rows of the next. A row in cells that few rows
     reached has a score near 1. A walk ends at a cell with fewer than a tenth of the window's rows.
 
-    When it fails: anomalies that come packed together fill their own cells (hence the `guard`: see
-    `models.kernels.forest`); what is strange only in how features go together is seen as far as a random halving
+    When it fails: anomalies that come packed together fill their own cells (so whoever learns must not be taught
+    by what it finds strange); what is strange only in how features go together is seen as far as a random halving
     isolates it; many features of which one is strange dilute it.
 
     Cost: a score or a learned row is a walk of `height` steps in each tree; 25 trees of height 8 with 8 features take

@@ -8,7 +8,9 @@ from models.kernels.layout import (
     CELLS_REFUSED,
     COUNTERPARTS,
     FREE_CELLS,
+    MINUTE,
     NEVER,
+    NEXT,
     PAIR_LIMIT,
     PAIRS,
     PAIRS_REFUSED,
@@ -36,6 +38,7 @@ def cell_of(s: ShardArrays, slot: int, column: int) -> int:
     s.cells[at].near = 0
     s.cells[at].chain = -1
     s.cells[at].chained = 0
+    s.cells[at].pruned = NEVER
     for k in range(CELL_PANES):
         s.cells[at].tag[k] = 0
     return int(at)
@@ -90,6 +93,28 @@ def renew(s: ShardArrays, at: int, pane: int, window: int) -> None:
 
 
 @inlined
+def prune(s: ShardArrays, r: RuleArrays, meter: int, at: int) -> None:
+    """Let go of counterparts that no window can reach any more, at most once for each pane of the meter."""
+    # As far as a window that ends within the last learning window reaches back.
+    oldest = (s.head[NEXT] - MINUTE) // r.meter_grid[meter] - r.meter_window[meter] + 1
+    if s.cells[at].pruned >= oldest:
+        return
+    s.cells[at].pruned = oldest
+    pair = s.cells[at].chain
+    s.cells[at].chain = -1
+    s.cells[at].chained = 0
+    while pair >= 0:
+        following = s.pairs[pair].next
+        if s.pairs[pair].newest < oldest:
+            s.pairs[pair].slot = -1
+        else:
+            s.pairs[pair].next = s.cells[at].chain
+            s.cells[at].chain = pair
+            s.cells[at].chained += 1
+        pair = following
+
+
+@inlined
 def meet_in_cell(s: ShardArrays, r: RuleArrays, meter: int, slot: int, at: int, pane: int, other: np.uint64) -> None:
     """Note a counterpart in a pane of the meter."""
     size = len(s.pairs)
@@ -100,8 +125,8 @@ def meet_in_cell(s: ShardArrays, r: RuleArrays, meter: int, slot: int, at: int, 
     if s.pairs[pair].key == 0 or s.pairs[pair].slot != slot:
         fresh = s.pairs[pair].key == 0
         if s.cells[at].chained >= COUNTERPARTS:
-            return
-        if fresh and s.head[PAIRS] >= s.head[PAIR_LIMIT]:
+            prune(s, r, meter, at)
+        if s.cells[at].chained >= COUNTERPARTS or (fresh and s.head[PAIRS] >= s.head[PAIR_LIMIT]):
             s.head[PAIRS_REFUSED] += 1
             return
         if fresh:

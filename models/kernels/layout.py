@@ -81,6 +81,7 @@ RING: Final = np.dtype(
         ("near", np.int32, (4,)),  # counterparts: met, failed, succeeded (15 min); targets (10 min)
         ("chain", np.int32),  # first pair, or -1
         ("chained", np.int32),  # pairs in the chain
+        ("pruned", np.int32),  # the oldest 30 s pane that the chain was looked through for
         ("ring5", np.uint32, (RING5, 4)),  # which pane it is, plus 1; events, failures, errors
         ("ring30", np.uint32, (RING30, 6)),  # which pane it is, plus 1; events, failures, errors, deletions, resets
         ("name_length", np.int32),
@@ -106,7 +107,7 @@ PAIR: Final = np.dtype(
         ("slot", np.int32),  # the ring in whose chain it is, or in that of one of whose cells; or -1
         ("next", np.int32),
         ("newest", np.int32),  # a 30 s pane, or a pane of the cell's meter
-        ("kind", np.uint8),  # of models.kernels.pairs; from IN_CELL on the cell's column
+        ("kind", np.uint16),  # of models.kernels.pairs; from IN_CELL on the cell's column
     ],
     align=True,
 )
@@ -120,6 +121,7 @@ CELL: Final = np.dtype(
         ("near", np.int32),  # counterparts over the window that ends with it
         ("chain", np.int32),  # first pair, or -1
         ("chained", np.int32),
+        ("pruned", np.int32),  # the oldest pane that its counterparts were looked through for
         ("tag", np.uint32, (CELL_PANES,)),  # which pane it is, plus 1
         ("value", np.int64, (CELL_PANES,)),  # events, or a sum in 1/1024
     ],

@@ -6,9 +6,11 @@ from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     ACTIVE,
     COUNTERPARTS,
+    NEXT,
     PAIR_LIMIT,
     PAIRS,
     PAIRS_REFUSED,
+    PER30,
     WINDOW15M,
     WINDOW30,
     ShardArrays,
@@ -82,6 +84,28 @@ def recount(s: ShardArrays, slot: int) -> None:
 
 
 @inlined
+def prune_ring(s: ShardArrays, slot: int) -> None:
+    """Let go of counterparts that no window can reach any more, at most once for each 30 s pane."""
+    # As far as a window that ends within the last learning window reaches back.
+    oldest = s.head[NEXT] // PER30 - WINDOW15M - 1
+    if s.rings[slot].pruned >= oldest:
+        return
+    s.rings[slot].pruned = oldest
+    at = s.rings[slot].chain
+    s.rings[slot].chain = -1
+    s.rings[slot].chained = 0
+    while at >= 0:
+        following = s.pairs[at].next
+        if s.pairs[at].newest < oldest:
+            s.pairs[at].slot = -1
+        else:
+            s.pairs[at].next = s.rings[slot].chain
+            s.rings[slot].chain = at
+            s.rings[slot].chained += 1
+        at = following
+
+
+@inlined
 def pair_key(owner: np.uint64, other: np.uint64, kind: int) -> np.uint64:
     """One number for (entity, counterpart, kind), never 0."""
     x = owner ^ (other * np.uint64(0x9E3779B97F4A7C15)) ^ np.uint64(kind + 1)
@@ -104,6 +128,8 @@ def meet(s: ShardArrays, slot: int, pane: int, other: np.uint64, kind: int, fail
     if s.pairs[at].key == 0 or s.pairs[at].slot != slot:
         fresh = s.pairs[at].key == 0
         limit = 2 * COUNTERPARTS if failed else COUNTERPARTS
+        if s.rings[slot].chained >= limit:
+            prune_ring(s, slot)
         if s.rings[slot].chained >= limit or (fresh and s.head[PAIRS] >= s.head[PAIR_LIMIT]):
             s.head[PAIRS_REFUSED] += 1
             return

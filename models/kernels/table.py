@@ -140,6 +140,7 @@ def enter(
     s.rings[slot].near_at = NEVER
     s.rings[slot].chain = -1
     s.rings[slot].chained = 0
+    s.rings[slot].pruned = NEVER
     s.hot[slot] = 0
     s.keep[slot] = NEVER
     s.crossed[slot] = NEVER
