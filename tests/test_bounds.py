@@ -10,7 +10,7 @@ from models.base import DIMENSIONS, END_OF_TIME, FAILURE, NO_FEATURE
 from models.event import EventBatch
 from models.kernels.layout import COUNTERPARTS, EVICTED, OVERFLOWED, PAIRS_REFUSED, RECORDS
 from models.rules import PasswordSprayIp, program
-from models.rules.threshold import Threshold
+from models.rules.threshold import Condition, Threshold
 from models.windows.arrays import PAIRS_A_RING, places
 from models.windows.evidence import SHARD_LIMIT
 from models.windows.shard import Shard
@@ -126,3 +126,28 @@ def test_who_succeeds_at_a_carriers_address_is_not_pushed_out_by_those_of_long_a
     for item in partition_batches("p", ("p",), crowd(4000, ordinary), LATENESS, [500]):
         assert not shard.assess(piece(marked(item, program((spray,)), 0), IP)).findings
     assert shard.s.head[PAIRS_REFUSED] == 0
+
+
+def test_hundreds_of_meters_keep_their_counterparts_over_a_restart():
+    others = tuple(Condition(distinct=name, at_least=1.0) for name in ("ip", "endpoint", "session", "device"))
+    rules = tuple(
+        Threshold(id=f"d{i}", by="tenant", where=f"status >= {100 + i}", distinct="user", at_least=40.0, also=others)
+        for i in range(60)
+    )
+    setup = Setup(rules, tuple(rule.quiet_us for rule in rules), SETUP.params, 60)
+    rows = [
+        row(START + i * SECOND, ip=f"192.0.2.{i % 50}", endpoint=f"/{i % 50}", user=f"u{i % 300}") for i in range(600)
+    ]
+    told = []
+    for restart in (-1, 4):
+        shard = shard_of("tenant", setup)
+        assert len(shard.arrays.in_cells) > 256
+        found = []
+        for number, item in enumerate(partition_batches("p", ("p",), rows, LATENESS, [100])):
+            if number == restart:
+                shard = shard_of("tenant", setup, 2, shard.snapshot())
+            out = shard.assess(piece(marked(item, program(rules), 1), 0))
+            found += [(finding.alert.uid, finding.alert.seq, finding.alert.value) for finding in out.findings]
+        told.append(found)
+    assert len({uid for uid, _, _ in told[0]}) == len(rules)
+    assert told[0] == told[1]
