@@ -32,15 +32,17 @@ from models.kernels.layout import (
 from models.kernels.pairs import IN_CELL, refill_pairs
 from models.kernels.table import refill
 from models.rules import Rule, threshold
+from models.rules.describe import signature
+from models.rules.program import compile_rules
 from models.windows.arrays import LEAST, RING_COLUMNS, places
-from models.windows.incidents import Incident, feature_of
+from models.windows.incidents import Incident
 from models.windows.rules import meter_names
 from models.windows.waiting import Waiting
 
 if TYPE_CHECKING:
     from models.windows.shard import Shard
 
-VERSION = 1
+VERSION = 2
 MODEL_COLUMNS = ("pool_mean", "pool_square", "histogram", "below")
 _BY_RULE = ("crossed", "streak")
 
@@ -93,13 +95,16 @@ def snapshot(shard: "Shard") -> bytes:
 
 
 def _rule_names(shard: "Shard") -> list[str]:
-    """A rule by its id and by what it looks at: with another window or expression it is another rule."""
-    return [f"{rule.id} {feature_of(rule)[1]} {_looks_at(rule)}" for rule in shard.settings.rules]
+    """A rule by its id and by what it meters: with other events, another window or condition it is another rule."""
+    return [f"{rule.id}: {'; '.join(_meters(rule))}" for rule in shard.settings.rules]
 
 
-def _looks_at(rule: Rule) -> str:
+def _meters(rule: Rule) -> list[str]:
     found = threshold(rule)
-    return found.where if found else ""
+    if found is None:
+        return []
+    alone = compile_rules([found])
+    return [signature(alone, number) for number in range(len(alone.meters))]
 
 
 def _restore_cells(shard: "Shard", state: dict[str, Any], new: dict[str, Any], pairs: Any) -> Any:
