@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from river import anomaly
 
 from benchmarks import half_space_trees as benchmark
-from models.detectors.half_space_trees import HalfSpaceTrees, HalfSpaceTreesParams, build_trees
+from models.detectors.half_space_trees import HalfSpaceTrees, HalfSpaceTreesParams, TableTrees, build_trees
 from models.kernels.half_space_trees import learn_row, score_row
 
 
@@ -89,14 +89,17 @@ def test_rows_one_by_one_or_in_any_pieces_are_the_same_and_only_finite_ones_teac
     assert ((expected >= 0) & (expected <= 1) | np.isnan(expected)).all()
 
 
+LIMITS = (1.0, 1.0, 0.5, 1.0)
+
+
 def test_trees_are_drawn_the_same_for_a_seed_and_halve_what_is_left_of_a_cell():
-    trees = build_trees(30, 6, 4, seed=9)
-    again, other = build_trees(30, 6, 4, seed=9), build_trees(30, 6, 4, seed=10)
+    trees = build_trees(30, 6, LIMITS, seed=9)
+    again, other = build_trees(30, 6, LIMITS, seed=9), build_trees(30, 6, LIMITS, seed=10)
     assert (trees.feature == again.feature).all()
     assert (trees.threshold == again.threshold).all()
     assert (trees.threshold != other.threshold).any()
     for feature, threshold in zip(trees.feature.tolist(), trees.threshold.tolist(), strict=True):
-        cells = [[(0.0, 1.0)] * 4]
+        cells = [[(0.0, limit) for limit in LIMITS]]
         for node, (on, at) in enumerate(zip(feature, threshold, strict=True)):
             a, b = cells[node][on]
             assert a + 0.15 * (b - a) <= at <= b - 0.15 * (b - a)
@@ -121,3 +124,73 @@ def test_the_benchmark_compares_equal_scores():
     assert figures["river_ns"] > 0
     assert figures["ratio"] == pytest.approx(figures["river_ns"] / figures["ns"])
     assert f"{figures['ratio']:,.0f}" in benchmark.table(figures)
+
+
+def table_of(rows, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 4)) * [1, 10, 1e-3, 1e6] + [0, 5, 1, -1e6]
+    x[rows // 2 : rows // 2 + 60] = [6, 70, 1.006, 6e6]  # an attack that comes packed together
+    return x
+
+
+def naive_scale(rows, taught, clip, i):
+    """The z-scores of row i beside the rows before it that taught; while 1/n is above the least weight a plain mean."""
+    before = rows[:i][taught[:i]]
+    if not len(before):
+        return np.full(rows.shape[1], 0.5)
+    deviation = before.std(axis=0)
+    z = np.where(deviation > 0, (rows[i] - before.mean(axis=0)) / np.where(deviation > 0, deviation, 1), 0)
+    return 0.5 + 0.5 * np.clip(z, -clip, clip) / clip
+
+
+def test_a_table_is_scored_beside_what_taught_before_each_row():
+    rows = table_of(900, 5)
+    params = HalfSpaceTreesParams(window=100, warm_up=200, guard=0.97)
+    scores, quantiles, guarded = TableTrees(params, 4).score_learn(rows)
+    assert np.isnan(quantiles[:200]).all()
+    assert not np.isnan(quantiles[210:]).any()
+    assert (guarded == (quantiles >= 0.97)).all()
+    forest = HalfSpaceTrees(params, 4)
+    seen = []
+    for i in range(900):
+        z = naive_scale(rows, ~guarded, 3.0, i)[None]
+        expected = score_row(forest.trees, forest.forest, 8, 100, z, 0)
+        assert scores[i] == pytest.approx(expected, abs=0.02, nan_ok=True)
+        if not guarded[i]:
+            learn_row(forest.trees, forest.forest, 8, 100, z, 0)
+        if i >= 200 and seen:
+            below = np.mean(np.array(seen) < scores[i])
+            assert quantiles[i] <= 1 - 1 / len(seen)
+            assert quantiles[i] == pytest.approx(below, abs=0.25)
+        if not math.isnan(scores[i]):
+            seen.append(float(scores[i]))
+    assert guarded[450:510].sum() > 15
+    assert np.nanmean(scores[450:510]) > np.nanquantile(scores[:450], 0.99)
+
+
+def test_the_guard_keeps_a_packed_attack_strange():
+    rows = table_of(4_000, 6)
+    guarded, taught = (
+        TableTrees(HalfSpaceTreesParams(window=50, guard=guard, warm_up=100), 4).score_learn(rows)[0]
+        for guard in (0.99, 1 - 1e-9)
+    )
+    end = slice(2_051, 2_060)
+    assert guarded[end].mean() > taught[end].mean() + 0.1
+
+
+def test_a_row_of_a_table_that_is_not_finite_has_no_score_and_teaches_nothing():
+    rows = table_of(700, 7)
+    odd = rows.copy()
+    holes = np.arange(3, 700, 13)
+    odd[holes, holes % 4] = np.resize([math.nan, math.inf, -math.inf], len(holes))
+    params = HalfSpaceTreesParams(window=60, warm_up=90)
+    clean = np.delete(rows, holes, axis=0)
+    got, expected = TableTrees(params, 4).score_learn(odd), TableTrees(params, 4).score_learn(clean)
+    assert np.isnan(got[0][holes]).all()
+    assert not got[2][holes].any()
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(np.delete(a, holes), b)
+    one, two = TableTrees(params, 4), TableTrees(params, 4)
+    np.testing.assert_array_equal(
+        np.concatenate([one.score_learn(part)[0] for part in np.split(odd, [1, 2, 300])]), two.score_learn(odd)[0]
+    )

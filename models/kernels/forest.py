@@ -1,0 +1,147 @@
+"""A forest that scores windows by the model before them, learns those that its guard lets through, and says why."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.kernels.baseline import bucket_of
+from models.kernels.half_space_trees import ForestArrays, TreeArrays, learn_row, score_row
+from models.kernels.kernel import inlined, kernel
+from models.kernels.layout import BUCKETS
+
+LEARNED, GUARDED = range(2)  # places in ModelArrays.head: windows that taught, and that did not
+MODEL_HEAD: Final = 2
+REASONS: Final = 3  # features that explain a score
+
+
+class ForestLearned(NamedTuple):
+    """What the arithmetic needs from the detector's parameters."""
+
+    height: int
+    window: int
+    warm_up: int
+    guard: float
+    typical_alpha: float
+
+
+class ModelArrays(NamedTuple):
+    """What one shard of one dimension has learned; F features."""
+
+    head: NDArray[np.int64]
+    forest: ForestArrays
+    typical: NDArray[np.float64]  # (F,) running mean of the windows that taught
+    histogram: NDArray[np.int64]  # (BUCKETS,) of rarity
+    below: NDArray[np.int64]  # (BUCKETS + 1,) cumulated
+
+
+@inlined
+def rarity(score: float) -> float:
+    """Greatest mass over a window's own: 1 to 2**(H + 1) - 1. Scores near 1 differ too little for a histogram."""
+    return 1.0 / (1.0 - score)
+
+
+@kernel
+def rarity_quantile(m: ModelArrays, edges: NDArray[np.float64], score: float) -> float:
+    """The share of closed windows below a score (half of its own bucket), at most 1 - 1/n; 0 without any."""
+    n = m.below[BUCKETS]
+    if n == 0:
+        return 0.0
+    bucket = bucket_of(edges, rarity(score))
+    return min((m.below[bucket] + 0.5 * m.histogram[bucket]) / n, 1.0 - 1.0 / n)
+
+
+@kernel
+def cumulate_rarity(m: ModelArrays) -> None:
+    """Make quantiles answer from the histogram as it is now."""
+    m.below[0] = 0
+    for b in range(BUCKETS):
+        m.below[b + 1] = m.below[b] + m.histogram[b]
+
+
+@kernel
+def halve_rarity(m: ModelArrays, halvings: int) -> None:
+    """Half-lives have passed."""
+    for b in range(BUCKETS):
+        m.histogram[b] >>= min(halvings, 63)
+    cumulate_rarity(m)
+
+
+@kernel
+def assess_windows(
+    trees: TreeArrays,
+    m: ModelArrays,
+    p: ForestLearned,
+    edges: NDArray[np.float64],
+    x: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    quantiles: NDArray[np.float64],
+    guarded: NDArray[np.bool_],
+) -> None:
+    """Score closed windows (rows of x) by the model before them; NaN is not yet known. Nothing is learned."""
+    warm = m.head[LEARNED] >= p.warm_up
+    for i in range(len(x)):
+        scores[i] = score_row(trees, m.forest, p.height, p.window, x, i)
+        quantiles[i] = rarity_quantile(m, edges, scores[i]) if warm and scores[i] == scores[i] else np.nan
+        guarded[i] = quantiles[i] >= p.guard
+
+
+@kernel
+def learn_windows(
+    trees: TreeArrays,
+    m: ModelArrays,
+    p: ForestLearned,
+    edges: NDArray[np.float64],
+    x: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    guarded: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+) -> None:
+    """Learn the unguarded windows in their order. A guarded one enters the histogram only where `counted` says so."""
+    for i in range(len(x)):
+        if not guarded[i] or counted[i]:
+            if scores[i] == scores[i]:
+                m.histogram[bucket_of(edges, rarity(scores[i]))] += 1
+        if guarded[i]:
+            m.head[GUARDED] += 1
+            continue
+        m.head[LEARNED] += 1
+        weight = max(p.typical_alpha, 1.0 / m.head[LEARNED])
+        for f in range(x.shape[1]):
+            m.typical[f] += weight * (x[i, f] - m.typical[f])
+        learn_row(trees, m.forest, p.height, p.window, x, i)
+    cumulate_rarity(m)
+
+
+@kernel
+def explain(
+    trees: TreeArrays,
+    m: ModelArrays,
+    p: ForestLearned,
+    x: NDArray[np.float64],
+    i: int,
+    room: NDArray[np.float64],
+    feature: NDArray[np.int64],
+    drop: NDArray[np.float64],
+) -> None:
+    """The features whose typical value instead of row i's lowers the score most, and by how much; -1 where none does.
+
+    `room` has shape (1, F).
+    """
+    feature[:] = -1
+    drop[:] = 0.0
+    score = score_row(trees, m.forest, p.height, p.window, x, i)
+    for f in range(x.shape[1]):
+        room[0, f] = x[i, f]
+    for f in range(x.shape[1]):
+        room[0, f] = m.typical[f]
+        less = score - score_row(trees, m.forest, p.height, p.window, room, 0)
+        room[0, f] = x[i, f]
+        at = REASONS
+        while at > 0 and less > drop[at - 1]:
+            at -= 1
+        if at == REASONS:
+            continue
+        for k in range(REASONS - 1, at, -1):
+            feature[k], drop[k] = feature[k - 1], drop[k - 1]
+        feature[at], drop[at] = f, less
