@@ -23,7 +23,7 @@ from models.features.behaviour import (
 from models.kernels.behaviour import BEHAVIOURS, LEVELS, add_event, cells_of, clear_sums
 from models.kernels.close_behaviour import BehaviourArrays, ClosedArrays, close_behaviour, learn_behaviour
 from models.kernels.forest import explain
-from models.kernels.half_space_trees import score_row
+from models.kernels.half_space_trees import find_leaves, score_leaves
 from models.thresholds.edges import score_edges
 
 MASK = (1 << 64) - 1
@@ -36,6 +36,12 @@ def spread(x):
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
     return x ^ (x >> 31)
+
+
+def scored(shard, x, i, height, window):
+    leaf = np.empty((1, len(shard.trees.feature)), np.uint16)
+    find_leaves(shard.trees, height, x, i, leaf, 0)
+    return score_leaves(shard.b.model.forest, height, window, leaf, 0)
 
 
 class Naive:
@@ -155,13 +161,13 @@ class Shard:
         k = np.array(entities, np.int64)
         w = ClosedArrays(
             k, k, k, np.array(panes, np.int64).reshape(n, 12), np.empty((n, LEVELS)), np.empty((n, BEHAVIOURS)),
-            np.empty(n), np.empty(n), np.empty(n, np.bool_),
+            np.empty((n, len(self.trees.feature)), np.uint16), np.empty(n), np.empty(n), np.empty(n, np.bool_),
         )  # fmt: skip
         close_behaviour(self.b, self.trees, self.p, self.edges, self.half, self.weight, minute, w)
         return w
 
     def learn(self, minute, w, counted):
-        learn_behaviour(self.b, self.trees, self.p, self.edges, minute, w, np.array(counted, np.bool_))
+        learn_behaviour(self.b, self.p, self.edges, minute, w, np.array(counted, np.bool_))
         for k in w.place.tolist():
             clear_sums(self.b.sums, k)
 
@@ -240,7 +246,7 @@ def test_a_window_is_scored_by_the_model_before_it_and_a_guarded_one_teaches_not
             for _, c, o, other in rows:
                 add_event(shard.b.sums, k, c, o, np.uint64(other))
         w = shard.close(minute, list(active), [sums_of(rows)[1] for rows in active.values()])
-        again = [score_row(shard.trees, shard.b.model.forest, 5, 6, w.x, i) for i in range(len(w.x))]
+        again = [scored(shard, w.x, i, 5, 6) for i in range(len(w.x))]
         np.testing.assert_array_equal(again, w.score)
         w.guarded[:] = minute % 3 == 0
         frozen = [a.copy() for a in (*shard.b.profiles, *shard.b.crowd, *shard.b.model.forest, shard.b.model.typical)]
@@ -355,14 +361,24 @@ def test_a_users_turn_is_explained_by_what_turned():
             assert w.score[at] == np.nanmax(w.score)
             assert w.quantile[at] > 0.98
             feature, drop = np.empty(3, np.int64), np.empty(3)
-            explain(shard.trees, shard.b.model, shard.p, w.x, at, np.empty((1, BEHAVIOURS)), feature, drop)
+            explain(
+                shard.trees,
+                shard.b.model,
+                shard.p,
+                w.x,
+                at,
+                np.empty((1, BEHAVIOURS)),
+                np.empty((1, 25), np.uint16),
+                feature,
+                drop,
+            )
             assert (np.diff(drop) <= 0).all()
             assert drop[0] > 0
             turned = {"calls", "outcomes", "crowd_calls", "crowd_outcomes", "persistence", "volume"}
             assert {BEHAVIOUR[f] for f in feature} <= turned
             changed = w.x[at : at + 1].copy()
             changed[0, feature[0]] = shard.b.model.typical[feature[0]]
-            assert drop[0] == w.score[at] - score_row(shard.trees, shard.b.model.forest, 8, 250, changed, 0)
+            assert drop[0] == w.score[at] - scored(shard, changed, 0, 8, 250)
         shard.learn(minute, w, [True] * len(active))
 
 

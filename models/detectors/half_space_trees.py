@@ -176,9 +176,13 @@ class TableTrees:
         NaN is not yet known, or not finite.
         """
         scores, quantiles, guarded = np.empty(len(rows)), np.empty(len(rows)), np.empty(len(rows), np.bool_)
-        room, counted = np.empty((1, rows.shape[1])), np.ones(1, np.bool_)
+        room, leaf, counted = (
+            np.empty((1, rows.shape[1])),
+            np.empty((1, self.params.trees), np.uint16),
+            np.ones(1, np.bool_),
+        )
         assess_table(
             self.trees, self.model, self.params.learned, self.running, self.params.clip, _TYPICAL_ALPHA, self._edges,
-            rows, room, scores, quantiles, guarded, counted,
+            rows, room, leaf, scores, quantiles, guarded, counted,
         )  # fmt: skip
         return scores, quantiles, guarded

@@ -157,7 +157,7 @@ def capped(count: int, total: int) -> int:
 
 @kernel
 def forget_recent(r: RecentArrays, slot: int) -> None:
-    """Recent behaviour begins anew."""
+    """Recent behaviour begins anew: whenever a ring is given to an entity."""
     r.mix[slot] = 0.0
     r.pace[slot] = 0.0
     r.minutes[slot] = 0
@@ -204,6 +204,15 @@ def bits(x: np.uint64) -> int:
     return n
 
 
+@inlined
+def apart(seen: float, expected: float) -> float:
+    """Square of the distance of two counts' roots; most cells are empty, and need no root."""
+    if seen == 0.0:
+        return expected
+    d = math.sqrt(seen) - math.sqrt(expected)
+    return d * d
+
+
 @kernel
 def own_distance(r: RecentArrays, slot: int, f: ProfileArrays, record: int, crowd: CrowdArrays, sketch: int) -> float:
     """How far the recent mix is from the entity's own, the crowd's weighing in; two samples (Freeman, Tukey 1950)."""
@@ -214,8 +223,7 @@ def own_distance(r: RecentArrays, slot: int, f: ProfileArrays, record: int, crow
     away = 0.0
     for c in range(CELLS):
         share = (float(f.mix[record, sketch, c]) + CROWD * crowd.mix[sketch, c]) / (known + CROWD)
-        d = math.sqrt(r.mix[slot, sketch, c]) - math.sqrt(seen * share)
-        away += d * d
+        away += apart(float(r.mix[slot, sketch, c]), seen * share)
     return 2.0 * math.sqrt(away / (1.0 + seen / (known + CROWD)))
 
 
@@ -227,8 +235,7 @@ def crowd_distance(r: RecentArrays, slot: int, crowd: CrowdArrays, sketch: int) 
         seen += r.mix[slot, sketch, c]
     away = 0.0
     for c in range(CELLS):
-        d = math.sqrt(r.mix[slot, sketch, c]) - math.sqrt(seen * crowd.mix[sketch, c])
-        away += d * d
+        away += apart(float(r.mix[slot, sketch, c]), seen * crowd.mix[sketch, c])
     return 2.0 * math.sqrt(away)
 
 

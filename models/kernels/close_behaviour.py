@@ -28,6 +28,7 @@ class ClosedArrays(NamedTuple):
     panes: NDArray[np.int64]  # (n, FRAMES) events
     level: NDArray[np.float64]  # (n, LEVELS) from here on written
     x: NDArray[np.float64]  # (n, BEHAVIOURS)
+    leaf: NDArray[np.uint16]  # (n, T)
     score: NDArray[np.float64]
     quantile: NDArray[np.float64]
     guarded: NDArray[np.bool_]
@@ -61,13 +62,12 @@ def close_behaviour(
             b.profiles, w.record[i], b.recent, w.slot[i], b.crowd, b.sums, w.place[i], minute, half, weight,
             w.level[i], w.x[i],
         )  # fmt: skip
-    assess_windows(trees, b.model, p, edges, w.x, w.score, w.quantile, w.guarded)
+    assess_windows(trees, b.model, p, edges, w.x, w.leaf, w.score, w.quantile, w.guarded)
 
 
 @kernel
 def learn_behaviour(
     b: BehaviourArrays,
-    trees: TreeArrays,
     p: ForestLearned,
     edges: NDArray[np.float64],
     minute: int,
@@ -75,7 +75,7 @@ def learn_behaviour(
     counted: NDArray[np.bool_],
 ) -> None:
     """Teach what is not guarded. A guarded window enters the histogram of scores only where `counted` says so."""
-    learn_windows(trees, b.model, p, edges, w.x, w.score, w.guarded, counted)
+    learn_windows(b.model, p, edges, w.x, w.leaf, w.score, w.guarded, counted)
     for i in range(len(w.record)):
         if not w.guarded[i]:
             teach_minute(b.profiles, w.record[i], b.crowd, b.sums, w.place[i], minute, w.level[i])

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.baseline import bucket_of
-from models.kernels.half_space_trees import ForestArrays, TreeArrays, learn_row, score_row
+from models.kernels.half_space_trees import ForestArrays, TreeArrays, find_leaves, learn_leaves, score_leaves
 from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import BUCKETS
 
@@ -74,25 +74,30 @@ def assess_windows(
     p: ForestLearned,
     edges: NDArray[np.float64],
     x: NDArray[np.float64],
+    leaf: NDArray[np.uint16],
     scores: NDArray[np.float64],
     quantiles: NDArray[np.float64],
     guarded: NDArray[np.bool_],
 ) -> None:
-    """Score closed windows (rows of x) by the model before them; NaN is not yet known. Nothing is learned."""
+    """Score closed windows (rows of x) by the model before them; NaN is not yet known. Nothing is learned.
+
+    `leaf`, of shape (n, T), is for `learn_windows`.
+    """
     warm = m.head[LEARNED] >= p.warm_up
     for i in range(len(x)):
-        scores[i] = score_row(trees, m.forest, p.height, p.window, x, i)
+        find_leaves(trees, p.height, x, i, leaf, i)
+        scores[i] = score_leaves(m.forest, p.height, p.window, leaf, i)
         quantiles[i] = rarity_quantile(m, edges, scores[i]) if warm and scores[i] == scores[i] else np.nan
         guarded[i] = quantiles[i] >= p.guard
 
 
 @kernel
 def learn_windows(
-    trees: TreeArrays,
     m: ModelArrays,
     p: ForestLearned,
     edges: NDArray[np.float64],
     x: NDArray[np.float64],
+    leaf: NDArray[np.uint16],
     scores: NDArray[np.float64],
     guarded: NDArray[np.bool_],
     counted: NDArray[np.bool_],
@@ -109,7 +114,7 @@ def learn_windows(
         weight = max(p.typical_alpha, 1.0 / m.head[LEARNED])
         for f in range(x.shape[1]):
             m.typical[f] += weight * (x[i, f] - m.typical[f])
-        learn_row(trees, m.forest, p.height, p.window, x, i)
+        learn_leaves(m.forest, p.height, p.window, leaf, i)
     cumulate_rarity(m)
 
 
@@ -121,21 +126,24 @@ def explain(
     x: NDArray[np.float64],
     i: int,
     room: NDArray[np.float64],
+    leaf: NDArray[np.uint16],
     feature: NDArray[np.int64],
     drop: NDArray[np.float64],
 ) -> None:
     """The features whose typical value instead of row i's lowers the score most, and by how much; -1 where none does.
 
-    `room` has shape (1, F).
+    `room` has shape (1, F), `leaf` (1, T).
     """
     feature[:] = -1
     drop[:] = 0.0
-    score = score_row(trees, m.forest, p.height, p.window, x, i)
+    find_leaves(trees, p.height, x, i, leaf, 0)
+    score = score_leaves(m.forest, p.height, p.window, leaf, 0)
     for f in range(x.shape[1]):
         room[0, f] = x[i, f]
     for f in range(x.shape[1]):
         room[0, f] = m.typical[f]
-        less = score - score_row(trees, m.forest, p.height, p.window, room, 0)
+        find_leaves(trees, p.height, room, 0, leaf, 0)
+        less = score - score_leaves(m.forest, p.height, p.window, leaf, 0)
         room[0, f] = x[i, f]
         at = REASONS
         while at > 0 and less > drop[at - 1]:

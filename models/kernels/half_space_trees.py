@@ -14,6 +14,7 @@ from models.kernels.kernel import inlined, kernel
 
 COUNT, SWAPS = range(2)  # places in ForestArrays.head: rows in the window under way, windows completed
 FOREST_HEAD: Final = 2
+UNKNOWN: Final = 65535  # instead of a leaf: the row is not finite
 SIZE_LIMIT: Final = 0.1  # share of the window under which a walk ends (the paper's, section 5)
 
 
@@ -76,20 +77,33 @@ def share(total: int, trees: int, height: int, window: int) -> float:
 
 
 @kernel
-def score_row(
-    trees: TreeArrays, forest: ForestArrays, height: int, window: int, x: NDArray[np.float64], i: int
-) -> float:
-    """How strange row i is, from 0 to 1; NaN before the first window is complete or if a value is not finite."""
-    if forest.head[SWAPS] == 0 or not known(x, i):
-        return np.nan
+def find_leaves(
+    trees: TreeArrays, height: int, x: NDArray[np.float64], i: int, leaf: NDArray[np.uint16], row: int
+) -> None:
+    """The leaf of row i of x in every tree, into a row of `leaf`; trees do not change, so both uses share one walk."""
+    if not known(x, i):
+        leaf[row, 0] = UNKNOWN
+        return
     count = len(trees.feature)
-    total = 0
     for t in range(0, count - 3, 4):
         a, b, c, d = leaves_of(trees, height, (t, t + 1, t + 2, t + 3), x, (i, i, i, i))
-        total += forest.table[t, a] + forest.table[t + 1, b] + forest.table[t + 2, c] + forest.table[t + 3, d]
+        leaf[row, t] = a
+        leaf[row, t + 1] = b
+        leaf[row, t + 2] = c
+        leaf[row, t + 3] = d
     for t in range(count & ~3, count):
-        total += forest.table[t, leaf_of(trees, height, t, x, i)]
-    return share(total, count, height, window)
+        leaf[row, t] = leaf_of(trees, height, t, x, i)
+
+
+@kernel
+def score_leaves(forest: ForestArrays, height: int, window: int, leaf: NDArray[np.uint16], row: int) -> float:
+    """How strange a row is, from 0 to 1; NaN before the first window is complete or if a value is not finite."""
+    if forest.head[SWAPS] == 0 or leaf[row, 0] == UNKNOWN:
+        return np.nan
+    total = 0
+    for t in range(leaf.shape[1]):
+        total += forest.table[t, leaf[row, t]]
+    return share(total, leaf.shape[1], height, window)
 
 
 @kernel
@@ -124,21 +138,12 @@ def swap(forest: ForestArrays, height: int, window: int) -> None:
 
 
 @kernel
-def learn_row(
-    trees: TreeArrays, forest: ForestArrays, height: int, window: int, x: NDArray[np.float64], i: int
-) -> None:
-    """Count row i in its leaves; one that is not finite teaches nothing."""
-    if not known(x, i):
+def learn_leaves(forest: ForestArrays, height: int, window: int, leaf: NDArray[np.uint16], row: int) -> None:
+    """Count a row in its leaves; one that is not finite teaches nothing."""
+    if leaf[row, 0] == UNKNOWN:
         return
-    count = len(trees.feature)
-    for t in range(0, count - 3, 4):
-        a, b, c, d = leaves_of(trees, height, (t, t + 1, t + 2, t + 3), x, (i, i, i, i))
-        forest.mass[t, a] += 1
-        forest.mass[t + 1, b] += 1
-        forest.mass[t + 2, c] += 1
-        forest.mass[t + 3, d] += 1
-    for t in range(count & ~3, count):
-        forest.mass[t, leaf_of(trees, height, t, x, i)] += 1
+    for t in range(leaf.shape[1]):
+        forest.mass[t, leaf[row, t]] += 1
     forest.head[COUNT] += 1
     if forest.head[COUNT] == window:
         swap(forest, height, window)

@@ -51,20 +51,24 @@ def assess_table(
     edges: NDArray[np.float64],
     rows: NDArray[np.float64],
     room: NDArray[np.float64],
+    leaf: NDArray[np.uint16],
     scores: NDArray[np.float64],
     quantiles: NDArray[np.float64],
     guarded: NDArray[np.bool_],
     counted: NDArray[np.bool_],
 ) -> None:
-    """Score each row, then learn it unless it is guarded or not finite. `room` is (1, F); `counted` is (1,) of True."""
+    """Score each row, then learn it unless it is guarded or not finite.
+
+    `room` has shape (1, F), `leaf` (1, T), `counted` (1,) and is true.
+    """
     for i in range(len(rows)):
         scale(r, clip, rows, i, room)
-        assess_windows(trees, m, p, edges, room, scores[i : i + 1], quantiles[i : i + 1], guarded[i : i + 1])
+        assess_windows(trees, m, p, edges, room, leaf, scores[i : i + 1], quantiles[i : i + 1], guarded[i : i + 1])
         finite = True
         for f in range(rows.shape[1]):
             if rows[i, f] - rows[i, f] != 0.0:
                 finite = False
         if finite:
-            learn_windows(trees, m, p, edges, room, scores[i : i + 1], guarded[i : i + 1], counted)
+            learn_windows(m, p, edges, room, leaf, scores[i : i + 1], guarded[i : i + 1], counted)
             if not guarded[i]:
                 learn_columns(r, alpha, rows, i)
