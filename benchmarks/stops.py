@@ -48,7 +48,7 @@ STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("decide", ((Decide, "on_batch"),)),
     ("encode scored", ((scored, "encode"),)),
     ("encode alerts", ((detect, "alert_encoder"),)),
-    ("windows: table", ((detect, "encode_windows"),)),
+    ("windows: table", ((detect, "table_of"),)),
     ("windows: write", ((window_sink.WindowParts, "write_batch"), (window_sink.WindowParts, "close"),
                         (detect, "merge_windows"))),
     ("sink: lines", ((DirectLines, "write_batch"), (DirectLines, "close"))),

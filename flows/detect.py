@@ -1,6 +1,7 @@
 """The detection dataflow: audit events in, every one scored, alerts out. Wiring only."""
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from datetime import timedelta
 from functools import lru_cache, partial
 from hashlib import blake2b
 from importlib.metadata import version
+from operator import attrgetter
 from typing import Any
 
 import bytewax.operators as op
@@ -34,6 +36,7 @@ from flows.errors import LapwingError, UsageError
 from flows.formats.lapwing import canonical, decode
 from flows.formats.limits import Limits
 from flows.formats.simulated import simulate
+from flows.formats.windows import table_of
 from flows.kernels_cache import load_numba
 from flows.state_dir import known_sources, open_state, store_failure
 from flows.steps.assess import Assess
@@ -44,7 +47,6 @@ from flows.steps.encode import (
     encode_actions,
     encode_dead,
     encode_scored,
-    encode_windows,
 )
 from flows.steps.gather import Gather
 from flows.steps.split import split
@@ -58,6 +60,8 @@ from models.rules.program import Program
 from models.windows.shard import Shard, ShardSettings
 
 EPOCH = timedelta(seconds=1)
+EPOCH_WITHOUT_STATE = timedelta(seconds=30)
+"""Nothing waits for an epoch's end then but the closed windows in memory."""
 SYNTHETIC_EVENTS, SYNTHETIC_SEED = 300_000, 1
 Source = FileSource | SyntheticSource
 
@@ -194,8 +198,8 @@ def build(
     op.output("scored", op.map_value("encode_scored", seen, encode_scored), FileSink(output, SCORED, kept))
     dead = op.map_value("encode_dead", seen, partial(encode_dead, topic="audit.events", body=body))
     op.output("dead_letters", dead, FileSink(output, DEAD_LETTERS, kept))
-    windows = op.map_value("encode_windows", seen, partial(encode_windows, config_hash=config_hash(config)))
-    op.output("windows", windows, WindowSink(output, kept))
+    windows = op.map_value("closed_windows", seen, attrgetter("windows"))
+    op.output("windows", windows, WindowSink(output, kept, partial(table_of, config_hash=config_hash(config))))
     return flow
 
 
@@ -219,6 +223,8 @@ def run(
     if format != "lapwing":
         raise UsageError(f"no format {format!r}; there is: lapwing")
     load_numba()
+    gc.collect()
+    gc.freeze()  # modules and compiled kernels are looked through with every full collection otherwise
     began = time.monotonic()
     failures: list[LapwingError] = []
     totals = Totals()
@@ -234,7 +240,9 @@ def run(
         with _Watching(source, totals, on_progress):
             recovery = RecoveryConfig(str(kept.recovery)) if kept else None  # type: ignore[no-untyped-call]
             try:
-                run_main(flow, epoch_interval=EPOCH, recovery_config=recovery)  # type: ignore[no-untyped-call]
+                run_main(  # type: ignore[no-untyped-call]
+                    flow, epoch_interval=EPOCH if kept else EPOCH_WITHOUT_STATE, recovery_config=recovery
+                )
             except BaseException as error:  # a panic is no Exception
                 if kept and (failure := store_failure(kept, error)):
                     raise failure from error

@@ -12,7 +12,7 @@ from flows.totals import Totals
 STEPS = [
     "source", "split", "assess", "by_source", "gather", "seen", "to_decide", "decide", "seen_alerts", "encode_alerts",
     "alerts", "encode_suppressed", "suppressed", "encode_actions", "actions",
-    "encode_scored", "scored", "encode_dead", "dead_letters", "encode_windows", "windows",
+    "encode_scored", "scored", "encode_dead", "dead_letters", "closed_windows", "windows",
 ]  # fmt: skip
 
 

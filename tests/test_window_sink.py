@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
@@ -29,12 +30,12 @@ def test_each_window_is_in_the_table_once(epochs: list[tuple[list[int], str, flo
     epochs = epochs + [([1], "none", 0.0)] * quiet  # enough epochs that parts are joined
     directory = tempfile.mkdtemp()
     try:
-        sink = WindowSink(directory, staged=True)
+        sink = WindowSink(directory, True, pa.concat_tables)
         part, state, position = part_of(sink, None), None, 0
         for batches, crash, _ in epochs:
             at, crashed = position, crash.startswith("open")
             for count in batches:
-                part.write_batch([None, windows(at, at + count)])
+                part.write_batch([[], [windows(at, at + count)]])
                 at += count
             if not crashed and batches:
                 new = part.snapshot()
@@ -54,7 +55,7 @@ def test_each_window_is_in_the_table_once(epochs: list[tuple[list[int], str, flo
         rows = pq.read_table(Path(directory) / WINDOWS)
         assert sorted(rows["start"].cast("int64").to_pylist()) == list(range(position))
         part = part_of(sink, state)  # and the next run goes on
-        part.write_batch([windows(position, position + 2)])
+        part.write_batch([[windows(position, position + 2)]])
         part.snapshot()
         merge_windows(directory)
         rows = pq.read_table(Path(directory) / WINDOWS)
@@ -64,10 +65,10 @@ def test_each_window_is_in_the_table_once(epochs: list[tuple[list[int], str, flo
 
 
 def test_a_crash_between_merge_and_removal_doubles_no_window(out: Path) -> None:
-    sink = WindowSink(str(out), staged=True)
+    sink = WindowSink(str(out), True, pa.concat_tables)
     part = part_of(sink, None)
     for i in range(3):
-        part.write_batch([windows(i, i + 1)])
+        part.write_batch([[windows(i, i + 1)]])
         state = part.snapshot()
     parts = out / PARTS
     kept = out.parent / "kept"
@@ -81,14 +82,14 @@ def test_a_crash_between_merge_and_removal_doubles_no_window(out: Path) -> None:
 
 
 def test_a_crash_while_parts_are_joined_doubles_no_window(out: Path) -> None:
-    sink = WindowSink(str(out), staged=True)
+    sink = WindowSink(str(out), True, pa.concat_tables)
     part = part_of(sink, None)
     for i in range(16):
-        part.write_batch([windows(i, i + 1)])
+        part.write_batch([[windows(i, i + 1)]])
         state = part.snapshot()
     kept = out.parent / "kept"
     shutil.copytree(out / PARTS, kept)
-    part.write_batch([None])  # the epochs before are durable: their parts are joined
+    part.write_batch([[]])  # the epochs before are durable: their parts are joined
     assert [file.name for file in (out / PARTS).glob("windows-*")] == ["windows-000000000000-000000000015.parquet"]
     shutil.copytree(kept, out / PARTS, dirs_exist_ok=True)
     part_of(sink, state).close()
@@ -97,7 +98,7 @@ def test_a_crash_while_parts_are_joined_doubles_no_window(out: Path) -> None:
 
 
 def test_a_table_without_windows_still_has_its_columns(out: Path) -> None:
-    part_of(WindowSink(str(out), staged=False), None).close()
+    part_of(WindowSink(str(out), False, pa.concat_tables), None).close()
     merge_windows(str(out))
     rows = pq.read_table(out / WINDOWS)
     assert rows.num_rows == 0
@@ -106,8 +107,8 @@ def test_a_table_without_windows_still_has_its_columns(out: Path) -> None:
 
 def test_windows_without_state_replace_those_of_the_run_before(out: Path) -> None:
     for first in (0, 100):
-        part = part_of(WindowSink(str(out), staged=False), None)
-        part.write_batch([windows(first, first + 70_000), windows(first + 70_000, first + 70_001)])
+        part = part_of(WindowSink(str(out), False, pa.concat_tables), None)
+        part.write_batch([[windows(first, first + 70_000), windows(first + 70_000, first + 70_001)]])
         assert part.snapshot() is None
         part.close()
         merge_windows(str(out))
@@ -115,9 +116,9 @@ def test_windows_without_state_replace_those_of_the_run_before(out: Path) -> Non
 
 
 def test_a_foreign_table_of_windows_is_named(out: Path) -> None:
-    sink = WindowSink(str(out), staged=True)
+    sink = WindowSink(str(out), True, pa.concat_tables)
     part = part_of(sink, None)
-    part.write_batch([windows(0, 1)])
+    part.write_batch([[windows(0, 1)]])
     state = part.snapshot()
     (out / WINDOWS).write_bytes(b"not a table")
     with pytest.raises(OutputError, match=r"windows\.parquet: not a table"):
@@ -142,8 +143,8 @@ def test_the_columns_of_a_window() -> None:
 
 
 def test_windows_on_a_full_disk_are_one_line(out: Path) -> None:
-    part = part_of(WindowSink(str(out), staged=True), None)
-    part.write_batch([windows(0, 10)])
+    part = part_of(WindowSink(str(out), True, pa.concat_tables), None)
+    part.write_batch([[windows(0, 10)]])
     with file_size_limit(100), pytest.raises(OutputError, match="the quota or the greatest file size"):
         part.snapshot()
     assert not list((out / PARTS).glob("windows-*"))

@@ -1,12 +1,14 @@
 """Lines to a file: `scored.ndjson`, `alerts.ndjson`, `dead-letters.ndjson`."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from flows.connectors.output_directory import append, open_directory, opened, remove
+from flows.connectors.output_directory import Payload, append, open_directory, opened, remove
 from flows.connectors.staged_lines import Lines, StagedLines, State, stages
+from flows.connectors.write_behind import WriteBehind
 
 
 class FileSink(FixedPartitionedSink[Lines, State]):
@@ -38,7 +40,7 @@ class FileSink(FixedPartitionedSink[Lines, State]):
 
 
 class DirectLines(StatefulSinkPartition[Lines, State]):
-    """Appends to a fresh file. A failed write is cut back to its last whole line."""
+    """Appends to a fresh file, behind the flow's back. A failed write is cut back to its last whole line."""
 
     def __init__(self, directory: Path, name: str) -> None:
         self._path = directory / name
@@ -46,16 +48,24 @@ class DirectLines(StatefulSinkPartition[Lines, State]):
             remove(stage)
         self._file = opened(self._path, os.O_TRUNC)
         self._size = 0
+        self._behind = WriteBehind()
 
     def write_batch(self, items: list[Lines]) -> None:
-        """Appends all lines of the items."""
+        """Appends all lines of the items; what fails is raised here or at the next call, if only a heartbeat's."""
+        self._behind.look()
         for item in items:
-            self._size += append(self._path, self._file, self._size, item.payload)
+            if len(item.payload):
+                self._behind.write(partial(self._append, item.payload))
+
+    def _append(self, payload: Payload) -> None:
+        self._size += append(self._path, self._file, self._size, payload)
 
     def snapshot(self) -> State:
-        """Nothing: there is no run to go on with."""
+        """Nothing: there is no run to go on with. All lines are written then; a normal end takes a snapshot."""
+        self._behind.settle()
         return None
 
     def close(self) -> None:
         """Closes the file; also called when another step has failed."""
+        self._behind.close()
         os.close(self._file)

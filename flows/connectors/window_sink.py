@@ -1,9 +1,10 @@
 """Closed learning windows to `windows.parquet`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,15 +17,20 @@ from flows.formats.windows import SCHEMA
 State = tuple[int, int] | None
 """(version, number of the next part): the parts below it are durable."""
 
+TableOf = Callable[[list[Any]], pa.Table]
+
 _VERSION = 1
 _NEXT = b"lapwing.next"  # in the metadata of windows.parquet: the parts below this number are in it
 _ROWS = 1 << 16  # rows of a row group, and of a part without state
 _FAN = 16
+_TEXTS = [field.name for field in SCHEMA if field.type == pa.string()]
 _PART = re.compile(r"windows-(\d{12})-(\d{12})\.parquet")
 
 
-class WindowSink(FixedPartitionedSink["pa.Table | None", State]):
+class WindowSink(FixedPartitionedSink[Sequence[Sized], State]):
     """One table of closed windows, each row exactly once over crashes when `staged`.
+
+    An item is a list of pieces of which each has as many rows as its length says; `table_of` makes one table of many.
 
     Each epoch's rows become a part file, `.parts/windows-FIRST-LAST.parquet`; `merge_windows` makes `windows.parquet`
     of them when the run has ended. Without a resume state an existing table is replaced.
@@ -35,8 +41,8 @@ class WindowSink(FixedPartitionedSink["pa.Table | None", State]):
         A file cannot be written, or the files are not those the state was written with.
     """
 
-    def __init__(self, directory: str, staged: bool) -> None:
-        self._directory, self._staged = directory, staged
+    def __init__(self, directory: str, staged: bool, table_of: TableOf) -> None:
+        self._directory, self._staged, self._table_of = directory, staged, table_of
 
     def list_parts(self) -> list[str]:
         """The one partition."""
@@ -44,10 +50,10 @@ class WindowSink(FixedPartitionedSink["pa.Table | None", State]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: State) -> "WindowParts":
         """The parts, as the state says they were."""
-        return WindowParts(open_directory(self._directory), self._staged, resume_state)
+        return WindowParts(open_directory(self._directory), self._staged, self._table_of, resume_state)
 
 
-class WindowParts(StatefulSinkPartition["pa.Table | None", State]):
+class WindowParts(StatefulSinkPartition[Sequence[Sized], State]):
     """Rows wait in memory until the epoch ends; then they are a part file, synced, and the state is the next number.
 
     A part at or above the state's number belongs to an epoch that will come again, and is removed at the start. 16
@@ -59,9 +65,9 @@ class WindowParts(StatefulSinkPartition["pa.Table | None", State]):
     there while Bytewax unwinds aborts the process without a word. A normal end takes a snapshot before it closes.
     """
 
-    def __init__(self, directory: Path, staged: bool, resume: State) -> None:
-        self._directory, self._staged = directory, staged
-        self._waiting: list[pa.Table] = []
+    def __init__(self, directory: Path, staged: bool, table_of: TableOf, resume: State) -> None:
+        self._directory, self._staged, self._table_of = directory, staged, table_of
+        self._waiting: list[Sized] = []
         self._rows = 0
         if resume is None:
             self._next = 0
@@ -79,15 +85,14 @@ class WindowParts(StatefulSinkPartition["pa.Table | None", State]):
                 remove(part)
         self._durable = self._next
 
-    def write_batch(self, items: "list[pa.Table | None]") -> None:
+    def write_batch(self, items: list[Sequence[Sized]]) -> None:
         """Keeps the items' rows; joins parts of the epochs before, which are durable now."""
         if self._durable < self._next:
             self._durable = self._next
             _compact(self._directory)
         for item in items:
-            if item is not None and item.num_rows:
-                self._waiting.append(item)
-                self._rows += item.num_rows
+            self._waiting += item
+            self._rows += sum(map(len, item))
         if not self._staged and self._rows >= _ROWS:
             self._flush()
 
@@ -97,11 +102,11 @@ class WindowParts(StatefulSinkPartition["pa.Table | None", State]):
         return (_VERSION, self._next) if self._staged else None
 
     def _flush(self) -> None:
-        if self._waiting:
+        if self._rows:
             part = _part(self._directory, self._next, self._next)
-            _write(self._directory, part, iter(self._waiting))
-            self._waiting, self._rows = [], 0
+            _write(self._directory, part, iter([self._table_of(self._waiting)]), self._next + 1, self._staged)
             self._next += 1
+        self._waiting, self._rows = [], 0
 
     def close(self) -> None:
         """Nothing: what waits belongs to an epoch that has not ended."""
@@ -109,6 +114,8 @@ class WindowParts(StatefulSinkPartition["pa.Table | None", State]):
 
 def merge_windows(directory: str) -> None:
     """Makes `windows.parquet` of what it holds and of all parts, row group by row group, and removes the parts.
+
+    A part that holds all rows there are becomes it as it is.
 
     Call it only after the run has returned: then every part is durable. The new table takes the old one's place at
     once, and says up to which part it goes, so that a crash in between neither doubles nor loses a row. A table of no
@@ -123,10 +130,12 @@ def merge_windows(directory: str) -> None:
     target = path / WINDOWS
     merged = _merged(path)
     parts = [(part, last) for part, first, last in _outer(path) if first >= merged]
-    if parts or not target.exists():
+    if len(parts) == 1 and not target.exists():
+        _place(parts[0][0], target)
+    elif parts or not target.exists():
         end = max([merged, *(last + 1 for _, last in parts)])
         sources = [*([target] if target.exists() else []), *(part for part, _ in parts)]
-        _write(path, target, _rows_of(sources), {_NEXT: str(end).encode()})
+        _write(path, target, _rows_of(sources), end)
     for part, _, _ in _found(path):
         remove(part)
 
@@ -160,7 +169,7 @@ def _compact(directory: Path) -> None:
         if len(last) < _FAN or len({end - first for _, first, end in last}) > 1:
             return
         parts = [part for part, _, _ in last]
-        _write(directory, _part(directory, last[0][1], last[-1][2]), _rows_of(parts))
+        _write(directory, _part(directory, last[0][1], last[-1][2]), _rows_of(parts), last[-1][2] + 1)
         for part in parts:
             remove(part)
 
@@ -196,12 +205,13 @@ def _rows_of(paths: list[Path]) -> Iterator[pa.Table]:
             raise OutputError(f"{path}: not a table of windows; move it away") from error
 
 
-def _write(directory: Path, path: Path, rows: Iterator[pa.Table], metadata: dict[bytes, bytes] | None = None) -> None:
-    """Writes a table among the parts, makes it durable, and puts it in its place at once."""
+def _write(directory: Path, path: Path, rows: Iterator[pa.Table], end: int, durable: bool = True) -> None:
+    """Writes a table among the parts, of all rows before part `end`, and puts it in its place at once."""
     draft = directory / PARTS / f"{path.name}.tmp"
+    metadata = {_NEXT: str(end).encode()}
     schema = SCHEMA.with_metadata(metadata)
     try:
-        with pq.ParquetWriter(draft, schema, compression="zstd") as file:
+        with pq.ParquetWriter(draft, schema, compression="zstd", use_dictionary=_TEXTS) as file:
             waiting: list[pa.Table] = []
             count = 0
             for table in rows:
@@ -212,10 +222,19 @@ def _write(directory: Path, path: Path, rows: Iterator[pa.Table], metadata: dict
                     waiting, count = [], 0
             if waiting:
                 file.write_table(pa.concat_tables(waiting))
-        synced(draft)
-        draft.rename(path)
-        synced(path.parent)
+        if durable:
+            synced(draft)
     except OSError as error:
         with suppress(OSError):
             remove(draft)
+        raise cannot_write(path, error) from error
+    _place(draft, path)
+
+
+def _place(draft: Path, path: Path) -> None:
+    """Puts a file in its place at once, durably."""
+    try:
+        draft.rename(path)
+        synced(path.parent)
+    except OSError as error:
         raise cannot_write(path, error) from error

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from flows.config import Config
 from flows.durations import microseconds
-from flows.formats import dead_letter, ocsf, scored, windows
+from flows.formats import dead_letter, ocsf, scored
 from flows.formats.actions import ActionLimits, action
 from flows.steps.gather import Gathered
 from models.alert import Alert
@@ -38,11 +37,6 @@ def encode_scored(gathered: Gathered) -> Payload:
 def encode_dead(gathered: Gathered, topic: str, body: dead_letter.Body) -> Payload:
     """The dead letters that came with a batch."""
     return Payload(b"".join(dead_letter.encode(d, topic, body) + b"\n" for d in gathered.scored.batch.dead))
-
-
-def encode_windows(gathered: Gathered, config_hash: str) -> pa.Table | None:
-    """The closed windows that are kept, as one table: a table costs 40 columns, however few rows it has."""
-    return windows.table_of(gathered.windows, config_hash) if gathered.windows else None
 
 
 def alert_encoder(

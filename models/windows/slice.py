@@ -72,6 +72,9 @@ class ClosedWindows:
     values: NDArray[np.float64]
     peaks: NDArray[np.float64]
 
+    def __len__(self) -> int:
+        return len(self.entity)
+
 
 @dataclass(slots=True)
 class SliceScores:

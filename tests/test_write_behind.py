@@ -1,0 +1,53 @@
+"""Writes behind the flow's back: in order, bounded, and none after one that failed."""
+
+import threading
+
+import pytest
+
+from flows.connectors.write_behind import WriteBehind
+
+
+def test_writes_are_done_in_order_while_the_caller_goes_on() -> None:
+    behind, gate, seen = WriteBehind(), threading.Event(), []
+    behind.write(gate.wait)
+    behind.write(lambda: seen.append("second"))
+    assert not seen  # handed over, while the first still waits
+    gate.set()
+    behind.settle()
+    assert seen == ["second"]
+    behind.close()
+
+
+def test_no_more_than_two_writes_wait() -> None:
+    behind, gate, handed = WriteBehind(), threading.Event(), []
+
+    def hand_over() -> None:
+        for i in range(3):
+            behind.write(gate.wait)
+            handed.append(i)
+
+    caller = threading.Thread(target=hand_over)
+    caller.start()
+    caller.join(0.3)
+    assert handed == [0, 1]
+    gate.set()
+    caller.join()
+    assert handed == [0, 1, 2]
+    behind.close()
+
+
+def test_a_write_that_failed_is_told_and_is_the_last() -> None:
+    behind, gate, seen = WriteBehind(), threading.Event(), []
+
+    def fail() -> None:
+        gate.wait()
+        raise OSError("full")
+
+    behind.write(fail)
+    behind.write(lambda: seen.append("after"))
+    gate.set()
+    with pytest.raises(OSError, match="full"):
+        behind.settle()
+    behind.settle()
+    behind.close()
+    assert not seen
