@@ -253,7 +253,7 @@ def state_identity(config: Config) -> dict[str, str]:
     parameters that give a learned number its meaning.
     """
     identity = {
-        "layout": "2",
+        "layout": "3",
         "dimensions": " ".join(DIMENSIONS),
         "panes": " ".join(f"{window}/{pane}" for window, pane in PANES.items()),
         "state.shards": str(config.state.shards),

@@ -16,6 +16,7 @@ from models.kernels.layout import (
     CELL_SUM,
     EVENTS,
     LATE_ROWS,
+    LATEST30_AT,
     MINUTE,
     NEVER,
     NEXT,
@@ -41,7 +42,7 @@ from models.kernels.layout import (
 )
 from models.kernels.load import prefetch
 from models.kernels.meters import SUM_UNIT
-from models.kernels.pairs import COUNTERPART, TARGET, meet, pair_key, recount
+from models.kernels.pairs import COUNTERPART, TARGET, leave_behind, meet, pair_key
 from models.kernels.panes import add
 from models.kernels.table import enter, find, spot
 
@@ -161,13 +162,30 @@ def score_slot(
             out.quantile[d, i] = quantile_of(s, EVENTS, edges, max(best, 0.0))
     out.feature[d, i] = feature
     out.observed[d, i] = observed
+    out.severity[d, i] = crossed_now(s, r, p, slot, minute) if stirs(s, r, slot) else 0
+
+
+@inlined
+def stirs(s: ShardArrays, r: RuleArrays, slot: int) -> bool:
+    """Whether any rule can hold for the entity at all: most have nothing that a rule counts."""
+    if s.hot[slot] or s.rings[slot].celled > 0:
+        return True
+    for column in range(len(r.least)):
+        if s.rings[slot].ever[column] >= r.least[column]:
+            return True
+    return False
+
+
+@inlined
+def crossed_now(s: ShardArrays, r: RuleArrays, p: Learned, slot: int, minute: int) -> int:
+    """The severity of the gravest rule that has crossed, 0: none."""
     severity = 0
     mean = variance = -1.0
     looked = False
     for rule in range(len(r.kind)):
         if r.severity[rule] <= severity:
             continue
-        if s.crossed[slot, rule] != NEVER:
+        if s.hot[slot] and s.crossed[slot, rule] != NEVER:
             severity = r.severity[rule]
             continue
         if r.kind[rule] == SPIKE:
@@ -178,7 +196,7 @@ def score_slot(
                 looked = True
         if crosses_now(s, r, rule, slot, mean, variance):
             severity = r.severity[rule]
-    out.severity[d, i] = severity
+    return int(severity)
 
 
 @inlined
@@ -198,8 +216,9 @@ def look_ahead(s: ShardArrays, rows: RowArrays, i: int, dimension: int) -> None:
             pane = rows.place[row] // PANE_US
             prefetch(s.rings, slot, 0)
             prefetch(s.rings, slot, 64)
-            prefetch(s.rings, slot, RING5_AT + 16 * (pane & (RING5 - 1)))
-            prefetch(s.rings, slot, RING30_AT + 24 * (pane // PER30 & (RING30 - 1)))
+            prefetch(s.rings, slot, RING5_AT + 12 * (pane & (RING5 - 1)))
+            prefetch(s.rings, slot, RING30_AT + 20 * (pane // PER30 & (RING30 - 1)))
+            prefetch(s.rings, slot, LATEST30_AT + 8 * (pane // PER30 & (RING30 - 1)))
             prefetch(s.newest, slot, 0)
             prefetch(s.newest30, slot, 0)
 
@@ -253,9 +272,11 @@ def count_row(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: int, dimensio
     if slot < 0:
         return -1
     counts = rows.counts[row]
+    pane30 = pane // PER30
+    if dimension == IP or dimension == USER:
+        leave_behind(s, slot, pane30)
     add(s, slot, pane, counts)
     if dimension == IP or dimension == USER:
-        pane30 = pane // PER30
         if rows.other[row] != 0:
             meet(s, slot, pane30, rows.other[row], COUNTERPART, counts & FAILURE != 0, counts & SUCCESS != 0)
         if counts & DELETION and rows.target[row] != 0:
@@ -310,8 +331,6 @@ def arrive(
                     s.head[OVERTAKEN] += 1
                     pane = s.head[NEXT]
                 slot = count_row(s, r, rows, row, dimension, pane)
-                if slot >= 0 and (dimension == IP or dimension == USER) and s.rings[slot].near_at != s.newest30[slot]:
-                    recount(s, slot)
         if slot < 0:
             at = find(s, rows.entity[row])
             if s.records[at].hash != 0:

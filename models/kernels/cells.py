@@ -33,6 +33,7 @@ def cell_of(s: ShardArrays, slot: int, column: int) -> int:
     s.head[FREE_CELLS] -= 1
     at = s.free_cells[s.head[FREE_CELLS]]
     s.cell[slot, column] = at
+    s.rings[slot].celled += 1
     s.cells[at].ever = 0
     s.cells[at].near_at = NEVER
     s.cells[at].near = 0

@@ -99,7 +99,7 @@ def look(
 
 @inlined
 def warm_hot(s: ShardArrays, r: RuleArrays, slot: int) -> None:
-    """Keep in `hot` whether any rule has to look at the entity in every pane."""
+    """Keep in `hot` whether any rule has to look at the entity in every pane: an open incident, or a streak."""
     hot = False
     for rule in range(len(r.kind)):
         if s.crossed[slot, rule] != NEVER or s.streak[slot, rule] > 0:
@@ -113,30 +113,36 @@ def close_panes(
     r: RuleArrays,
     p: Learned,
     until: int,
+    due: NDArray[np.int64],
     steps: NDArray[np.int64],
     numbers: NDArray[np.float64],
 ) -> tuple[int, bool]:
     """Close base panes before `until`, at most to a learning window's end: the steps written, and whether one ended.
 
-    Stops early while `steps` might not hold what one more pane can write; call again while head[NEXT] < until.
+    Stops early while `steps` might not hold what one more pane can write; call again while head[NEXT] < until. `due`
+    is room for the rules whose pane ends.
     """
     n = 0
     while s.head[NEXT] < until:
         pane = s.head[NEXT]
         if n + s.head[ACTIVE] * len(r.kind) > len(steps):
             return n, False
-        due = 0  # base panes in the longest pane that ends here
+        rules = longest = 0
         for rule in range(len(r.kind)):
             if (pane + 1) % r.grid[rule] == 0:
-                due = max(due, r.grid[rule])
-        for i in range(s.head[ACTIVE] if due else 0):
+                due[rules] = rule
+                rules += 1
+                longest = max(longest, r.grid[rule])
+        for i in range(s.head[ACTIVE] if rules else 0):
             slot = s.active[i]
-            if s.newest[slot] <= pane - due and not s.hot[slot]:
+            newest, hot = s.newest[slot], s.hot[slot]
+            if newest <= pane - longest and not hot:
                 continue
             looked = False
-            for rule in range(len(r.kind)):
+            for k in range(rules):
+                rule = due[k]
                 grid = r.grid[rule]
-                if (pane + 1) % grid == 0:
+                if newest > pane - grid or hot:
                     n = look(s, r, p, rule, slot, pane // grid, minute_of(pane), steps, numbers, n)
                     looked = True
             if looked:
@@ -151,18 +157,22 @@ def close_panes(
 def open_early(
     s: ShardArrays,
     r: RuleArrays,
+    slots: NDArray[np.int32],
     steps: NDArray[np.int64],
     numbers: NDArray[np.float64],
 ) -> int:
-    """Monotone rules open in the first open pane of their grid: nothing can undo them there. The steps written."""
+    """Monotone rules open in the first open pane of their grid: nothing can undo them there. The steps written.
+
+    `slots` are the rings of entities that may open something, -1: none.
+    """
     n = 0
     for rule in range(len(r.kind)):
         if not r.monotone[rule]:
             continue
         pane = s.head[NEXT] // r.grid[rule]
-        for i in range(s.head[ACTIVE]):
-            slot = s.active[i]
-            if s.newest[slot] // r.grid[rule] < pane or s.crossed[slot, rule] != NEVER:
+        first = pane * r.grid[rule]
+        for slot in slots:
+            if slot < 0 or s.newest[slot] < first or (s.hot[slot] and s.crossed[slot, rule] != NEVER):
                 continue
             count = counted(s, r, rule, slot, pane)
             if count == 0:

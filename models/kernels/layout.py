@@ -5,6 +5,7 @@ entity has events in the longest window. Pairs say which counterparts an entity 
 all entities of the shard teach together.
 """
 
+import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ WINDOW15M: Final = 30  # 15 minutes in 30 s panes
 LINGER: Final = 192  # base panes after its newest one that an entity keeps its ring: the longest window and a minute
 CELL_PANES: Final = 64
 BUCKETS: Final = 1024
+EDGE_FACTOR: Final = 1.005 / 0.995  # from one edge of the buckets to the next
+EDGES_A_LOG: Final = 1.0 / math.log(EDGE_FACTOR)
 WINDOWS, EVENTS = range(2)  # rows of the histogram: a window is one in so many windows, an event one in so many events
 MOST_EVENTS: Final = 1000  # for which a window counts among the events at most
 COUNTERPARTS: Final = 2000  # kept for an entity; failed ones have as many places again
@@ -73,17 +76,20 @@ RECORD: Final = np.dtype(
 RING: Final = np.dtype(
     [
         ("owner", np.uint64),
+        ("seen5", np.uint64),  # bit i: base pane newest - i has events, so its place in `ring5` is its own
+        ("seen30", np.uint64),  # bit i: 30 s pane newest30 - i
         ("record", np.int32),
-        ("near_at", np.int32),  # the 30 s pane for which `near` holds
-        ("sum5", np.int64, (3,)),  # over the window that ends with `newest`
-        ("sum30", np.int64, (5,)),  # over the window that ends with `newest30`
+        ("sum5", np.int32, (3,)),  # over the window that ends with `newest`
+        ("sum30", np.int32, (5,)),  # over the window that ends with `newest30`
         ("ever", np.uint32, (5,)),  # all that has been counted while the ring is held: no window can have more
-        ("near", np.int32, (4,)),  # counterparts: met, failed, succeeded (15 min); targets (10 min)
+        ("near", np.int32, (4,)),  # counterparts: met, failed, succeeded (15 min); targets (10 min), as `sum30`
         ("chain", np.int32),  # first pair, or -1
         ("chained", np.int32),  # pairs in the chain
         ("pruned", np.int32),  # the oldest 30 s pane that the chain was looked through for
-        ("ring5", np.uint32, (RING5, 4)),  # which pane it is, plus 1; events, failures, errors
-        ("ring30", np.uint32, (RING30, 6)),  # which pane it is, plus 1; events, failures, errors, deletions, resets
+        ("celled", np.int32),  # cells that the entity holds
+        ("ring5", np.uint32, (RING5, 3)),  # events, failures, errors
+        ("ring30", np.uint32, (RING30, 5)),  # events, failures, errors, deletions, resets
+        ("latest30", np.uint16, (RING30, 4)),  # as `near`: the counterparts for whom this was the latest such pane
         ("name_length", np.int32),
         ("tenant_length", np.int32),
         ("name", np.uint8, (NAME,)),
@@ -93,10 +99,12 @@ RING: Final = np.dtype(
 )
 """What is held while an entity has events in the longest window: 2.9 KB.
 
-A place of a ring says which pane it holds, so that a pane without events need not be cleared.
+Most panes of most entities have no events. `seen5` and `seen30` say which have, so that the others cost no look at
+memory, and no place need be cleared before it is used.
 """
 RING5_AT: Final[int] = RING.fields["ring5"][1]  # type: ignore[index]
 RING30_AT: Final[int] = RING.fields["ring30"][1]  # type: ignore[index]
+LATEST30_AT: Final[int] = RING.fields["latest30"][1]  # type: ignore[index]
 
 PAIR: Final = np.dtype(
     [
@@ -185,6 +193,7 @@ class RuleArrays(NamedTuple):
     mark: NDArray[np.int64]  # bit, or -1: every event
     cell: NDArray[np.int64]  # column of the cells, or -1
     salt: NDArray[np.uint64]  # what tells one meter's pairs from another's, the same in every run
+    least: NDArray[np.int64]  # (5,) of what a ring has counted `ever`: below all of these, without cells, none can hold
     in_cells: NDArray[np.int64]  # (K,) the meters that have cells, by column
     marks: NDArray[np.uint64]  # (2,) bits that some cell counts; bits whose events are evidence
 

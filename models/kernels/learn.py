@@ -41,7 +41,7 @@ from models.kernels.layout import (
     ShardArrays,
 )
 from models.kernels.meters import may_reach, share
-from models.kernels.pairs import distinct
+from models.kernels.pairs import NEAR_TARGETS, near_at
 from models.kernels.panes import at5, sum5, sum30
 from models.kernels.table import release_before
 
@@ -99,14 +99,11 @@ def window_values(s: ShardArrays, slot: int, pane: int, dimension: int, x: NDArr
     if s.rings[slot].ever[4] > 0:
         x[X_RESETS] = sum30(s, slot, 4, pane30, WINDOW30)
     if dimension == IP or dimension == USER:
-        if s.rings[slot].near_at == pane30 and s.newest30[slot] == pane30:
-            met, failed = s.rings[slot].near[0], s.rings[slot].near[1]
-        else:
-            met, failed, _, _ = distinct(s, slot, pane30, WINDOW15M)
-        x[X_MET] = met
-        x[X_FAILED] = failed
+        x[X_MET] = near_at(s, slot, 0, pane30, WINDOW15M)
+        if s.rings[slot].ever[1] > 0:
+            x[X_FAILED] = near_at(s, slot, 1, pane30, WINDOW15M)
         if x[X_DELETIONS] > 0.0:
-            x[X_TARGETS] = distinct(s, slot, pane30, WINDOW30)[3]
+            x[X_TARGETS] = near_at(s, slot, NEAR_TARGETS, pane30, WINDOW30)
 
 
 @kernel
@@ -163,14 +160,14 @@ def describe(
         values[5] = share
         peaks[5] = max(share, peaks[5]) if peaks[5] == peaks[5] else share
         if dimension == IP or dimension == USER:
-            targets = float(distinct(s, slot, k, WINDOW30)[3])
+            targets = float(near_at(s, slot, NEAR_TARGETS, k, WINDOW30))
             values[11] = targets
             peaks[11] = max(targets, peaks[11]) if peaks[11] == peaks[11] else targets
     if dimension == IP or dimension == USER:
-        met, failed, _, _ = distinct(s, slot, pane30, WINDOW15M)
+        met = near_at(s, slot, 0, pane30, WINDOW15M)
         if dimension == IP:
             values[8] = peaks[8] = met
-            values[9] = peaks[9] = failed
+            values[9] = peaks[9] = near_at(s, slot, 1, pane30, WINDOW15M)
         else:
             values[10] = peaks[10] = met
 

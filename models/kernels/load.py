@@ -1,4 +1,4 @@
-"""What numba has no name for: an unaligned load of eight bytes, and the hint that memory will be needed soon."""
+"""What numba has no name for: a load of eight bytes wherever they are, trailing zeros, a hint what will be needed."""
 
 from typing import Any
 
@@ -28,6 +28,10 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets its settings 
 
     def prefetch(rows: NDArray[Any], at: int, offset: int) -> None:
         """Nothing: there is no cache to speak of."""
+
+    def trailing_zeros(word: np.uint64) -> int:
+        """How many of a word's lowest bits are zero; 64 for 0."""
+        return (int(word) & -int(word)).bit_length() - 1 if word else 64
 
 else:
 
@@ -63,6 +67,17 @@ else:
             return context.get_dummy_value()
 
         return types.none(rows, types.intp, types.intp), generate
+
+    @intrinsic
+    def trailing_zeros(typing_context: Any, word: Any) -> Any:
+        """How many of a word's lowest bits are zero; 64 for 0."""
+        if word != types.uint64:
+            return None
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+        return types.intp(types.uint64), generate
 
 
 @inlined

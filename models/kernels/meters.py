@@ -12,16 +12,13 @@ from models.kernels.layout import (
     PER30,
     RINGS_5,
     RINGS_30,
-    WINDOW15M,
-    WINDOW30,
     RuleArrays,
     ShardArrays,
 )
-from models.kernels.pairs import distinct
+from models.kernels.pairs import NEAR_TARGETS, near_at
 from models.kernels.panes import at5, at30, sum30
 
 SUM_UNIT = 1024.0
-NEAR_TARGETS = 3
 
 
 @inlined
@@ -37,12 +34,10 @@ def shown(s: ShardArrays, r: RuleArrays, meter: int, slot: int, pane: int, now: 
     if store == RINGS_30:
         return float(sum30(s, slot, column, (pane + 1) * width - 1, window * width))
     if store == NEAR:
-        end = (pane + 1) * width - 1
-        held = s.rings[slot].near_at == s.newest30[slot] and (now or end == s.newest30[slot])
-        if held and window * width == (WINDOW30 if column == NEAR_TARGETS else WINDOW15M):
-            return float(s.rings[slot].near[column])
-        met, failed, succeeded, targets = distinct(s, slot, end, window * width)
-        return float(met if column == 0 else failed if column == 1 else succeeded if column == 2 else targets)
+        end = s.newest30[slot] if now else (pane + 1) * width - 1
+        return float(near_at(s, slot, column, end, window * width))
+    if s.rings[slot].celled == 0:
+        return 0.0
     at = s.cell[slot, r.cell[meter]]
     if at < 0:
         return 0.0
@@ -76,6 +71,8 @@ def in_pane(s: ShardArrays, r: RuleArrays, meter: int, slot: int, pane: int) -> 
         for k in range(pane * width, (pane + 1) * width):
             total += at30(s, slot, column, k)
         return total
+    if s.rings[slot].celled == 0:
+        return 0
     at = s.cell[slot, r.cell[meter]]
     return at_cell(s, at, pane) if at >= 0 else 0
 
@@ -88,6 +85,8 @@ def at_most(s: ShardArrays, r: RuleArrays, meter: int, slot: int) -> float:
         return float(s.rings[slot].ever[column])
     if store == NEAR:
         return float(s.rings[slot].ever[1 if column == 1 else 3 if column == NEAR_TARGETS else 0])
+    if s.rings[slot].celled == 0:
+        return 0.0
     at = s.cell[slot, r.cell[meter]]
     if at < 0:
         return 0.0

@@ -11,13 +11,17 @@ from models.kernels.layout import (
     PAIRS,
     PAIRS_REFUSED,
     PER30,
+    RING30,
     WINDOW15M,
     WINDOW30,
     ShardArrays,
 )
+from models.kernels.load import trailing_zeros
+from models.kernels.panes import among
 from models.kernels.table import spot
 
 COUNTERPART, TARGET, IN_CELL = range(3)  # PAIR.kind; from IN_CELL on a column of the cells
+NEAR_TARGETS = 3  # column of `near`
 
 
 @inlined
@@ -59,28 +63,65 @@ def users_at(s: ShardArrays, slot: int, pane: int, window: int) -> tuple[int, in
 
 
 @inlined
-def tally(s: ShardArrays, slot: int, at: int, sign: int) -> None:
-    """Add (or take away) what one pair contributes to `near`."""
-    pane = s.newest30[slot]
-    newest = s.pairs[at].newest
-    if s.pairs[at].kind == TARGET:
-        s.rings[slot].near[3] += sign * within(s.pairs[at].met, newest, pane, WINDOW30)
-    else:
-        s.rings[slot].near[0] += sign * within(s.pairs[at].met, newest, pane, WINDOW15M)
-        s.rings[slot].near[1] += sign * within(s.pairs[at].failed, newest, pane, WINDOW15M)
-        s.rings[slot].near[2] += sign * within(s.pairs[at].succeeded, newest, pane, WINDOW15M)
+def near_window(column: int) -> int:
+    """The 30 s panes over which `near` counts."""
+    return WINDOW30 if column == NEAR_TARGETS else WINDOW15M
 
 
 @inlined
-def recount(s: ShardArrays, slot: int) -> None:
-    """Bring `near` to the window that ends with the entity's newest pane."""
-    for k in range(4):
-        s.rings[slot].near[k] = 0
-    at = s.rings[slot].chain
-    while at >= 0:
-        tally(s, slot, at, 1)
-        at = s.pairs[at].next
-    s.rings[slot].near_at = s.newest30[slot]
+def near_at(s: ShardArrays, slot: int, column: int, pane: int, window: int) -> int:
+    """One column of `distinct`; no walk unless the entity has events after `pane`."""
+    newest = s.newest30[slot]
+    if pane == newest and window == near_window(column):
+        return int(s.rings[slot].near[column])
+    if pane < newest:
+        met, failed, succeeded, targets = distinct(s, slot, pane, window)
+        return met if column == 0 else failed if column == 1 else succeeded if column == 2 else targets
+    total = 0
+    bits, k = among(s.rings[slot].seen30, newest, pane, window)
+    while bits:
+        if bits & np.uint64(1):
+            total += s.rings[slot].latest30[k & (RING30 - 1), column]
+        bits >>= np.uint64(1)
+        k -= 1
+    return int(total)
+
+
+@inlined
+def leave_behind(s: ShardArrays, slot: int, pane: int) -> None:
+    """Take from `near` what its windows let go of when `pane` becomes the entity's newest 30 s pane."""
+    newest = s.newest30[slot]
+    if pane <= newest or (s.rings[slot].near[0] == 0 and s.rings[slot].near[NEAR_TARGETS] == 0):
+        return
+    for column in range(4):
+        window = near_window(column)
+        if pane - newest >= window:
+            s.rings[slot].near[column] = 0
+            continue
+        bits, k = among(s.rings[slot].seen30, newest, pane - window, pane - newest)
+        while bits:
+            if bits & np.uint64(1):
+                s.rings[slot].near[column] -= s.rings[slot].latest30[k & (RING30 - 1), column]
+            bits >>= np.uint64(1)
+            k -= 1
+
+
+@inlined
+def move_latest(s: ShardArrays, slot: int, column: int, mask: np.uint64, newest: int, pane: int) -> None:
+    """A counterpart whose panes so far are `mask` (bit i: newest - i) is met in `pane`: in `latest30` and `near`."""
+    last = s.newest30[slot]
+    if mask:
+        latest = newest - trailing_zeros(mask)
+        if latest >= pane:
+            return
+        back = last - latest
+        if back < RING30 and (s.rings[slot].seen30 >> np.uint64(back)) & np.uint64(1):
+            s.rings[slot].latest30[latest & (RING30 - 1), column] -= np.uint16(1)
+            if back < near_window(column):
+                s.rings[slot].near[column] -= 1
+    s.rings[slot].latest30[pane & (RING30 - 1), column] += np.uint16(1)
+    if last - pane < near_window(column):
+        s.rings[slot].near[column] += 1
 
 
 @inlined
@@ -145,10 +186,12 @@ def meet(s: ShardArrays, slot: int, pane: int, other: np.uint64, kind: int, fail
         s.pairs[at].next = s.rings[slot].chain
         s.rings[slot].chain = at
         s.rings[slot].chained += 1
-    held = s.rings[slot].near_at == s.newest30[slot]
-    if held:
-        tally(s, slot, at, -1)
     newest = s.pairs[at].newest
+    move_latest(s, slot, NEAR_TARGETS if kind == TARGET else 0, s.pairs[at].met, newest, pane)
+    if failed:
+        move_latest(s, slot, 1, s.pairs[at].failed, newest, pane)
+    if succeeded:
+        move_latest(s, slot, 2, s.pairs[at].succeeded, newest, pane)
     if pane > newest:
         step = pane - newest
         if step > 63:
@@ -168,16 +211,28 @@ def meet(s: ShardArrays, slot: int, pane: int, other: np.uint64, kind: int, fail
             s.pairs[at].failed |= bit
         if succeeded:
             s.pairs[at].succeeded |= bit
-    if held:
-        tally(s, slot, at, 1)
+
+
+@inlined
+def lives(s: ShardArrays, at: int, oldest: int) -> bool:
+    """Whether a place holds a pair still in use and met since 30 s pane `oldest`; of a cell: as long as the cell."""
+    if s.pairs[at].key == 0 or s.pairs[at].slot < 0:
+        return False
+    return bool(s.pairs[at].kind >= IN_CELL or s.pairs[at].newest >= oldest)
+
+
+@kernel
+def live_pairs(s: ShardArrays, oldest: int) -> int:
+    """How many pairs `refill_pairs` would keep."""
+    count = 0
+    for i in range(len(s.pairs)):
+        count += lives(s, i, oldest)
+    return count
 
 
 @kernel
 def refill_pairs(old: ShardArrays, new: ShardArrays, oldest: int) -> None:
-    """Enter the pairs still in use and met since 30 s pane `oldest` into the empty table of `new`; chain them anew.
-
-    Those of cells stay as long as their cell.
-    """
+    """Enter the pairs that live into the empty table of `new`, and chain them anew."""
     for i in range(new.head[ACTIVE]):
         slot = new.active[i]
         new.rings[slot].chain = -1
@@ -189,12 +244,10 @@ def refill_pairs(old: ShardArrays, new: ShardArrays, oldest: int) -> None:
     size = len(new.pairs)
     count = 0
     for i in range(len(old.pairs)):
-        if old.pairs[i].key == 0:
+        if not lives(old, i, oldest):
             continue
         slot = old.pairs[i].slot
         kind = old.pairs[i].kind
-        if slot < 0 or (kind < IN_CELL and old.pairs[i].newest < oldest):
-            continue
         at = spot(new.secret, old.pairs[i].key, size)
         while new.pairs[at].key != 0:
             at = (at + 1) & (size - 1)

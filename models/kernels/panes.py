@@ -6,19 +6,38 @@ from models.base import DELETION, ERROR, FAILURE, RESET
 from models.kernels.kernel import inlined
 from models.kernels.layout import PER30, RING5, RING30, WINDOW5, WINDOW30, ShardArrays
 
+ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+
+@inlined
+def among(seen: np.uint64, newest: int, pane: int, window: int) -> tuple[np.uint64, int]:
+    """Which of the `window` panes that end with `pane` have events: a mask, and the pane of its lowest bit.
+
+    Bit i + 1 is the pane before bit i's, as in `seen`, whose lowest is `newest`.
+    """
+    low = max(newest - pane, 0)
+    high = min(newest - pane + window - 1, 63)
+    if high < low:
+        return np.uint64(0), newest
+    return (seen >> np.uint64(low)) & (ALL >> np.uint64(63 - (high - low))), newest - low
+
 
 @inlined
 def at5(s: ShardArrays, slot: int, column: int, pane: int) -> int:
     """Counts of one base pane."""
-    k = pane & (RING5 - 1)
-    return int(s.rings[slot].ring5[k, column + 1]) if s.rings[slot].ring5[k, 0] == pane + 1 else 0
+    back = s.newest[slot] - pane
+    if back < 0 or back >= RING5 or not (s.rings[slot].seen5 >> np.uint64(back)) & np.uint64(1):
+        return 0
+    return int(s.rings[slot].ring5[pane & (RING5 - 1), column])
 
 
 @inlined
 def at30(s: ShardArrays, slot: int, column: int, pane: int) -> int:
     """Counts of one 30 s pane."""
-    k = pane & (RING30 - 1)
-    return int(s.rings[slot].ring30[k, column + 1]) if s.rings[slot].ring30[k, 0] == pane + 1 else 0
+    back = s.newest30[slot] - pane
+    if back < 0 or back >= RING30 or not (s.rings[slot].seen30 >> np.uint64(back)) & np.uint64(1):
+        return 0
+    return int(s.rings[slot].ring30[pane & (RING30 - 1), column])
 
 
 @inlined
@@ -28,9 +47,13 @@ def sum5(s: ShardArrays, slot: int, column: int, pane: int) -> int:
     if pane == newest:
         return int(s.rings[slot].sum5[column])
     total = 0
-    for k in range(pane - WINDOW5 + 1, min(pane, newest) + 1):
-        total += at5(s, slot, column, k)
-    return total
+    bits, k = among(s.rings[slot].seen5, newest, pane, WINDOW5)
+    while bits:
+        if bits & np.uint64(1):
+            total += s.rings[slot].ring5[k & (RING5 - 1), column]
+        bits >>= np.uint64(1)
+        k -= 1
+    return int(total)
 
 
 @inlined
@@ -40,9 +63,13 @@ def sum30(s: ShardArrays, slot: int, column: int, pane: int, window: int) -> int
     if pane == newest and window == WINDOW30:
         return int(s.rings[slot].sum30[column])
     total = 0
-    for k in range(pane - window + 1, min(pane, newest) + 1):
-        total += at30(s, slot, column, k)
-    return total
+    bits, k = among(s.rings[slot].seen30, newest, pane, window)
+    while bits:
+        if bits & np.uint64(1):
+            total += s.rings[slot].ring30[k & (RING30 - 1), column]
+        bits >>= np.uint64(1)
+        k -= 1
+    return int(total)
 
 
 @inlined
@@ -50,32 +77,42 @@ def advance(s: ShardArrays, slot: int, pane: int) -> None:
     """Make `pane` the newest of both rings: the sums let go of what their windows leave behind."""
     newest = s.newest[slot]
     if pane > newest:
-        if pane - newest >= WINDOW5:
+        step = pane - newest
+        if step >= WINDOW5:
             for c in range(3):
                 s.rings[slot].sum5[c] = 0
         else:
-            for k in range(newest - WINDOW5 + 1, pane - WINDOW5 + 1):
-                if s.rings[slot].ring5[k & (RING5 - 1), 0] == k + 1:
+            bits, k = among(s.rings[slot].seen5, newest, pane - WINDOW5, step)
+            while bits:
+                if bits & np.uint64(1):
                     for c in range(3):
-                        s.rings[slot].sum5[c] -= s.rings[slot].ring5[k & (RING5 - 1), c + 1]
+                        s.rings[slot].sum5[c] -= s.rings[slot].ring5[k & (RING5 - 1), c]
+                bits >>= np.uint64(1)
+                k -= 1
+        s.rings[slot].seen5 = s.rings[slot].seen5 << np.uint64(step) if step < 64 else np.uint64(0)
         s.newest[slot] = pane
     pane30 = pane // PER30
     newest = s.newest30[slot]
     if pane30 > newest:
-        if pane30 - newest >= WINDOW30:
+        step = pane30 - newest
+        if step >= WINDOW30:
             for c in range(5):
                 s.rings[slot].sum30[c] = 0
         else:
-            for k in range(newest - WINDOW30 + 1, pane30 - WINDOW30 + 1):
-                if s.rings[slot].ring30[k & (RING30 - 1), 0] == k + 1:
+            bits, k = among(s.rings[slot].seen30, newest, pane30 - WINDOW30, step)
+            while bits:
+                if bits & np.uint64(1):
                     for c in range(5):
-                        s.rings[slot].sum30[c] -= s.rings[slot].ring30[k & (RING30 - 1), c + 1]
+                        s.rings[slot].sum30[c] -= s.rings[slot].ring30[k & (RING30 - 1), c]
+                bits >>= np.uint64(1)
+                k -= 1
+        s.rings[slot].seen30 = s.rings[slot].seen30 << np.uint64(step) if step < 64 else np.uint64(0)
         s.newest30[slot] = pane30
 
 
 @inlined
 def add(s: ShardArrays, slot: int, pane: int, counts: int) -> None:
-    """Count one event in its panes."""
+    """Count one event in its panes, which are less than a ring behind the newest (AHEAD5)."""
     advance(s, slot, pane)
     one, none = np.uint32(1), np.uint32(0)
     failure = one if counts & FAILURE else none
@@ -88,28 +125,32 @@ def add(s: ShardArrays, slot: int, pane: int, counts: int) -> None:
     s.rings[slot].ever[3] += deletion
     s.rings[slot].ever[4] += reset
     k = pane & (RING5 - 1)
-    if s.rings[slot].ring5[k, 0] != pane + 1:
-        s.rings[slot].ring5[k, 0] = pane + 1
-        for c in range(1, 4):
+    bit = np.uint64(1) << np.uint64(s.newest[slot] - pane)
+    if not s.rings[slot].seen5 & bit:
+        s.rings[slot].seen5 |= bit
+        for c in range(3):
             s.rings[slot].ring5[k, c] = 0
-    s.rings[slot].ring5[k, 1] += one
-    s.rings[slot].ring5[k, 2] += failure
-    s.rings[slot].ring5[k, 3] += error
+    s.rings[slot].ring5[k, 0] += one
+    s.rings[slot].ring5[k, 1] += failure
+    s.rings[slot].ring5[k, 2] += error
     if pane > s.newest[slot] - WINDOW5:
         s.rings[slot].sum5[0] += 1
         s.rings[slot].sum5[1] += failure
         s.rings[slot].sum5[2] += error
     pane30 = pane // PER30
     k = pane30 & (RING30 - 1)
-    if s.rings[slot].ring30[k, 0] != pane30 + 1:
-        s.rings[slot].ring30[k, 0] = pane30 + 1
-        for c in range(1, 6):
+    bit = np.uint64(1) << np.uint64(s.newest30[slot] - pane30)
+    if not s.rings[slot].seen30 & bit:
+        s.rings[slot].seen30 |= bit
+        for c in range(5):
             s.rings[slot].ring30[k, c] = 0
-    s.rings[slot].ring30[k, 1] += one
-    s.rings[slot].ring30[k, 2] += failure
-    s.rings[slot].ring30[k, 3] += error
-    s.rings[slot].ring30[k, 4] += deletion
-    s.rings[slot].ring30[k, 5] += reset
+        for c in range(4):
+            s.rings[slot].latest30[k, c] = 0
+    s.rings[slot].ring30[k, 0] += one
+    s.rings[slot].ring30[k, 1] += failure
+    s.rings[slot].ring30[k, 2] += error
+    s.rings[slot].ring30[k, 3] += deletion
+    s.rings[slot].ring30[k, 4] += reset
     if pane30 > s.newest30[slot] - WINDOW30:
         s.rings[slot].sum30[0] += 1
         s.rings[slot].sum30[1] += failure

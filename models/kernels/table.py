@@ -13,8 +13,6 @@ from models.kernels.layout import (
     OVERFLOWED,
     RECORD_LIMIT,
     RECORDS,
-    RING5,
-    RING30,
     TENANT_NAME,
     ShardArrays,
 )
@@ -66,6 +64,9 @@ def passing(s: ShardArrays) -> int:
 @inlined
 def free_cells_of(s: ShardArrays, slot: int) -> None:
     """Give back an entity's cells."""
+    if s.rings[slot].celled == 0:
+        return
+    s.rings[slot].celled = 0
     for column in range(s.cell.shape[1]):
         at = s.cell[slot, column]
         if at < 0:
@@ -126,10 +127,9 @@ def enter(
     s.rings[slot].record = at
     s.newest[slot] = NEVER
     s.newest30[slot] = NEVER
-    for k in range(RING5):
-        s.rings[slot].ring5[k, 0] = 0
-    for k in range(RING30):
-        s.rings[slot].ring30[k, 0] = 0
+    s.rings[slot].seen5 = 0
+    s.rings[slot].seen30 = 0
+    s.rings[slot].celled = 0
     for k in range(3):
         s.rings[slot].sum5[k] = 0
     for k in range(5):
@@ -137,7 +137,6 @@ def enter(
         s.rings[slot].ever[k] = 0
     for k in range(4):
         s.rings[slot].near[k] = 0
-    s.rings[slot].near_at = NEVER
     s.rings[slot].chain = -1
     s.rings[slot].chained = 0
     s.rings[slot].pruned = NEVER

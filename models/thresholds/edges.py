@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from models.kernels.layout import EDGE_FACTOR
+
 
 def score_edges() -> NDArray[np.float64]:
     """The upper edges of the score histogram: from 0.02, each 1 % above the last.
@@ -14,5 +16,5 @@ def score_edges() -> NDArray[np.float64]:
     edge = 0.02
     for i in range(len(edges)):
         edges[i] = edge
-        edge *= 1.005 / 0.995
+        edge *= EDGE_FACTOR
     return edges

@@ -27,7 +27,7 @@ from models.kernels.layout import (
     allocate_records,
     allocate_rings,
 )
-from models.kernels.pairs import IN_CELL, refill_pairs
+from models.kernels.pairs import live_pairs, refill_pairs
 from models.kernels.table import newcomers, refill
 
 LOAD = 0.6
@@ -73,14 +73,14 @@ def make_room(s: ShardArrays, rows: RowArrays) -> ShardArrays:
 
 
 def _more_records(s: ShardArrays, new: int) -> ShardArrays:
-    keep = s.records["hash"] != 0
     limit = int(s.head[RECORD_LIMIT])
     gone = _evicted(s, int(s.head[RECORDS]) + new - limit, limit)
-    keep[gone] = False
     s.head[EVICTED] += len(gone)
     kept = int(s.head[RECORDS]) - len(gone)
     if not len(gone) and min(kept + new, limit) <= LOAD * len(s.records):
         return s
+    keep = s.records["hash"] != 0
+    keep[gone] = False
     size = places(min(kept + 2 * new + 3 * len(s.records) // 2, limit))
     grown = s._replace(records=allocate_records(max(size, LEAST)))
     refill(s, grown, keep)
@@ -110,8 +110,6 @@ def _evicted(s: ShardArrays, excess: int, limit: int) -> NDArray[np.intp]:
 
 def _more_pairs(s: ShardArrays, more: int, limit: int) -> ShardArrays:
     oldest = int(s.head[NEXT]) // PER30 - WINDOW15M - 1 if s.head[NEXT] != NEVER else NEVER
-    met = (s.pairs["kind"] >= IN_CELL) | (s.pairs["newest"] >= oldest)
-    live = int(np.count_nonzero((s.pairs["key"] != 0) & (s.pairs["slot"] >= 0) & met))
-    new = s._replace(pairs=allocate_pairs(min(places(4 * live + more), places(limit))))
+    new = s._replace(pairs=allocate_pairs(min(places(4 * live_pairs(s, oldest) + more), places(limit))))
     refill_pairs(s, new, oldest)
     return new

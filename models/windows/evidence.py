@@ -56,12 +56,12 @@ class Evidence:
         self.size = 0
         self.dropped = 0
 
-    def add(self, batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> None:
-        """Keep the events among some rows that a rule counts."""
+    def add(self, batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keep the events among some rows that a rule counts; their rows."""
         picked, size, begin = np.empty((3, len(rows)), np.int64)
         n = collect(rows, self.counted, MESSAGE_LIMIT, batch.marks, batch.length, picked, size, begin)
         if not n:
-            return
+            return picked[:0]
         rows, start, length = picked[:n], begin[:n], size[:n]
         blob = np.empty(int(start[-1] + length[-1]), np.uint8)
         place = batch.place[rows]
@@ -80,6 +80,7 @@ class Evidence:
         self.size += len(blob) + 40 * len(rows)
         if len(self.chunks) > MERGE_ABOVE:
             self._merge()
+        return rows
 
     def forget(self, watermark: int) -> None:
         """Let go of what no window can ask for any more."""

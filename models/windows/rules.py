@@ -1,5 +1,6 @@
 """Rules, and the meters that they read, as the columns that kernels take."""
 
+import math
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ _COLUMNS: Final = {"": 0, "failure": 1, "error": 2, "deletion": 3, "reset": 4}
 """What the rings count, by the expression that says the same; and below, what the pairs know."""
 _MET: Final = {"": 0, "failure": 1, "success": 2}
 _TARGETS: Final = 3
+_NEAR_COUNTED: Final = (0, 1, 0, 3)
 _SHORT, _LONG = 60_000_000, 900_000_000
 """The rings and pairs reach back so far."""
 
@@ -78,9 +80,35 @@ def rule_arrays(rules: tuple[Rule, ...], quiet_us: tuple[int, ...], program: Pro
         mark=np.array([meter.mark for meter in meters], np.int64),
         cell=np.array([in_cells.index(at) if at in in_cells else -1 for at in range(len(meters))], np.int64),
         salt=np.array([_salt(signature(program, number)) for number in numbers], np.uint64),
+        least=_least(rows, stores),
         in_cells=np.array(in_cells, np.int64),
         marks=np.array([EVERY_MARK if EVERY in marks else _bits(marks), _bits(counted)], np.uint64),
     )
+
+
+def _least(rows: list[dict[str, Any]], stores: list[tuple[int, int]]) -> np.ndarray:
+    """Of each column of the rings the least count without which none of the rules that hang on it can hold.
+
+    A rule whose value or floor lies in cells cannot hold without cells.
+    """
+    least = np.full(len(_COLUMNS), np.iinfo(np.int64).max)
+    for row in rows:
+        needs = [(0, row["at_least"])]
+        if row["kind"] == METERED:
+            needs = [(row["main"], 0.0 if row["of"] != NO_METER else row["at_least"])]
+            if row["floor"] != NO_METER and row["floor_least"] > 0.0:
+                needs.append((row["floor"], row["floor_least"]))
+            if any(stores[meter][0] >= CELL_COUNT for meter, _ in needs):
+                continue
+            needs = [(_ring_column(*stores[meter]), least_of) for meter, least_of in needs]
+        column, need = max(needs)  # failures, errors, deletions, resets are rarer than events
+        least[column] = min(least[column], max(1, math.ceil(need)))
+    return least
+
+
+def _ring_column(store: int, column: int) -> int:
+    """What a ring counts that a meter cannot exceed."""
+    return _NEAR_COUNTED[column] if store == NEAR else column
 
 
 def meter_names(rules: tuple[Rule, ...], program: Program, arrays: RuleArrays) -> list[str]:

@@ -42,7 +42,7 @@ from models.windows.waiting import Waiting
 if TYPE_CHECKING:
     from models.windows.shard import Shard
 
-VERSION = 2
+VERSION = 3
 MODEL_COLUMNS = ("pool_mean", "pool_square", "histogram", "below")
 _BY_RULE = ("crossed", "streak")
 
@@ -144,7 +144,6 @@ def restore(shard: "Shard", raw: bytes) -> None:
     s.head[RECORD_LIMIT] = limit
     rules = _rule_names(shard)
     rings = np.frombuffer(state["ring_bytes"], RING).copy()
-    rings["near_at"] = NEVER
     n = len(rings)
     size = len(s.rings)
     if n > size:
@@ -165,6 +164,7 @@ def restore(shard: "Shard", raw: bytes) -> None:
     records = by_attribute(np.frombuffer(state["records"], RECORD).copy())
     pairs = by_attribute(np.frombuffer(state["pairs"], PAIR).copy())
     pairs = _restore_cells(shard, state, new, pairs)
+    new["rings"]["celled"][:n] = np.count_nonzero(new["cell"][:n] >= 0, axis=1)
     new["records"] = allocate_records(max(LEAST, places(len(records) + 64)))
     new["pairs"] = allocate_pairs(max(LEAST, places(len(pairs) + 64)))
     s = s._replace(**new)

@@ -43,6 +43,7 @@ from models.windows.waiting import Waiting, row_arrays, wait
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
 _USERS_AT = direct(users_at)
+NO_SLOTS = np.empty(0, np.int32)
 NO_ROWS, NO_UIDS = np.empty(0, np.int64), np.empty((0, 16), np.uint8)
 BUSIEST = 64
 """Entities of whose open panes a snapshot keeps events, in case a spike comes of them."""
@@ -100,8 +101,9 @@ class Shard:
         self._kept: WindowArrays = window_arrays(256)
         self._spikes = any(int(k) == SPIKE for k in self.arrays.kind)
         self._looked = NEVER
-        self._witnessed = False
+        self._stirred: NDArray[np.int32] = NO_SLOTS
         self._early = bool(self.arrays.monotone.any())
+        self._due = np.empty(len(self.arrays.kind), np.int64)
         self._steps = np.empty((256, STEP_FIELDS), np.int64), np.empty((256, NUMBERS))
         if state is not None:
             saved.restore(self, state)
@@ -109,7 +111,7 @@ class Shard:
     def assess(self, piece: Slice) -> SliceScores:
         """Count and score a slice's rows, then do what its watermark makes due."""
         batch = piece.batch
-        self._witnessed = False
+        self._stirred = NO_SLOTS
         self._hear(batch.source, batch.sources, batch.watermark_before, idle=batch.idle and not len(batch))
         uid_rows, uids = self._arrive(piece) if len(piece.rows) else (NO_ROWS, NO_UIDS)
         if self.reached.get(batch.source, (-1, -1)) < batch.reached:
@@ -180,10 +182,10 @@ class Shard:
             if fresh < len(counted):
                 counted = counted[(batch.flags[counted] & SKIP) == 0]
             if witnessed:
-                self.evidence.add(batch, self.dimension, counted)
+                picked = self.evidence.add(batch, self.dimension, counted)
+                self._stirred = scores.slot[self.dimension, picked]
             if self._spikes:
                 self.recent.add(batch, counted, newest)
-        self._witnessed = witnessed > 0
         if not hot or not self.incidents.open:
             return NO_ROWS, NO_UIDS
         return self._open_at(rows, scores.slot[self.dimension, rows])
@@ -264,7 +266,7 @@ class Shard:
         # The loop ends with the shard empty: at the end of time there is no last pane.
         while self.s.head[NEXT] < limit and self.s.head[ACTIVE]:
             pane = int(self.s.head[NEXT])
-            n, minute = _CLOSE_PANES(self.s, self.arrays, self.learned, limit, steps, numbers)
+            n, minute = _CLOSE_PANES(self.s, self.arrays, self.learned, limit, self._due, steps, numbers)
             self._follow(steps[:n], numbers[:n], pane)
             if minute:
                 self._learn()
@@ -272,13 +274,14 @@ class Shard:
     def _open_early(self) -> None:
         """Nothing can open that was not open before unless something was counted, or another pane is the first."""
         pane = int(self.s.head[NEXT]) // PER30
-        if pane == self._looked and not self._witnessed:
-            return
+        slots = self._stirred
+        if pane != self._looked:
+            slots = self.s.active[: self.s.head[ACTIVE]]
         self._looked = pane
-        if self.s.head[NEXT] == NEVER or not self.s.head[ACTIVE]:
+        if self.s.head[NEXT] == NEVER or not len(slots):
             return
-        steps, numbers = self._room(int(self.s.head[ACTIVE]) * len(self.arrays.kind))
-        n = _OPEN_EARLY(self.s, self.arrays, steps, numbers)
+        steps, numbers = self._room(len(slots) * len(self.arrays.kind))
+        n = _OPEN_EARLY(self.s, self.arrays, slots, steps, numbers)
         self._follow(steps[:n], numbers[:n], int(self.s.head[NEXT]))
 
     def _room(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -358,5 +361,6 @@ class Shard:
             self.s = make_room(self.s, w.rows)
             if _ADD_WAITING(self.s, self.arrays, self.dimension, w.rows, w.done):
                 still.append(w)
+            self._looked = NEVER  # any of them may open something
         self.waiting = still
         return min((int(w.rows.place[w.rows.rows[~w.done]].min()) // PANE_US for w in still), default=None)
