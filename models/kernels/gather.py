@@ -8,21 +8,6 @@ from models.kernels.kernel import kernel
 
 
 @kernel
-def gather_bytes(
-    buffer: NDArray[np.uint8],
-    start: NDArray[np.int64],
-    length: NDArray[np.int64],
-    out: NDArray[np.uint8],
-) -> None:
-    """Copy the pieces [start, start + length) of a buffer one after another."""
-    at = 0
-    for i in range(len(start)):
-        for j in range(length[i]):
-            out[at + j] = buffer[start[i] + j]
-        at += length[i]
-
-
-@kernel
 def collect(
     rows: NDArray[np.int64],
     mask: np.uint64,
@@ -30,22 +15,55 @@ def collect(
     marks: NDArray[np.uint64],
     length: NDArray[np.int32],
     picked: NDArray[np.int64],
-    size: NDArray[np.int64],
-    begin: NDArray[np.int64],
-) -> int:
-    """Pick the rows that have a mark of `mask`, and where their messages lie one after another; how many there are.
+) -> tuple[int, int]:
+    """Pick the rows that have a mark of `mask`: how many there are, and the bytes of their messages.
 
     A message longer than `longest` takes no room.
     """
-    n = at = 0
+    n = size = 0
     for row in rows:
         if marks[row] & mask != 0:
             picked[n] = row
-            size[n] = length[row] if length[row] <= longest else 0
-            begin[n] = at
-            at += size[n]
+            size += length[row] if length[row] <= longest else 0
             n += 1
-    return n
+    return n, size
+
+
+@kernel
+def copy_rows(
+    picked: NDArray[np.int64],
+    longest: int,
+    buffer: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    length: NDArray[np.int32],
+    entity: NDArray[np.uint64],
+    place: NDArray[np.int64],
+    time: NDArray[np.int64],
+    marks: NDArray[np.uint64],
+    identity: NDArray[np.uint64],
+    number: NDArray[np.int64],
+    blob: NDArray[np.uint8],
+) -> int:
+    """Copy picked rows: (entity, marks) to `identity`, (place, time, where the message is, its size) to `number`.
+
+    Messages go to `blob` one after another. Returns the greatest place.
+    """
+    at = 0
+    newest = place[picked[0]]
+    for i in range(len(picked)):
+        row = picked[i]
+        size = length[row] if length[row] <= longest else 0
+        identity[0, i] = entity[row]
+        identity[1, i] = marks[row]
+        number[0, i] = place[row]
+        number[1, i] = time[row]
+        number[2, i] = at
+        number[3, i] = size
+        for j in range(size):
+            blob[at + j] = buffer[start[row] + j]
+        at += size
+        newest = max(newest, place[row])
+    return int(newest)
 
 
 @njit(cache=True, nogil=True)

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.event import EventBatch
-from models.kernels.gather import collect, gather_bytes
+from models.kernels.direct import direct
+from models.kernels.gather import collect, copy_rows
 
+_COLLECT, _COPY_ROWS = direct(collect), direct(copy_rows)
 MESSAGE_LIMIT = 2048
 SHARD_LIMIT = 16 << 20
 MERGE_ABOVE = 64
@@ -58,29 +60,21 @@ class Evidence:
 
     def add(self, batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Keep the events among some rows that a rule counts; their rows."""
-        picked, size, begin = np.empty((3, len(rows)), np.int64)
-        n = collect(rows, self.counted, MESSAGE_LIMIT, batch.marks, batch.length, picked, size, begin)
+        picked = np.empty(len(rows), np.int64)
+        n, size = _COLLECT(rows, self.counted, MESSAGE_LIMIT, batch.marks, batch.length, picked)
+        picked = picked[:n]
         if not n:
-            return picked[:0]
-        rows, start, length = picked[:n], begin[:n], size[:n]
-        blob = np.empty(int(start[-1] + length[-1]), np.uint8)
-        place = batch.place[rows]
-        gather_bytes(batch.buffer, batch.start[rows], length, blob)
-        chunk = Chunk(
-            entity=batch.entity[dimension, rows],
-            place=place,
-            time=batch.time[rows],
-            marks=batch.marks[rows],
-            start=start,
-            length=length,
-            blob=blob,
-            newest=int(place.max()),
-        )
-        self.chunks.append(chunk)
-        self.size += len(blob) + 40 * len(rows)
+            return picked
+        identity, number, blob = np.empty((2, n), np.uint64), np.empty((4, n), np.int64), np.empty(size, np.uint8)
+        newest = _COPY_ROWS(
+            picked, MESSAGE_LIMIT, batch.buffer, batch.start, batch.length, batch.entity[dimension], batch.place,
+            batch.time, batch.marks, identity, number, blob,
+        )  # fmt: skip
+        self.chunks.append(Chunk(identity[0], number[0], number[1], identity[1], number[2], number[3], blob, newest))
+        self.size += size + 40 * n
         if len(self.chunks) > MERGE_ABOVE:
             self._merge()
-        return rows
+        return picked
 
     def forget(self, watermark: int) -> None:
         """Let go of what no window can ask for any more."""

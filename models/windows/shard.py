@@ -17,11 +17,13 @@ from models.kernels.layout import (
     ACTIVE,
     AHEAD5,
     EVIDENCE_DROPPED,
+    NAME,
     NEVER,
     NEXT,
     PANE_US,
     PER30,
     SPIKE,
+    TENANT_NAME,
     WINDOW15M,
     RuleArrays,
     ShardArrays,
@@ -43,7 +45,7 @@ from models.windows.waiting import Waiting, row_arrays, wait
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
 _USERS_AT = direct(users_at)
-NO_SLOTS = np.empty(0, np.int32)
+NO_SLOTS, NO_OWNERS = np.empty(0, np.int32), np.empty(0, np.uint64)
 NO_ROWS, NO_UIDS = np.empty(0, np.int64), np.empty((0, 16), np.uint8)
 BUSIEST = 64
 """Entities of whose open panes a snapshot keeps events, in case a spike comes of them."""
@@ -245,6 +247,8 @@ class Shard:
 
     def _streaking(self) -> NDArray[np.uint64]:
         """The entities of which some rule's condition held in the pane that has closed last."""
+        if not self.s.hot.any():
+            return NO_OWNERS
         active = self.s.active[: self.s.head[ACTIVE]]
         hot = active[self.s.hot[active] != 0]
         owners: NDArray[np.uint64] = self.s.rings["owner"][hot[(self.s.streak[hot] > 0).any(axis=1)]]
@@ -311,10 +315,16 @@ class Shard:
 
     def _names(self, slots: NDArray[np.int32]) -> list[tuple[str, str]]:
         """(tenant, entity) of some rings."""
-        rings = self.s.rings[slots]
-        lengths = zip(rings["tenant_length"].tolist(), rings["name_length"].tolist(), strict=True)
-        rows = zip(rings["tenant"], rings["name"], lengths, strict=True)
-        return [(t[:n].tobytes().decode(), e[:m].tobytes().decode()) for t, e, (n, m) in rows]
+        rings = self.s.rings
+        tenants, names = rings["tenant"][slots].tobytes(), rings["name"][slots].tobytes()
+        lengths = zip(rings["tenant_length"][slots].tolist(), rings["name_length"][slots].tolist(), strict=True)
+        return [
+            (
+                tenants[i * TENANT_NAME : i * TENANT_NAME + tenant].decode(),
+                names[i * NAME : i * NAME + name].decode(),
+            )
+            for i, (tenant, name) in enumerate(lengths)
+        ]
 
     def _learn(self) -> None:
         active = int(self.s.head[ACTIVE])
