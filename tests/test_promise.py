@@ -16,6 +16,7 @@ from flows import detect
 from flows.config import Config, load
 from flows.connectors.files import FileSource
 from flows.connectors.polled import PolledPartition
+from flows.connectors.read_ahead import ReadAhead
 from models.alert import CLOSE, CREATE
 from tests.flow_under_test import (
     KINDS,
@@ -162,7 +163,8 @@ class _Pausing(Disturbance):
         assert isinstance(part, PolledPartition)
         name, pending = part._partition.source, part._partition.pending
         if name == "paused" and self._has(name, self.last - 0.001) and not pending and not self._has("dense", 400):
-            part._reader.silent = True  # type: ignore[misc]
+            assert isinstance(part._reader, ReadAhead)
+            part._reader._given = part._reader._given._replace(silent=True)
             part._heard = part._spoken = 0.0
             items = part._nothing()
             self.idle_beats += sum(item.idle for item in items)

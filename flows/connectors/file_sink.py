@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from flows.connectors.output_directory import Payload, append, open_directory, opened, remove
+from flows.connectors.output_directory import append, open_directory, opened, remove
 from flows.connectors.staged_lines import Lines, StagedLines, State, stages
 from flows.connectors.write_behind import WriteBehind
 
@@ -54,11 +54,12 @@ class DirectLines(StatefulSinkPartition[Lines, State]):
         """Appends all lines of the items; what fails is raised here or at the next call, if only a heartbeat's."""
         self._behind.look()
         for item in items:
-            if len(item.payload):
-                self._behind.write(partial(self._append, item.payload))
+            self._behind.write(partial(self._append, item))
 
-    def _append(self, payload: Payload) -> None:
-        self._size += append(self._path, self._file, self._size, payload)
+    def _append(self, item: Lines) -> None:
+        payload = item.payload
+        if len(payload):
+            self._size += append(self._path, self._file, self._size, payload)
 
     def snapshot(self) -> State:
         """Nothing: there is no run to go on with. All lines are written then; a normal end takes a snapshot."""

@@ -1,6 +1,7 @@
 """Files, directories and standard input as a Bytewax source."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 from bytewax.inputs import FixedPartitionedSource
@@ -10,6 +11,7 @@ from flows.connectors.file_reader import FileReader
 from flows.connectors.file_tree import check_input, find_files
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
+from flows.connectors.read_ahead import ReadAhead
 from flows.errors import InputError
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
@@ -75,6 +77,7 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._board = Board(clock.max_skew, self.partitions if alone else ())
         self._built: dict[str, tuple[Partition, FileReader]] = {}
         self._on_failure = on_failure
+        self._thread = ThreadPoolExecutor(1, "read-ahead")
         if on_ignored is not None and self._tree.ignored:
             on_ignored(self._tree.ignored)
 
@@ -85,13 +88,14 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
     def build_part(self, step_id: str, for_part: str, resume_state: Snapshot | None) -> PolledPartition:
         """Begin a partition, or go on where a snapshot says. Touches no file yet."""
         position, reached = resumed(resume_state, for_part)
-        partition = Partition(for_part, self.partitions, self._decode, self._clock, self._batch_rows, reached)
         reader = FileReader(
             self._tree, for_part, self._decode, self._batch_rows, self._max_message, position, reached.offset
         )
+        ahead = ReadAhead(reader, self._decode, self._thread)
+        partition = Partition(for_part, self.partitions, ahead.decode, self._clock, self._batch_rows, reached)
         self._built[for_part] = (partition, reader)
         self._board.join(for_part)
-        return PolledPartition(partition, reader, self._board, self._stop, self._close_at_end, self._on_failure)
+        return PolledPartition(partition, ahead, self._board, self._stop, self._close_at_end, self._on_failure)
 
     @property
     def rows(self) -> int:

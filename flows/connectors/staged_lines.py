@@ -123,11 +123,12 @@ class StagedLines(StatefulSinkPartition[Lines, State]):
         self._publish()
         stage = self._stage_at(self._public)
         for item in items:
-            if len(item.payload) == 0:
+            payload = item.payload
+            if len(payload) == 0:
                 continue
             if self._stage is None:
                 self._stage = opened(stage, os.O_TRUNC)
-            self._staged += append(stage, self._stage, self._staged, item.payload)
+            self._staged += append(stage, self._stage, self._staged, payload)
 
     def snapshot(self) -> State:
         """Syncs what this epoch has published and staged, so that the state may refer to it."""

@@ -1,6 +1,7 @@
 """Simulated traffic as a Bytewax source, without a file in between."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from threading import Event
 from typing import Any, Final, Protocol
@@ -11,6 +12,7 @@ from flows.connectors.board import Board
 from flows.connectors.lines import LineReader
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
+from flows.connectors.read_ahead import ReadAhead
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
 from models.event import EventBatch
@@ -65,9 +67,10 @@ class SyntheticSource(FixedPartitionedSource[EventBatch, Snapshot]):
     def build_part(self, step_id: str, for_part: str, resume_state: Snapshot | None) -> PolledPartition:
         """Begin the simulation, or go on behind the last line returned."""
         _, reached = resumed(resume_state, for_part)
-        self._partition = Partition(SYNTHETIC, self.partitions, self._decode, self._clock, self._batch_rows, reached)
         self._stream = _ChunkStream(self._chunks(), reached.offset + 1)
-        reader = _SyntheticReader(self._stream, self._batch_rows)
+        thread = ThreadPoolExecutor(1, "read-ahead")
+        reader = ReadAhead(_SyntheticReader(self._stream, self._batch_rows), self._decode, thread)
+        self._partition = Partition(SYNTHETIC, self.partitions, reader.decode, self._clock, self._batch_rows, reached)
         board = Board(self._clock.max_skew, self.partitions)
         return PolledPartition(self._partition, reader, board, self._stop, self._close_at_end)
 

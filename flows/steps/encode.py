@@ -14,6 +14,7 @@ from flows.formats import dead_letter, ocsf, scored
 from flows.formats.actions import ActionLimits, action
 from flows.steps.gather import Gathered
 from models.alert import Alert
+from models.event import ScoredBatch
 from models.exceptions import network
 from models.rules import Rule, about
 
@@ -27,11 +28,21 @@ class Payload:
     payload: bytes | NDArray[np.uint8]
 
 
-def encode_scored(gathered: Gathered) -> Payload:
+@dataclass(slots=True, frozen=True)
+class ScoredLines:
+    """The scored events of a batch as lines for a sink, made when they are asked for: by whoever writes them."""
+
+    batch: ScoredBatch
+
+    @property
+    def payload(self) -> NDArray[np.uint8]:
+        """One line for every row; none in a heartbeat. Costs some 400 ns each time for each of them."""
+        return scored.encode(self.batch)[0] if len(self.batch.batch) else NO_BYTES
+
+
+def encode_scored(gathered: Gathered) -> ScoredLines:
     """The scored events of a batch."""
-    if not len(gathered.scored.batch):
-        return Payload(NO_BYTES)
-    return Payload(scored.encode(gathered.scored)[0])
+    return ScoredLines(gathered.scored)
 
 
 def encode_dead(gathered: Gathered, topic: str, body: dead_letter.Body) -> Payload:

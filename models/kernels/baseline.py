@@ -71,7 +71,7 @@ def bucket_of(edges: NDArray[np.float64], score: float) -> int:
     n = len(edges)
     if not score > edges[0]:
         return 0
-    k = int(min(math.log(score / edges[0]) * EDGES_A_LOG, float(n)))
+    k = int(min(math.log(score / edges[0]) * EDGES_A_LOG + 1.0, float(n)))
     while k < n and edges[k] < score:
         k += 1
     while edges[k - 1] >= score:
