@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows.commands import blocklist, check, compare, config, detect, simulate
+from flows.commands import blocklist, check, compare, config, detect, simulate, test
 from flows.commands.console import say
 from flows.commands.engine import mistake
 from flows.errors import ConfigError, OutputError
@@ -41,6 +41,7 @@ app.command("detect")(detect.detect)
 app.command("simulate")(simulate.simulate)
 app.command("check")(check.check)
 app.command("config")(config.config)
+app.command("test")(test.check_examples)
 app.command("compare")(compare.compare)
 app.command("blocklist")(blocklist.blocklist)
 

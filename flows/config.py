@@ -13,6 +13,7 @@ from msgspec import Meta
 from flows import durations
 from flows.detection_block import detection_faults, program_faults
 from flows.errors import ConfigError
+from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
 from flows.structure import is_duration_field, meant, shown, structure, tagged
 from models import rules
@@ -133,6 +134,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     detector: tuple[Detector, ...] = (EwmaParams(),)
     detection: tuple[rules.Rule, ...] = rules.default_rules()
     exception: tuple[AlertException, ...] = ()
+    example: tuple[Example, ...] = ()
     given: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -172,15 +174,16 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
         tables[block] = {**below, name: value} if isinstance(below, Mapping) else below
         given[key] = "flag"
     blocks = {name: structure(cls, tables.get(name, {}), f"$.{name}", faults) for name, cls in _BLOCKS.items()}
+    beside: list[Example] = []
     lists: dict[str, tuple[Any, ...]] = {
-        name: _list(name, tables[name], faults, given) for name in _LISTS if name in tables
+        name: _list(name, tables[name], faults, given, beside) for name in _LISTS if name in tables
     }
     if "exception" in tables:
         known = [rule.id for rule in lists.get("detection", rules.default_rules())]
         lists["exception"] = exceptions(tables["exception"], known, faults)
         for at, row in enumerate(tables["exception"] if isinstance(tables["exception"], list) else ()):
             given |= {f"exception[{at}].{key}": "file" for key in _keys(row)}
-    config = Config(**blocks, **lists, given=given)  # type: ignore[arg-type]
+    config = Config(**blocks, **lists, example=tuple(beside), given=given)  # type: ignore[arg-type]
     faults += _cross_faults(config)
     lines = [f"command line: {fault}" for fault in flag_faults]
     lines += [f"{label}: {fault}" for fault in faults if fault not in flag_faults]
@@ -312,8 +315,14 @@ def _read(path: str) -> dict[str, Any]:
         raise ConfigError([f"{path}: Nested too deeply"]) from None
 
 
-def _list(name: str, rows: object, faults: list[str], given: dict[str, str]) -> tuple[Any, ...]:
-    """A list block, its empty ids filled in; `given` gets the keys of the rows that are kept, by their place there."""
+def _list(
+    name: str, tables: object, faults: list[str], given: dict[str, str], beside: list[Example]
+) -> tuple[Any, ...]:
+    """A list block, its empty ids filled in; `given` gets the keys of the rows that are kept, by their place there.
+
+    `beside` gets the detections' examples.
+    """
+    rows = without_examples(tables)
     union = Detector if name == "detector" else rules.Rule
     if name == "detection" and isinstance(rows, list) and len(rows) > _MOST_DETECTIONS:
         faults.append(f"Expected at most {_MOST_DETECTIONS} detections, got {len(rows)} - at $.{name}")
@@ -330,6 +339,8 @@ def _list(name: str, rows: object, faults: list[str], given: dict[str, str]) -> 
         elif row.id in first:
             faults.append(f"Duplicate id {shown(row.id)}, first at $.{name}[{first[row.id]}] - at $.{name}[{at}].id")
         first.setdefault(row.id, at)
+        if name == "detection":
+            beside += examples(tables[at], row.id, f"$.{name}[{at}]", faults)  # type: ignore[index]
         if unsound := detection_faults(row, f"$.{name}[{at}]"):
             faults += unsound
             continue
