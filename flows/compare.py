@@ -46,6 +46,7 @@ class _Unmapped(msgspec.Struct):
     detection: str
     dimension: str
     entity: str
+    entities: dict[str, str] = {}
     digest: int | None = None
 
 
@@ -60,7 +61,10 @@ class _AlertLine(msgspec.Struct):
 
 
 class Incident(msgspec.Struct, frozen=True):
-    """All messages of one incident together. Times are epoch milliseconds; `created` is the create's event time."""
+    """All messages of one incident together. Times are epoch milliseconds; `created` is the create's event time.
+
+    `entities` has both parts of an entity of two dimensions.
+    """
 
     uid: str
     tenant: str
@@ -70,6 +74,7 @@ class Incident(msgspec.Struct, frozen=True):
     created: int
     start: int
     end: int
+    entities: dict[str, str] = {}
 
 
 class AttackResult(msgspec.Struct, frozen=True):
@@ -164,6 +169,7 @@ def _incident(uid: str, alerts: list[_AlertLine]) -> Incident:
         min(creates or [alert.time for alert in alerts]),
         min(alert.start_time for alert in alerts),
         max(alert.end_time for alert in alerts),
+        first.unmapped.entities,
     )
 
 
@@ -188,7 +194,8 @@ def match(incidents: Iterable[Incident], truth: Iterable[Truth]) -> Comparison:
     incidents = list(incidents)
     by_entity: dict[tuple[str, str], list[Incident]] = defaultdict(list)
     for incident in incidents:
-        by_entity[(incident.dimension, incident.entity)].append(incident)
+        for entity in incident.entities.items() or ((incident.dimension, incident.entity),):
+            by_entity[entity].append(incident)
     matched: set[str] = set()
     results = []
     for attack in truth:

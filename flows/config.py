@@ -17,7 +17,7 @@ from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
 from flows.structure import is_duration_field, meant, shown, structure, tagged
 from models import rules
-from models.base import DIMENSIONS
+from models.base import WATCHED
 from models.detectors.ewma import EwmaParams
 from models.exceptions import AlertException, network
 
@@ -39,8 +39,8 @@ WINDOW_OF: Final = {
     "traffic_spike": "1m",
 }
 """The window of each rule; an incident cannot be quiet for less."""
-TABLE_SHARE: Final = {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64, "user": 32 / 64}
-"""How the limits of records and rings are divided over the dimensions."""
+TABLE_SHARE: Final = dict.fromkeys(WATCHED, 32 / 64) | {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64}
+"""How the limits of records and rings are divided over the dimensions that are watched."""
 _MOST_DETECTIONS: Final = 64
 _MOST_BYTES: Final = 1 << 20
 
@@ -257,7 +257,7 @@ def state_identity(config: Config) -> dict[str, str]:
     """
     identity = {
         "layout": "3",
-        "dimensions": " ".join(DIMENSIONS),
+        "dimensions": " ".join(rules.watched(config.detection)),
         "panes": " ".join(f"{window}/{pane}" for window, pane in PANES.items()),
         "state.shards": str(config.state.shards),
         "state.max_entities": str(config.state.max_entities),
@@ -278,7 +278,8 @@ def table_limits(config: Config, dimension: str) -> tuple[int, int]:
     >>> table_limits(load(), "user")
     (62500, 6250)
     """
-    share = TABLE_SHARE[dimension] / config.state.shards
+    whole = sum(TABLE_SHARE[name] for name in rules.watched(config.detection))
+    share = TABLE_SHARE[dimension] / whole / config.state.shards
     return max(1024, int(config.state.max_entities * share)), max(64, int(config.state.max_active * share))
 
 

@@ -51,12 +51,13 @@ from flows.steps.encode import (
 from flows.steps.gather import Gather
 from flows.steps.split import split
 from flows.totals import Progress, RunResult, Totals
-from models.base import DIMENSIONS
+from models.base import DIMENSIONS, WATCHED
 from models.event import EventBatch
 from models.kernels.arrive import Learned
 from models.rules import dimension, threshold
 from models.rules import program as program_of
 from models.rules.program import Program
+from models.windows.joint import joints
 from models.windows.shard import Shard, ShardSettings
 
 EPOCH = timedelta(seconds=1)
@@ -164,7 +165,10 @@ def build(
     """
     shards = config.state.shards
     secret = table_secret(config)
-    settings = [shard_settings(config, name, program_of(config.detection)) for name in DIMENSIONS]
+    program = program_of(config.detection)
+    joint = joints(program)
+    watched = (*range(len(DIMENSIONS)), *joint)
+    settings = {dimension: shard_settings(config, WATCHED[dimension], program) for dimension in watched}
     rules = {rule.id: rule for rule in config.detection}
     shown = lru_cache(maxsize=1024)(canonical)  # an incident's alerts show the same few events again and again
 
@@ -173,10 +177,10 @@ def build(
 
     flow = Dataflow("lapwing_detect")
     batches = op.input("source", flow, source)
-    slices = op.flat_map("split", batches, partial(split, shards=shards))
+    slices = op.flat_map("split", batches, partial(split, shards=shards, joint=joint))
     assessed = op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, kept, resume))
     by_source = op.map("by_source", assessed, lambda item: item[1])
-    gathered = op.stateful_batch("gather", by_source, lambda resume: Gather(shards))
+    gathered = op.stateful_batch("gather", by_source, lambda resume: Gather(shards, len(joint)))
     seen = op.map_value("seen", gathered, totals.see)
     decided = op.stateful_batch(
         "decide",

@@ -20,13 +20,8 @@ def detection_faults(row: object, path: str) -> list[str]:
 
 def program_faults(detections: tuple[rules.Rule, ...]) -> list[str]:
     """What only all thresholds together show."""
-    faults = [
-        f"An entity of two dimensions cannot be watched yet - at $.detection[{at}].by"
-        for at, rule in enumerate(detections)
-        if isinstance(rule, Threshold) and len(rule.dimensions) > 1
-    ]
     try:
         rules.program(detections)
     except ValueError as error:
-        faults.append(f"{error} - at $.detection")
-    return faults
+        return [f"{error} - at $.detection"]
+    return []

@@ -35,6 +35,7 @@ class _Unmapped(msgspec.Struct):
     detection: str
     dimension: str
     entity: str
+    entities: dict[str, str] = {}
     value: float | None = None
     limit: float | None = None
 
@@ -157,8 +158,10 @@ def incidents(
     found: dict[str, Incident] = {}
     wanted = tenant, dimension, entity
     for alert in _lines(path, _AlertLine, "no alert"):
-        about = alert.metadata.tenant_uid, alert.unmapped.dimension, alert.unmapped.entity
-        if all(want in (None, has) for want, has in zip(wanted, about, strict=True)):
+        told = alert.unmapped
+        names = [(told.dimension, told.entity), *told.entities.items()]
+        about = ((alert.metadata.tenant_uid, *name) for name in names)
+        if any(all(want in (None, has) for want, has in zip(wanted, one, strict=True)) for one in about):
             uid = alert.finding_info.uid
             found[uid] = _told(alert, found.get(uid))
     return sorted(found.values(), key=lambda incident: (-incident.severity, incident.crossed, incident.uid))

@@ -27,6 +27,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     `failed_users` and `succeeded_users` are the distinct users who failed and succeeded at an address within the
     rule's window, None where nobody counted them.
 
+    `joint` are the two parts, as (dimension, name), of an entity of two dimensions, such as `ip_user`.
+
     What follows is said by `decide`. `incident` is the uid of the first incident of an attack of several, empty for
     one that stands alone; `front` whether this one is the attack's entry in an analyst's queue; `related` the others,
     at most fifty of the `related_count` there are. `suppressed_by` names the exception or the digest that keeps the
@@ -61,5 +63,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     front: bool = True
     related: tuple[Related, ...] = ()
     related_count: int = 0
+    joint: tuple[tuple[str, str], ...] = ()
     suppressed_by: str = ""
     digest: int = 0
+
+    @property
+    def entities(self) -> tuple[tuple[str, str], ...]:
+        """The entity as (dimension, name); two where it is a joint one."""
+        return self.joint or ((self.dimension, self.entity),)

@@ -9,6 +9,10 @@ END_OF_TIME: Final = 2**62
 
 DIMENSIONS: Final = ("tenant", "ip", "endpoint", "user")
 TENANT, IP, ENDPOINT, USER = range(4)
+JOINTS: Final = ((IP, ENDPOINT), (IP, USER), (ENDPOINT, USER))
+"""Dimensions that a detection may watch together; a tenant is part of every entity as it is."""
+WATCHED: Final = (*DIMENSIONS, *(f"{DIMENSIONS[a]}_{DIMENSIONS[b]}" for a, b in JOINTS))
+"""All that state can be kept for: an entity of one dimension, or of two."""
 
 ACTIONS: Final = (
     "other", "login", "logout", "register", "token_issue", "token_refresh", "mfa_challenge", "password_reset_request",

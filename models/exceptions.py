@@ -19,8 +19,9 @@ class AlertException(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Incidents that are not told of until `expiry`, and who answers for that.
 
     Every key that is given must match: `tenant` and `detection` (its id) those of the incident; `cidr`, `user` or
-    `endpoint` its entity; `user_agent` that of each of its evidences. `*` stands for any run of characters. `cidr`
-    concerns incidents of addresses only, and an IPv6 entity, which is a network, must lie wholly inside.
+    `endpoint` its entity, or one of two; `user_agent` that of each of its evidences. `*` stands for any run of
+    characters. `cidr` concerns incidents of addresses only, and an IPv6 entity, which is a network, must lie wholly
+    inside.
 
     A user agent is what the caller says it is: alone it opens a door to everybody who sends it.
     """
@@ -116,17 +117,18 @@ class _Compiled:
         """Whether all matches but the user agent; the time is that of the create."""
         if alert.time >= self.expiry:
             return False
+        entities = dict(alert.entities)
         texts = [(self.tenant, alert.tenant), (self.detection, alert.detection)]
         for dimension, pattern in (("endpoint", self.endpoint), ("user", self.user[0])):
-            if pattern is not None and alert.dimension != dimension:
+            if pattern is not None and dimension not in entities:
                 return False
-        texts.append((self.endpoint, alert.entity))
+        texts.append((self.endpoint, entities.get("endpoint", "")))
         if not all(pattern is None or pattern.fullmatch(text) for pattern, text in texts):
             return False
         # An id is compared as it is, a typed name as names are normalised.
-        if self.user[0] and not any(pattern and pattern.fullmatch(alert.entity) for pattern in self.user):
+        if self.user[0] and not any(pattern and pattern.fullmatch(entities["user"]) for pattern in self.user):
             return False
-        return self.network is None or (alert.dimension == "ip" and _inside(alert.entity, self.network))
+        return self.network is None or ("ip" in entities and _inside(entities["ip"], self.network))
 
     def seen(self, evidences: tuple[Mapping[str, Any], ...]) -> bool:
         """Whether every evidence has the user agent; without evidences none has."""

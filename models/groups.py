@@ -67,6 +67,9 @@ def keys(alert: Alert, campaign: str, ipv6_prefix: int, exact: bool) -> list[tup
     The events of a traffic spike are anybody's, so they link nothing.
     """
     found = [(alert.dimension, alert.entity)]
+    if alert.joint:
+        # An endpoint has too many visitors to make one attack of theirs.
+        found = [part for part in alert.joint if part[0] != "endpoint"]
     if campaign:
         found.append(("campaign", campaign))
     if exact and alert.dimension in ("ip", "user") and not alert.feature.startswith("events"):

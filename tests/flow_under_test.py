@@ -60,6 +60,24 @@ type = "brute_force_ip"
 type = "password_spray_ip"
 
 [[detection]]
+type = "threshold"
+id = "guessing"
+by = ["ip", "user"]
+where = "failure"
+count = true
+at_least = 9
+
+[[detection]]
+type = "threshold"
+id = "crowd_at_endpoint"
+by = ["endpoint", "ip"]
+where = "failure"
+distinct = "user"
+window = "2m"
+at_least = 8
+unless = {{ where = "success", distinct = "user", times = 0.5 }}
+
+[[detection]]
 type = "deletion_surge"
 dimension = "user"
 
@@ -92,7 +110,7 @@ z = 1.0
 panes = 2
 """
 KINDS = (
-    "brute_force_user", "brute_force_ip", "password_spray_ip", "deletion_surge_user", "deletion_surge_ip",
+    "brute_force_user", "brute_force_ip", "password_spray_ip", "guessing", "crowd_at_endpoint", "deletion_surge_user", "deletion_surge_ip",
     "traffic_spike_tenant", "traffic_spike_endpoint", "traffic_spike_ip",
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.testing import TestingSink, TestingSource, cluster_main
 
 from flows.steps.split import shard_keys
-from models.base import DIMENSIONS
+from models.base import WATCHED
 from tests.naive_siphash import rust_hash, siphash
 
 
@@ -37,7 +37,7 @@ def routed(keys: list[str], workers: int) -> dict[str, int]:
 @pytest.mark.parametrize("workers", [1, 2, 4, 8])
 def test_eight_shards_of_each_dimension_split_evenly(workers):
     keys = [key for dimension in shard_keys(8) for key in dimension]
-    assert len(set(keys)) == 8 * len(DIMENSIONS)
+    assert len(set(keys)) == 8 * len(WATCHED)
     where = routed(keys, workers)
     assert sorted(Counter(where.values()).values()) == [len(keys) // workers] * workers
     for dimension in shard_keys(8):
@@ -46,7 +46,7 @@ def test_eight_shards_of_each_dimension_split_evenly(workers):
 
 def test_salts_are_found_again_by_the_hash_that_bytewax_uses():
     assert siphash(bytes(range(15)), 0x0706050403020100, 0x0F0E0D0C0B0A0908) == 0xA129CA6149BE45E5
-    for name, keys in zip(DIMENSIONS, shard_keys(8), strict=True):
+    for name, keys in zip(WATCHED, shard_keys(8), strict=True):
         for shard, key in enumerate(keys):
             salt = next(n for n in range(1000) if rust_hash(f"{name}/{shard}.{n}") % 8 == shard)
             assert key == f"{name}/{shard}.{salt}"
@@ -55,4 +55,4 @@ def test_salts_are_found_again_by_the_hash_that_bytewax_uses():
 def test_other_numbers_of_shards_have_keys_of_their_own():
     for shards in (1, 2, 4, 16, 64):
         keys = [key for dimension in shard_keys(shards) for key in dimension]
-        assert len(set(keys)) == shards * len(DIMENSIONS)
+        assert len(set(keys)) == shards * len(WATCHED)

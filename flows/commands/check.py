@@ -13,7 +13,7 @@ from flows.config import PANES, WINDOW_OF, Config, config_hash, load, ring_panes
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
 from models import rules
-from models.base import DIMENSIONS
+from models.base import WATCHED
 from models.exceptions import MATCH_KEYS, AlertException
 from models.rules.base_detection import BaseDetection
 from models.rules.describe import describe
@@ -156,9 +156,9 @@ def _memory_bytes(config: Config) -> int:
 
     program = rules.program(config.detection)
     total = 0
-    for number, dimension in enumerate(DIMENSIONS):
+    for dimension in rules.watched(config.detection):
         mine = tuple(rule for rule in config.detection if rules.dimension(rule) == dimension)
-        arrays = rule_arrays(mine, (0,) * len(mine), program, number)
+        arrays = rule_arrays(mine, (0,) * len(mine), program, WATCHED.index(dimension))
         pools = allocate_rings(1, len(mine), len(arrays.in_cells))
         one_ring = sum(column.nbytes for column in pools.values())
         records, rings = table_limits(config, dimension)

@@ -110,10 +110,8 @@ def _amount(value: float, measure: str) -> str:
 
 
 def _who(alert: Alert, about: About) -> str:
-    entity = name(alert.entity)
-    if alert.dimension == "user":
-        return f"by {entity}" if about.on_actor else f"for {entity}"
-    return {"ip": f"from {entity}", "endpoint": f"on {entity}"}.get(alert.dimension, f"in tenant {entity}")
+    words = {"ip": "from", "endpoint": "on", "user": "by" if about.on_actor else "for"}
+    return " ".join(f"{words.get(dimension, 'in tenant')} {name(entity)}" for dimension, entity in alert.entities)
 
 
 def _when(alert: Alert) -> str:

@@ -109,6 +109,7 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
         },
         "unmapped": _finite(
             seq=alert.seq, detection=clean(alert.detection), dimension=alert.dimension, entity=clean(alert.entity),
+            entities={dimension: clean(entity) for dimension, entity in alert.joint} or None,
             feature=alert.feature, window_s=alert.window_s, value=alert.value, limit=alert.limit,
             expected=alert.expected, z=alert.z,
             failed_users=alert.failed_users, succeeded_users=alert.succeeded_users,
@@ -192,7 +193,9 @@ def _analysis(alert: Alert) -> dict[str, Any]:
         "observed_pattern": pattern,
     }
     analysis: dict[str, Any] = {
-        "analysis_targets": [{"name": clean(alert.entity), "type": _TARGETS[alert.dimension]}],
+        "analysis_targets": [
+            {"name": clean(entity), "type": _TARGETS[dimension]} for dimension, entity in alert.entities
+        ],
         "anomalies": [observed],
     }
     if alert.expected is not None:
@@ -206,8 +209,10 @@ def _analysis(alert: Alert) -> dict[str, Any]:
 
 def _observables(alert: Alert, evidences: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The entity, what the evidences show, and the entities of related incidents, each once."""
-    entity = _kind(alert.dimension, alert.entity), clean(alert.entity)
-    found = {entity: "anomaly_analyses[0].analysis_targets[0].name"}
+    found = {
+        (_kind(dimension, entity), clean(entity)): f"anomaly_analyses[0].analysis_targets[{i}].name"
+        for i, (dimension, entity) in enumerate(alert.entities)
+    }
     paths = ((2, "src_endpoint", "ip"), (4, "user", "name"), (10, "user", "uid"), (10, "resources", "uid"))
     for i, event in enumerate(evidences):
         for type_id, name, member in paths:

@@ -170,7 +170,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         """Act on all findings up to a time, or on all, with the digests due between them."""
         ready = [finding.alert for finding in self._held if until is None or finding.alert.time <= until]
         self._held = [] if until is None else [finding for finding in self._held if finding.alert.time > until]
-        ready.sort(key=lambda alert: (alert.time, alert.detection, alert.tenant, alert.entity, alert.seq))
+        ready.sort(key=lambda alert: (alert.time, alert.detection, alert.tenant, alert.entity, alert.uid, alert.seq))
         out: list[Alert] = []
         for alert in ready:
             out += self._beats(alert.time)
@@ -204,7 +204,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             if finding.pane < self._passed and finding.alert.activity == CREATE and finding.alert.uid not in self._told
             and self._policy.traits[finding.alert.detection].early
         ]  # fmt: skip
-        early.sort(key=lambda f: (f.pane, f.alert.detection, f.alert.tenant, f.alert.entity))
+        early.sort(key=lambda f: (f.pane, f.alert.detection, f.alert.tenant, f.alert.entity, f.alert.uid))
         waiting = (finding.alert for finding in self._held if finding.alert.uid in self._told) if early else ()
         before = [(alert, self._places(alert)) for alert in waiting if alert.activity == CREATE]
         out = []

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.base import DIMENSIONS
 from models.event import EventBatch, ScoredBatch
+from models.kernels.arrive import ScoreArrays
 from models.thresholds.risk import risk
 from models.windows.slice import ClosedWindows, Finding, SliceScores
 
@@ -29,14 +30,14 @@ class Gathered:
 
 
 class Gather(StatefulBatchLogic[SliceScores, Gathered, list[object]]):
-    """Waits for the slices of each batch of one source.
+    """Waits for the slices of each batch of one source, of four dimensions and those that are `joint`.
 
     Every slice of an item is assessed in the epoch of the item, so at an epoch's end nothing waits here. If something
     does, a batch would be lost by a restart: that is a bug, and stops the process.
     """
 
-    def __init__(self, shards: int) -> None:
-        self._slices = shards * len(DIMENSIONS)
+    def __init__(self, shards: int, joint: int = 0) -> None:
+        self._slices = shards * (len(DIMENSIONS) + joint)
         self._waiting: dict[int, list[SliceScores]] = {}
 
     def on_batch(self, values: list[SliceScores]) -> tuple[list[Gathered], bool]:
@@ -68,6 +69,9 @@ def gather(pieces: list[SliceScores]) -> Gathered:
             for name in scores._fields:
                 getattr(scores, name)[at] = getattr(piece.scores, name)[at]
     uid_from, uids, more = _uids(batch, pieces)
+    severity = scores.severity.max(axis=0, initial=0)
+    if len(scores.score) > len(DIMENSIONS):
+        scores = ScoreArrays._make(column[: len(DIMENSIONS)] for column in scores)
     scored = ScoredBatch(
         batch=batch,
         feature=scores.feature,
@@ -76,7 +80,7 @@ def gather(pieces: list[SliceScores]) -> Gathered:
         z=scores.z,
         expected=scores.expected,
         observed=scores.observed,
-        risk=risk(scores.quantile, scores.severity.max(axis=0, initial=0)),
+        risk=risk(scores.quantile, severity),
         uid_from=uid_from,
         uids=uids,
         uids_more=more,

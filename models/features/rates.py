@@ -5,17 +5,22 @@ errors, and everything over a longer window) is known only while there are event
 Their indices are in `models.kernels.layout`; those below `RATES` are rates.
 """
 
-from models.base import DIMENSIONS, FEATURES
+from models.base import DIMENSIONS, FEATURES, NO_FEATURE
+from models.kernels.layout import VALUES
 
 
 def feature_codes(dimension: int) -> tuple[int, ...]:
     """FEATURES index of each learned value in a dimension, -1 where the dimension does not have it.
+
+    Of joint entities nothing is learned.
 
     >>> [FEATURES[c] for c in feature_codes(DIMENSIONS.index("ip"))][5:]
     ['distinct_users_15m', 'distinct_failed_users_15m', 'distinct_targets_10m']
     >>> feature_codes(DIMENSIONS.index("endpoint"))[5:]
     (-1, -1, -1)
     """
+    if dimension >= len(DIMENSIONS):
+        return (NO_FEATURE, *(-1 for _ in range(VALUES - 1)))
     name = ["events_1m", "failures_1m", "error_share_1m", "deletions_10m", "resets_10m"]
     match DIMENSIONS[dimension]:
         case "ip":

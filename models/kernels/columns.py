@@ -99,7 +99,7 @@ def codes() -> Codes:
 
 
 @inlined
-def _write_name(
+def write_name(
     buffer: NDArray[np.uint8], at: int, size: int, limit: int, found: np.uint64, out: NDArray[np.uint8], i: int
 ) -> int:
     """Write a name of at most `limit` bytes at out[i :]; the place after it. A cut falls between characters."""
@@ -321,7 +321,7 @@ def fill(
                 target = found
                 break
             if span[k] > 0:
-                after = _write_name(scratch, spot[k], span[k], MAX_TENANT if k == 0 else MAX_NAME, found, names, i)
+                after = write_name(scratch, spot[k], span[k], MAX_TENANT if k == 0 else MAX_NAME, found, names, i)
             entity[k, row] = found
             name_start[k, row] = i
             name_length[k, row] = after - i

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import msgspec
 
+from models.base import DIMENSIONS, WATCHED
 from models.rules import brute_force_ip, brute_force_user, deletion_surge, password_spray_ip, traffic_spike
 from models.rules.base import About
 from models.rules.base_detection import BaseDetection
@@ -44,22 +45,32 @@ def about(rule: Rule) -> About:
 
 
 def dimension(rule: Rule) -> str:
-    """The dimension whose entities the rule watches.
+    """The dimension whose entities the rule watches, of WATCHED.
 
     >>> dimension(BruteForceUser())
     'user'
     """
     match rule:
         case Threshold():
-            return rule.dimensions[0]
+            return rule.dimension
         case BaseDetection():
-            return _BASE[rule.id].dimensions[0]
+            return _BASE[rule.id].dimension
         case BruteForceUser():
             return "user"
         case DeletionSurge() | TrafficSpike():
             return rule.dimension
         case _:
             return "ip"
+
+
+def watched(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """The dimensions that there is state for, of WATCHED: the four, and those that some rule watches together.
+
+    >>> watched([Threshold(by=("user", "ip"), count=True)])
+    ('tenant', 'ip', 'endpoint', 'user', 'ip_user')
+    """
+    asked = {dimension(rule) for rule in rules}
+    return tuple(name for name in WATCHED if name in DIMENSIONS or name in asked)
 
 
 def threshold(rule: Rule) -> Threshold | None:

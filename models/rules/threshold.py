@@ -155,7 +155,7 @@ def faults(rule: Threshold, path: str) -> list[str]:
     if len({*rule.dimensions}) < len(rule.dimensions):
         found.append(f"Expected two different dimensions - at {path}.by")
     elif len(rule.dimensions) == 2 and "tenant" in rule.dimensions:
-        found.append(f"Every entity belongs to its tenant: leave tenant out - at {path}.by")
+        found.append(f'Every entity is its tenant\'s own already: write by = "{rule.dimensions[1]}" - at {path}.by')
     for key in ("also", "unless"):
         given = getattr(rule, key)
         for k, condition in enumerate(listed(given)):

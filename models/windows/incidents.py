@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from models.alert import CLOSE, CREATE, UPDATE, Alert
-from models.base import DIMENSIONS, FEATURES, SEVERITIES
+from models.base import FEATURES, SEVERITIES, WATCHED
 from models.kernels.baseline import count_z
 from models.kernels.close import (
     BEFORE,
@@ -33,6 +33,7 @@ from models.kernels.close import (
 from models.kernels.layout import PANE_US, SPIKE, RuleArrays
 from models.rules import Rule, severity, threshold
 from models.windows.evidence import Evidence, Witness, ends
+from models.windows.joint import entities
 from models.windows.recent import Recent
 
 REPORT_US = 300_000_000
@@ -227,14 +228,16 @@ class Incidents:
         kind = int(self.arrays.kind[incident.rule])
         width = int(self.arrays.grid[incident.rule]) * PANE_US
         witnesses = incident.witnesses
+        parts = entities(self.dimension, incident.entity)
         alert = Alert(
             uid=incident.uid,
             seq=incident.seq,
             activity=activity,
             tenant=incident.tenant,
             detection=rule.id,
-            dimension=DIMENSIONS[self.dimension],
-            entity=incident.entity,
+            dimension=WATCHED[self.dimension],
+            entity=", ".join(name for _, name in parts),
+            joint=parts if len(parts) > 1 else (),
             severity=SEVERITIES.index(severity(rule)),
             time=time,
             created=incident.created,

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import END_OF_TIME, IP, NONE_TIME, SKIP
+from models.base import DIMENSIONS, END_OF_TIME, IP, NONE_TIME, SKIP
 from models.event import EventBatch
 from models.features.rates import feature_codes
 from models.kernels.arrive import Learned, add_waiting, arrive
@@ -17,6 +17,7 @@ from models.kernels.layout import (
     ACTIVE,
     AHEAD5,
     EVIDENCE_DROPPED,
+    LINGER,
     NAME,
     NEVER,
     NEXT,
@@ -30,6 +31,7 @@ from models.kernels.layout import (
 )
 from models.kernels.learn import WindowArrays, learn_minute, window_arrays
 from models.kernels.pairs import users_at
+from models.kernels.table import release_before
 from models.rules import Rule
 from models.rules.program import Program
 from models.thresholds.edges import score_edges
@@ -44,7 +46,7 @@ from models.windows.waiting import Waiting, row_arrays, wait
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
-_USERS_AT = direct(users_at)
+_USERS_AT, _RELEASE_BEFORE = direct(users_at), direct(release_before)
 NO_SLOTS, NO_OWNERS = np.empty(0, np.int32), np.empty(0, np.uint64)
 NO_ROWS, NO_UIDS = np.empty(0, np.int64), np.empty((0, 16), np.uint8)
 BUSIEST = 64
@@ -327,6 +329,10 @@ class Shard:
         ]
 
     def _learn(self) -> None:
+        if self.dimension >= len(DIMENSIONS):
+            # Of joint entities nothing is learned: there are too many of them, and each is seen too seldom.
+            _RELEASE_BEFORE(self.s, int(self.s.head[NEXT]) - LINGER, int(self.s.head[NEXT]))
+            return
         active = int(self.s.head[ACTIVE])
         if active > len(self._kept.slot):
             self._kept = window_arrays(2 * active)

@@ -25,9 +25,9 @@ class Slice:
     scores: ScoreArrays
 
 
-def unknown(n: int) -> ScoreArrays:
+def unknown(n: int, dimensions: int = len(DIMENSIONS)) -> ScoreArrays:
     """The scores of n rows of which nothing is known yet: no feature, NaN, no severity, no ring."""
-    shape = len(DIMENSIONS), n
+    shape = dimensions, n
     score, quantile, z, expected, observed = np.full((5, *shape), np.nan)
     return ScoreArrays(
         feature=np.full(shape, NO_FEATURE, np.uint8),

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import IP, USER
+from models.base import DIMENSIONS, IP, USER
 from models.event import EventBatch
 from models.kernels.arrive import RowArrays
+from models.windows.joint import counted_only
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ def row_arrays(batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> Ro
         other=np.ascontiguousarray(batch.entity[other]),
         target=batch.target,
         place=batch.place,
-        flags=batch.flags,
+        flags=batch.flags if dimension < len(DIMENSIONS) else counted_only(batch, dimension),
         counts=batch.counts,
         names=batch.names,
         name_start=np.ascontiguousarray(batch.name_start[dimension]),
