@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from models.base import DELETION, END_OF_TIME, ERROR, FAILURE, LATE, NONE_TIME, RESET, SKIP, SUCCESS
+from models.base import DELETION, DIMENSIONS, END_OF_TIME, ERROR, FAILURE, LATE, NONE_TIME, RESET, SKIP, SUCCESS
 from models.event import EventBatch
 from models.rules.program import Program
+from models.windows.joint import joints, widened
 from models.windows.shard import Shard
 from models.windows.slice import Slice, SliceScores, unknown
 from tests.naive import Row
@@ -148,7 +149,10 @@ def marked(item: EventBatch, program: Program) -> EventBatch:
 
 def assess(shard: Shard, item: EventBatch, dimension: int, number: int = 0, bits: int = 0) -> SliceScores:
     """What a shard says of its rows of a batch."""
-    return shard.assess(piece(marked(item, shard.settings.program), dimension, number, bits))
+    item = marked(item, shard.settings.program)
+    if dimension >= len(DIMENSIONS):
+        item = widened(item, joints(shard.settings.program))
+    return shard.assess(piece(item, dimension, number, bits))
 
 
 def piece(item: EventBatch, dimension: int, shard: int = 0, bits: int = 0) -> Slice:
@@ -157,4 +161,4 @@ def piece(item: EventBatch, dimension: int, shard: int = 0, bits: int = 0) -> Sl
     mine = keys != 0
     if bits:
         mine &= (keys >> np.uint64(64 - bits)) == np.uint64(shard)
-    return Slice(item, dimension, shard, np.flatnonzero(mine), unknown(len(item)))
+    return Slice(item, dimension, shard, np.flatnonzero(mine), unknown(len(item), len(item.entity)))

@@ -1,11 +1,15 @@
 """The real command, as a user starts it."""
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+from flows import cli
 
 LAPWING = str(Path(sys.executable).with_name("lapwing"))
 ROOT = Path(__file__).parent.parent
@@ -22,6 +26,21 @@ def run(*words: str | Path, **how: Any) -> subprocess.CompletedProcess[bytes]:
 def lapwing(*arguments: str | Path, **how: Any) -> subprocess.CompletedProcess[bytes]:
     """The command, run to its end."""
     return run(LAPWING, *arguments, **how)
+
+
+def command(*arguments: str | Path) -> tuple[int, str, list[str]]:
+    """The command in this process: its exit code, what it prints, what it says."""
+    out, err = io.StringIO(), io.StringIO()
+    before, sys.argv = sys.argv, ["lapwing", *map(str, arguments)]
+    code = 0
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            cli.main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.argv = before
+    return code, out.getvalue(), said(err.getvalue().encode())
 
 
 def begun(*arguments: str | Path, **how: Any) -> subprocess.Popen[bytes]:

@@ -110,7 +110,8 @@ z = 1.0
 panes = 2
 """
 KINDS = (
-    "brute_force_user", "brute_force_ip", "password_spray_ip", "guessing", "crowd_at_endpoint", "deletion_surge_user", "deletion_surge_ip",
+    "brute_force_user", "brute_force_ip", "password_spray_ip", "guessing", "crowd_at_endpoint",
+    "deletion_surge_user", "deletion_surge_ip",
     "traffic_spike_tenant", "traffic_spike_endpoint", "traffic_spike_ip",
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flows.durations import microseconds
 from models.alert import CREATE, Alert
-from models.base import DIMENSIONS, SEVERITIES
+from models.base import DIMENSIONS, SEVERITIES, WATCHED
 from models.kernels.arrive import Learned
 from models.kernels.layout import COUNTERS
 from models.rules import Rule, default_rules, program
@@ -42,7 +42,7 @@ def shard_of(dimension: str, setup: Setup, secret: int = 1, state: bytes | None 
     }
     words = np.random.default_rng(secret).integers(1, 2**63, 2).astype(np.uint64)
     settings = ShardSettings(**(known | changed))
-    return Shard(DIMENSIONS.index(dimension), settings, words, lambda message: {"message": message}, state)
+    return Shard(WATCHED.index(dimension), settings, words, lambda message: {"message": message}, state)
 
 
 def counter(head: Any, name: str) -> int:

@@ -1,19 +1,15 @@
 """`lapwing test`: examples beside detections, as an analyst runs them."""
 
 import gzip
-import io
 import json
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows import cli
 from flows.config import config_hash, load
 from flows.errors import ConfigError
-from tests.command import ROOT, lapwing, said
+from tests.command import ROOT, command, lapwing
 
 FAILED = 'action = "login", outcome = "failure"'
 OWN = """
@@ -32,18 +28,6 @@ def written(folder: Path, text: str) -> Path:
     path = folder / "config.toml"
     path.write_text(text)
     return path
-
-
-def command(*arguments: str | Path) -> tuple[int, str, list[str]]:
-    """The command in this process: its exit code, what it prints, what it says."""
-    out, err = io.StringIO(), io.StringIO()
-    before, sys.argv = sys.argv, ["lapwing", *map(str, arguments)]
-    try:
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
-            cli.main()
-    finally:
-        sys.argv = before
-    return int(end.value.code or 0), out.getvalue(), said(err.getvalue().encode())
 
 
 def outcomes(path: Path, *arguments: str, code: int) -> list[dict[str, Any]]:

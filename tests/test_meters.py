@@ -2,7 +2,8 @@
 
 import dataclasses
 import random
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -10,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.alert import CLOSE, CREATE
-from models.base import DIMENSIONS
+from models.base import DIMENSIONS, JOINTS, WATCHED
 from models.event import EventBatch
 from models.kernels.layout import COUNTERS
 from models.rules import program
-from models.rules.program import Program
+from models.rules.program import Compiled, Program
 from models.rules.threshold import Condition, Threshold, faults
 from models.windows.incidents import incident_uid
-from tests.batches import TEXTS, key_of, partition_batches, piece, row
+from models.windows.joint import joints, widened
+from tests.batches import TEXTS, interleaved, key_of, partition_batches, piece, row
 from tests.naive import Params
-from tests.naive_meters import _meters_of, added, crossings
+from tests.naive_meters import Entity, added, crossings, shown
 from tests.streams import SECOND, START, Setup
 from tests.test_definitions import LATENESS, shard_of
 
@@ -29,14 +31,14 @@ NAMES = {"tenant": ("acme", "globex"), "ip": ("192.0.2.1", "192.0.2.2"), "endpoi
 
 
 @st.composite
-def aggregates(draw: Any, by: str, least: bool = True) -> dict[str, Any]:
+def aggregates(draw: Any, by: tuple[str, ...], least: bool = True) -> dict[str, Any]:
     kind = draw(st.sampled_from(["count", "distinct", "sum", "ratio"]))
     found: dict[str, Any] = {"where": draw(st.sampled_from(WHERE))}
     match kind:
         case "count":
             found["count"] = True
         case "distinct":
-            others = [d for d in ("ip", "endpoint", "user") if d != by]
+            others = [d for d in ("ip", "endpoint", "user") if d not in by]
             found["distinct"] = draw(st.sampled_from([*others, "session", "target"]))
         case "sum":
             found["sum"] = "latency_ms"
@@ -48,7 +50,7 @@ def aggregates(draw: Any, by: str, least: bool = True) -> dict[str, Any]:
 
 
 @st.composite
-def thresholds(draw: Any, number: int, by: str) -> Threshold:
+def thresholds(draw: Any, number: int, by: tuple[str, ...]) -> Threshold:
     main = draw(aggregates(by))
     keys: dict[str, Any] = {"window": draw(st.sampled_from(["1m", "2m", "10m", "15m", "30m", "60m"]))}
     if "count" not in main and (draw(st.booleans()) or "ratio" in main):
@@ -73,7 +75,7 @@ def marked(item: EventBatch, told: Program, seed: int) -> EventBatch:
     hashes = np.zeros((len(told.hashes), n), np.uint64)
     numbers = np.full((len(told.numbers), n), np.nan)
     for i, offset in enumerate(item.offset.tolist()):
-        rng = random.Random(f"{seed}/{offset}")
+        rng = random.Random(f"{seed}/{item.source}/{offset}")
         for bit, text in enumerate(told.marks):
             holds = bool(int(item.counts[i]) & TEXTS[text]) if text in TEXTS else rng.random() < 0.5
             marks[i] |= np.uint64(holds << bit)
@@ -97,42 +99,96 @@ def stream(seed: int, count: int, span_s: int) -> list[Any]:
     return rows
 
 
-def lives(told: Program, batches: list[EventBatch], dimension: int) -> list[set[tuple[int, int, int]]]:
-    """For each detection its incidents: entity, first crossing pane, end of the last crossing pane (us)."""
+class Life(NamedTuple):
+    """An incident: its first crossing pane and the end of the last (us), what it counts, the most that it measures."""
+
+    entity: Entity
+    first: int
+    end: int
+    count: int
+    value: float
+
+
+def lives(told: Program, batches: list[EventBatch]) -> list[set[Life]]:
+    """For each detection its incidents."""
     meters = added(told, batches)
     out = []
     for detection, crossed in zip(told.detections, crossings(told, batches), strict=True):
-        mine: dict[int, set[int]] = {}
-        for (entity,), pane in crossed:
-            mine.setdefault(entity, set()).add(pane)
+        mine: dict[Entity, list[int]] = {}
+        for entity, pane in sorted(crossed):
+            mine.setdefault(entity, []).append(pane)
         found = set()
         for entity, panes in mine.items():
-            own = meters[detection.counted].get((entity,), {})
-            first = last = None
-            quiet = detection.quiet // detection.pane
-            for pane in sorted(panes):
-                if first is not None and pane - last > quiet:
-                    found.add((entity, first, (last + 1) * detection.pane))
-                    first = None
-                if first is not None:
-                    last = pane
-                elif own.get(pane):
-                    first = last = pane
-            if first is not None:
-                found.add((entity, first, (last + 1) * detection.pane))
+            own = meters[detection.counted].get(entity, {})
+            for crossing in runs(panes, own, detection.quiet // detection.pane):
+                first, last = crossing[0], crossing[-1]
+                length = detection.window // detection.pane
+                start = min(pane for pane in range(first - length + 1, first + 1) if own.get(pane))
+                count = sum(len(own.get(pane, ())) for pane in range(start, last + 1))
+                value = max(measured(told, meters, detection, entity, pane) for pane in crossing)
+                found.add(Life(entity, first * detection.pane, (last + 1) * detection.pane, count, value))
         out.append(found)
     return out
 
 
-@pytest.mark.parametrize("dimension", DIMENSIONS)
+def runs(panes: list[int], own: dict[int, list[Any]], quiet: int) -> Iterator[list[int]]:
+    """The crossing panes of each incident: one opens where an event of its own counts, and ends when it was quiet."""
+    crossing: list[int] = []
+    for pane in panes:
+        if crossing and pane - crossing[-1] > quiet:
+            yield crossing
+            crossing = []
+        if crossing or own.get(pane):
+            crossing.append(pane)
+    if crossing:
+        yield crossing
+
+
+def measured(told: Program, meters: Any, detection: Compiled, entity: Entity, pane: int) -> float:
+    length = detection.window // detection.pane
+
+    def value(meter: int) -> float:
+        return float(shown(told.meters[meter].kind, meters[meter].get(entity, {}), pane, length))
+
+    whole = value(detection.main.of) if detection.main.of >= 0 else 1.0
+    return value(detection.main.meter) / whole
+
+
+def names_of(dimension: str) -> dict[Entity, tuple[str, str]]:
+    """(tenant, name as an incident's uid has it) of every entity there may be."""
+    found: dict[Entity, tuple[str, str]] = {}
+    for tenant in NAMES["tenant"]:
+        parts = [[(key_of(d, tenant, name), name) for name in NAMES[d]] for d in parts_of(dimension)]
+        if dimension == "tenant":
+            found[(key_of(tenant),)] = tenant, tenant
+        elif len(parts) == 1:
+            found |= {(key,): (tenant, name) for key, name in parts[0]}
+        else:
+            found |= {(a, b): (tenant, chr(len(one)) + one + two) for a, one in parts[0] for b, two in parts[1]}
+    return found
+
+
+def parts_of(dimension: str) -> tuple[str, ...]:
+    if dimension in DIMENSIONS:
+        return (dimension,)
+    return tuple(DIMENSIONS[d] for d in JOINTS[WATCHED.index(dimension) - len(DIMENSIONS)])
+
+
+@pytest.mark.parametrize("dimension", WATCHED)
 @given(data=st.data(), seed=st.integers(0, 10**6), size=st.sampled_from([7, 40, 1000]), cut=st.integers(0, 12))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_incidents_are_where_the_meters_say(dimension: str, data: Any, seed: int, size: int, cut: int) -> None:
-    rules = tuple(data.draw(thresholds(number, dimension)) for number in range(3))
+    rules = tuple(data.draw(thresholds(number, parts_of(dimension))) for number in range(3))
     told = program(rules)
-    at = DIMENSIONS.index(dimension)
-    rows = stream(seed, 150, data.draw(st.sampled_from([600, 3000, 9000])))
-    items = [marked(item, told, seed) for item in partition_batches("p", ("p",), rows, LATENESS, [size])]
+    at = WATCHED.index(dimension)
+    sources = ("p", "q", "r")[: data.draw(st.integers(1, 3))]
+    span = data.draw(st.sampled_from([600, 3000, 9000]))
+    partitions = [
+        partition_batches(source, sources, stream(seed + k, 150 // len(sources), span), LATENESS, [size])
+        for k, source in enumerate(sources)
+    ]
+    turns = data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=6))
+    items = [widened(marked(item, told, seed), joints(told)) for item in interleaved(partitions, turns)]
     setup = Setup(rules, tuple(rule.quiet_us for rule in rules), PARAMS, 60)
     shard = shard_of(dimension, setup)
     alerts = []
@@ -143,14 +199,14 @@ def test_incidents_are_where_the_meters_say(dimension: str, data: Any, seed: int
         assert not any(int(out.head[place]) for name in ("overtaken", "overflowed") for place in COUNTERS[name])
         alerts += [finding.alert for finding in out.findings]
     assert all(alert.activity != CLOSE or alert.seq > 0 for alert in alerts)
-    keys = {key_of(tenant) if at == 0 else key_of(dimension, tenant, name): (tenant, name)
-            for tenant in NAMES["tenant"] for name in (NAMES[dimension] if at else (tenant,))}  # fmt: skip
-    for rule, expected, compiled in zip(rules, lives(told, items, at), told.detections, strict=True):
-        assert _meters_of(compiled)
-        wanted = {
-            (incident_uid(*(keys[entity][0], rule.id, keys[entity][1]), first * compiled.pane), end)
-            for entity, first, end in expected
-        }
+    keys = names_of(dimension)
+    for rule, expected in zip(rules, lives(told, items), strict=True):
+        wanted = set()
+        for life in expected:
+            tenant, name = keys[life.entity]
+            wanted.add((incident_uid(tenant, rule.id, name, life.first), life.end, life.count, life.value))
         mine = [alert for alert in alerts if alert.detection == rule.id]
-        assert {alert.uid for alert in mine if alert.activity == CREATE} == {uid for uid, _ in wanted}
-        assert {(alert.uid, alert.end) for alert in mine if alert.activity == CLOSE} == wanted
+        assert {alert.uid for alert in mine if alert.activity == CREATE} == {uid for uid, *_ in wanted}
+        closes = [(alert.uid, alert.end, alert.count, alert.value) for alert in mine if alert.activity == CLOSE]
+        assert {*closes} == wanted
+        assert len(closes) == len(wanted)

@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 from flows.durations import microseconds
-from models.base import DIMENSIONS
+from models.base import WATCHED
 from models.rules import default_rules, dimension
+from models.rules.threshold import Threshold
 from tests.batches import assess
 from tests.naive import Params
 from tests.streams import Episode, Setup, disturbed, events
@@ -26,10 +27,13 @@ def told() -> str:
     """All that the four dimensions say of a stream, scores on arrival and a restart included."""
     out = []
     parts = disturbed(events(EPISODES, 1), 2, LATENESS, 0.02, 1)
-    for number, name in enumerate(DIMENSIONS):
-        rules = tuple(rule for rule in default_rules() if dimension(rule) == name)
+    own = Threshold(id="own", by=("user", "ip"), where="failure", count=True, at_least=3)
+    for number, name in enumerate(WATCHED):
+        rules = tuple(rule for rule in (*default_rules(), own) if dimension(rule) == name)
+        if not rules:
+            continue
         params = Params(0.05, 0.005, 10, 3, 0.9, 20, 20, 5)
-        setup = Setup(rules, tuple(microseconds(rule.quiet) for rule in rules), params, 7)
+        setup = Setup(rules, tuple(microseconds(rule.quiet) or 600_000_000 for rule in rules), params, 7)
         shard = shard_of(name, setup)
         for at, item in enumerate(items_of(parts, [17, 3, 50], [0, 1, 1])):
             scores = assess(shard, item, number)
@@ -56,4 +60,5 @@ def test_results_without_compilation_are_the_same():
     expected = told()
     assert "brute_force_user" in expected
     assert "traffic_spike_endpoint" in expected
+    assert "own" in expected
     assert plain.stdout == expected
