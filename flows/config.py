@@ -278,8 +278,9 @@ def table_limits(config: Config, dimension: str) -> tuple[int, int]:
     >>> table_limits(load(), "user")
     (62500, 6250)
     """
-    whole = sum(TABLE_SHARE[name] for name in rules.watched(config.detection))
-    share = TABLE_SHARE[dimension] / whole / config.state.shards
+    few = ("tenant", "endpoint")  # they keep their share: the others divide what is left
+    many = sum(TABLE_SHARE[name] for name in rules.watched(config.detection) if name not in few)
+    share = TABLE_SHARE[dimension] * (1 if dimension in few else 60 / 64 / many) / config.state.shards
     return max(1024, int(config.state.max_entities * share)), max(64, int(config.state.max_active * share))
 
 
@@ -319,10 +320,7 @@ def _read(path: str) -> dict[str, Any]:
 def _list(
     name: str, tables: object, faults: list[str], given: dict[str, str], beside: list[Example]
 ) -> tuple[Any, ...]:
-    """A list block, its empty ids filled in; `given` gets the keys of the rows that are kept, by their place there.
-
-    `beside` gets the detections' examples.
-    """
+    """A list block, its empty ids filled in; `given` gets the keys of the rows that are kept, `beside` the examples."""
     rows = without_examples(tables)
     union = Detector if name == "detector" else rules.Rule
     if name == "detection" and isinstance(rows, list) and len(rows) > _MOST_DETECTIONS:

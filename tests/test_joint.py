@@ -244,6 +244,14 @@ def test_what_is_watched_has_its_share_of_the_limits(tmp_path: Path) -> None:
     shares = [table_limits(found, name) for name in names]
     assert found.state.shards * sum(records for records, _ in shares) <= 6_400_000
     assert found.state.shards * sum(rings for _, rings in shares) <= 640_000
+    config.write_text(limits)
+    without = load(str(config))
+    assert [table_limits(found, name) == table_limits(without, name) for name in DIMENSIONS] == [
+        True,
+        False,
+        True,
+        False,
+    ]
     assert state_identity(found)["dimensions"] == " ".join(names)
     assert state_identity(load())["dimensions"] == " ".join(DIMENSIONS)
 
