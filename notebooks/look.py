@@ -38,9 +38,9 @@ def _(mo, query):
 
 @app.cell
 def _(base, directory, gravest, mo, query):
-    # Of equally grave ones, the entity of which most is known shows most.
+    # Of equally grave ones, the entity of which most is known shows most; of two dimensions together nothing is kept.
     first = max(
-        gravest[:20],
+        [seen for seen in gravest[:20] if seen.dimension in base.DIMENSIONS],
         key=lambda seen: (seen.severity, query.windows(directory, seen.tenant, seen.dimension, seen.entity).num_rows),
         default=None,
     )

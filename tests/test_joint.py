@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows import query
+from flows.compare import compare
 from flows.config import load, state_identity, table_limits
 from flows.steps.split import split
 from models.base import DIMENSIONS, IP, JOINTS, SKIP, USER, WATCHED
@@ -107,6 +109,25 @@ def test_an_alert_names_both(tmp_path: Path) -> None:
     schema = jsonschema.Draft202012Validator(json.loads((ROOT / "tests" / "ocsf-1.8.0.schema.json").read_text()))
     for one in alerts:
         schema.validate(one)
+
+
+@pytest.mark.parametrize(("dimension", "name", "known"), [
+    ("ip", "203.0.113.7", True), ("user", "sam@example.com", True), ("ip_user", "203.0.113.7, sam@example.com", True),
+    ("user", "li@example.com", False), ("ip", "sam@example.com", False), ("endpoint", "/login", False),
+])  # fmt: skip
+def test_it_is_found_by_either(tmp_path: Path, dimension: str, name: str, known: bool) -> None:
+    detected(tmp_path, own(), [FAILED] * 6)
+    found = query.incidents(str(tmp_path / "out"), dimension=dimension, entity=name)
+    assert [one.dimension for one in found] == ["ip_user"] * known
+    attack = {
+        "attack": "a1", "kind": "guessing", "entities": {dimension: [name]},
+        "start": "2026-11-23T05:00:00Z", "end": "2026-11-23T05:00:05Z", "events": [],
+    }  # fmt: skip
+    truth = tmp_path / "truth.jsonl"
+    truth.write_text(json.dumps(attack) + "\n")
+    if dimension in DIMENSIONS:
+        told = compare(tmp_path / "out" / "alerts.ndjson", truth)
+        assert (told.totals.detected, told.totals.false_incidents) == (int(known), int(not known))
 
 
 def test_only_events_of_both_are_under_its_incident(tmp_path: Path) -> None:
@@ -342,6 +363,28 @@ def test_a_flood_of_pairs_stays_within_its_limits() -> None:
     assert [alert.entity for alert in creates] == ["192.0.2.1, sam"]
     assert sum(int(out.head[place]) for place in COUNTERS["overflowed"]) > 0
     assert not out.windows  # nothing is learned of pairs
+
+
+def test_records_go_with_the_rings() -> None:
+    """Of an address there is a baseline to remember, of a pair there is nothing."""
+    rule = Threshold(id="own", by=("ip", "user"), where="failure", count=True, at_least=5)
+    told = program([rule])
+    setup = Setup((rule,), (rule.quiet_us,), Params(0.05, 0.005, 10, 3, 0.9, 20, 20, 5), 60)
+    shard = shard_of("ip_user", setup, max_records=100_000, max_rings=50_000)
+    at = WATCHED.index("ip_user")
+    held, creates = [], []
+    for number in range(60):
+        begin = START + number * 60 * SECOND
+        names = ["sam" if n == 0 and number > 53 else f"u{number}-{n}" for n in range(500)]
+        rows = [row(begin + n * SECOND // 20, ip="192.0.2.1", user=name, failure=True) for n, name in enumerate(names)]
+        item = batch("p", ("p",), number, rows, number * 500, begin, begin + 24 * SECOND)
+        out = shard.assess(piece(widened(marked(item, told), joints(told)), at))
+        creates += [one.alert.entity for one in out.findings if one.alert.activity == 1]
+        held.append((int(out.head[RECORDS]), int(out.head[ACTIVE])))
+    assert max(active for _, active in held) > 8_000  # those of a window of ten minutes, and what lingers
+    assert all(records <= 2 * active + 1024 + 500 for records, active in held)
+    assert held[-1][0] < 20_000
+    assert creates == ["192.0.2.1, sam"]
 
 
 def test_without_such_a_detection_nothing_is_done() -> None:

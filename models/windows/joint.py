@@ -10,7 +10,10 @@ from models.base import DIMENSIONS, JOINTS, SKIP, WATCHED
 from models.event import EventBatch
 from models.kernels.arrive import EVERY_MARK
 from models.kernels.joint import join
+from models.kernels.layout import ACTIVE, RECORDS, ShardArrays, allocate_records
+from models.kernels.table import refill
 from models.rules.program import EVERY, Program
+from models.windows.arrays import LEAST, places
 
 
 def joints(program: Program) -> dict[int, np.uint64]:
@@ -55,6 +58,15 @@ def widened(batch: EventBatch, wanted: Mapping[int, np.uint64]) -> EventBatch:
 def counted_only(batch: EventBatch, joint: int) -> NDArray[np.uint8]:
     """The flags of a widened batch's rows in a joint dimension: who was given no name is scored, never added."""
     return np.where(batch.name_length[joint] == 0, batch.flags | np.uint8(SKIP), batch.flags)
+
+
+def forget_idle(s: ShardArrays) -> ShardArrays:
+    """The same shard without the records of entities that hold no ring, once most are such: they remember nothing."""
+    if s.head[RECORDS] <= 2 * s.head[ACTIVE] + LEAST:
+        return s
+    fewer = s._replace(records=allocate_records(max(LEAST, places(2 * int(s.head[ACTIVE])))))
+    refill(s, fewer, s.records["slot"] >= 0)
+    return fewer
 
 
 def entities(dimension: int, name: str) -> tuple[tuple[str, str], ...]:

@@ -39,6 +39,7 @@ from models.windows import saved
 from models.windows.arrays import empty, make_room
 from models.windows.evidence import Evidence
 from models.windows.incidents import Incidents
+from models.windows.joint import forget_idle
 from models.windows.recent import Recent
 from models.windows.rules import rule_arrays
 from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores
@@ -332,6 +333,7 @@ class Shard:
         if self.dimension >= len(DIMENSIONS):
             # Of joint entities nothing is learned: there are too many of them, and each is seen too seldom.
             _RELEASE_BEFORE(self.s, int(self.s.head[NEXT]) - LINGER, int(self.s.head[NEXT]))
+            self.s = forget_idle(self.s)
             return
         active = int(self.s.head[ACTIVE])
         if active > len(self._kept.slot):
