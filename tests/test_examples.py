@@ -9,6 +9,7 @@ import pytest
 
 from flows.config import config_hash, load
 from flows.errors import ConfigError
+from models.rules.defaults import BASE
 from tests.command import ROOT, command, lapwing
 
 FAILED = 'action = "login", outcome = "failure"'
@@ -360,3 +361,25 @@ def test_examples_shape_no_result(tmp_path: Path) -> None:
 def test_the_examples_of_the_running_example_hold() -> None:
     found = outcomes(ROOT / "config.toml", code=0)
     assert {one["expected"].split()[0] for one in found} == {"fires", "silent"}
+
+
+BASE_EXAMPLES = ROOT / "tests" / "base_detections.toml"
+
+
+def test_every_base_detection_fires_at_its_limit_and_not_before() -> None:
+    found = outcomes(BASE_EXAMPLES, code=0)
+    assert {(one["detection"], one["expected"].split()[0]) for one in found} == {
+        (rule.id, word) for rule in BASE for word in ("fires", "silent")
+    }
+    for one in found:
+        assert bool(one["fired"]) == all(seen["holds"] for seen in one["measured"]), one
+
+
+def test_a_higher_limit_is_not_reached_by_those_examples(tmp_path: Path) -> None:
+    text = BASE_EXAMPLES.read_text()
+    for rule in BASE:
+        limit = rule.at_least + (0.01 if rule.ratio else 1)
+        text = text.replace(f'\nid = "{rule.id}"\n', f'\nid = "{rule.id}"\nat_least = {limit}\n')
+    found = outcomes(written(tmp_path, text), code=1)
+    assert {one["passed"] for one in found if one["expected"].startswith("fires")} == {False}
+    assert {one["passed"] for one in found if one["expected"] == "silent"} == {True}
