@@ -179,7 +179,7 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
         name: _list(name, tables[name], faults, given, beside) for name in _LISTS if name in tables
     }
     if "exception" in tables:
-        known = [rule.id for rule in lists.get("detection", rules.default_rules())]
+        known = lists.get("detection", rules.default_rules())
         lists["exception"] = exceptions(tables["exception"], known, faults)
         for at, row in enumerate(tables["exception"] if isinstance(tables["exception"], list) else ()):
             given |= {f"exception[{at}].{key}": "file" for key in _keys(row)}

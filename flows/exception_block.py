@@ -7,14 +7,17 @@ from typing import Final
 import msgspec
 
 from flows.structure import meant, shown, structure
+from models.base import DIMENSIONS
 from models.exceptions import ENTITY_KEYS, MATCH_KEYS, AlertException, expires, network
+from models.rules import Rule, watched
 
 MOST: Final = 1_000
 _LONGEST: Final = 512
+_DIMENSION: Final = {"cidr": "ip", "user": "user", "endpoint": "endpoint"}
 _EVERYTHING: Final = ("0.0.0.0/0", "::/0")
 
 
-def exceptions(rows: object, detections: Sequence[str], faults: list[str]) -> tuple[AlertException, ...]:
+def exceptions(rows: object, detections: Sequence[Rule], faults: list[str]) -> tuple[AlertException, ...]:
     """The exceptions of a configuration, with a line in `faults` for each thing that is wrong.
 
     An expiry may be a string or a TOML time. One without an `id` is named by its place.
@@ -75,7 +78,8 @@ def warnings(all_of_them: Iterable[AlertException], now: int) -> list[str]:
     return found
 
 
-def _faults(one: AlertException, path: str, detections: Sequence[str]) -> Iterable[str]:
+def _faults(one: AlertException, path: str, detections: Sequence[Rule]) -> Iterable[str]:
+    ids = [rule.id for rule in detections]
     for key in ("owner", "reason", "expiry"):
         if not getattr(one, key).strip():
             yield f"Missing key {key} - at {path}"
@@ -94,10 +98,13 @@ def _faults(one: AlertException, path: str, detections: Sequence[str]) -> Iterab
             network(one.cidr)
         except ValueError:
             yield f'Expected a network such as "10.0.0.0/8", got {shown(one.cidr)} - at {path}.cidr'
-    if one.detection and "*" not in one.detection and one.detection not in detections:
-        yield f"No detection {shown(one.detection)}{meant(one.detection, detections)} - at {path}.detection"
-    if sum(bool(getattr(one, key)) for key in ENTITY_KEYS) > 1:
-        yield f"Expected at most one of {', '.join(ENTITY_KEYS)}: an incident has one entity - at {path}"
+    if one.detection and "*" not in one.detection and one.detection not in ids:
+        yield f"No detection {shown(one.detection)}{meant(one.detection, ids)} - at {path}.detection"
+    entities = {_DIMENSION[key] for key in ENTITY_KEYS if getattr(one, key)}
+    together = "_".join(name for name in DIMENSIONS if name in entities)
+    if len(entities) > 1 and together not in watched(detections):
+        which = " and ".join(key for key in ENTITY_KEYS if getattr(one, key))
+        yield f"No detection watches {which} together: expected one of them - at {path}"
     if all(_is_everything(key, getattr(one, key)) for key in MATCH_KEYS):
         yield f"It matches everything: expected at least one of {', '.join(MATCH_KEYS)} - at {path}"
 

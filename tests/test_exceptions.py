@@ -147,7 +147,7 @@ users = "sam"
         f"It matches everything: expected at least one of {keys} - at $.exception[1]",
         'Expected an RFC 3339 time such as "2026-12-31T00:00:00Z", got "tomorrow" - at $.exception[2].expiry',
         'No detection "brute_force", did you mean "brute_force_ip"? - at $.exception[2].detection',
-        "Expected at most one of cidr, user, endpoint: an incident has one entity - at $.exception[2]",
+        "No detection watches cidr and user together: expected one of them - at $.exception[2]",
         'Duplicate id "twice", first at $.exception[1].id - at $.exception[2].id',
         "Expected str, got int - at $.exception[3].cidr",
         'Unknown key "users", did you mean "user"? - at $.exception[3]',

@@ -179,15 +179,18 @@ def test_every_aggregate(tmp_path: Path, rule: str) -> None:
     assert {one["unmapped"]["entities"]["ip"] for one in alerts} == {"203.0.113.7"}
 
 
-@pytest.mark.parametrize(("key", "value", "held"), [
-    ("cidr", "203.0.113.0/28", True), ("cidr", "203.0.113.16/28", False),
-    ("user", "Sam@*", True), ("user", "li@*", False), ("endpoint", "*", False),
+@pytest.mark.parametrize(("keys", "held"), [
+    ({"cidr": "203.0.113.0/28"}, True), ({"cidr": "203.0.113.16/28"}, False),
+    ({"user": "Sam@*"}, True), ({"user": "li@*"}, False), ({"endpoint": "*"}, False),
+    ({"cidr": "203.0.113.0/28", "user": "sam@*"}, True), ({"cidr": "203.0.113.16/28", "user": "sam@*"}, False),
+    ({"cidr": "203.0.113.0/28", "user": "li@*"}, False),
 ])  # fmt: skip
-def test_an_exception_by_either(tmp_path: Path, key: str, value: str, held: bool) -> None:
+def test_an_exception_by_either_or_both(tmp_path: Path, keys: dict[str, str], held: bool) -> None:
+    given = "\n".join(f'{key} = "{value}"' for key, value in keys.items())
     exception = f"""
 [[exception]]
 id = "known"
-{key} = "{value}"
+{given}
 detection = "guessing"
 owner = "soc"
 reason = "-"
