@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from flows.config import config_hash, load
 from flows.errors import ConfigError
 from models.rules.defaults import BASE
-from tests.command import ROOT, command, lapwing
+from tests.command import ROOT, begun, command, lapwing, said
 
 FAILED = 'action = "login", outcome = "failure"'
 OWN = """
@@ -345,6 +348,23 @@ events = [{user = "sam", ip = "somewhere", repeat = 2}, {user = "sam", status = 
         "Ignored as no value of its member: ip - at $.detection[0].example[1].events[0]",
         "Ignored as no value of its member: status - at $.detection[0].example[1].events[1]",
     ]
+
+
+@pytest.mark.parametrize("reached", ["out", "probes"])
+def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path: Path, reached: str) -> None:
+    many = f'events = {{{FAILED}, user = "u{{n}}", repeat = 4000, every = "40s"}}'
+    path = written(tmp_path, f'[[detection]]\ntype = "brute_force_user"\n[[detection.example]]\n{many}')
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    child = begun("test", path, env={**os.environ, "TMPDIR": str(folder)})
+    while not [*folder.glob(f"lapwing-*/{reached}")]:
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (130, b"")
+    assert said(err) == ["lapwing: stopping after this epoch; Ctrl-C again stops at once"]
+    assert not [*folder.glob("lapwing-*")]
 
 
 def test_examples_shape_no_result(tmp_path: Path) -> None:
