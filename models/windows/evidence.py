@@ -65,9 +65,10 @@ class Evidence:
         picked = picked[:n]
         if not n:
             return picked
+        entity = np.ascontiguousarray(batch.entity[dimension])  # what `direct` asks for
         identity, number, blob = np.empty((2, n), np.uint64), np.empty((4, n), np.int64), np.empty(size, np.uint8)
         newest = _COPY_ROWS(
-            picked, MESSAGE_LIMIT, batch.buffer, batch.start, batch.length, batch.entity[dimension], batch.place,
+            picked, MESSAGE_LIMIT, batch.buffer, batch.start, batch.length, entity, batch.place,
             batch.time, batch.marks, identity, number, blob,
         )  # fmt: skip
         self.chunks.append(Chunk(identity[0], number[0], number[1], identity[1], number[2], number[3], blob, newest))
