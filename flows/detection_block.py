@@ -3,6 +3,8 @@
 from flows.structure import meant, shown
 from models import rules
 from models.rules.base_detection import BaseDetection
+from models.rules.flatten import MAX_MARKS
+from models.rules.success_after_attack import SuccessAfterAttack
 from models.rules.threshold import Threshold, faults
 
 
@@ -21,7 +23,11 @@ def detection_faults(row: object, path: str) -> list[str]:
 def program_faults(detections: tuple[rules.Rule, ...]) -> list[str]:
     """What only all thresholds together show."""
     try:
-        rules.program(detections)
+        marks = len(rules.program(detections).marks)
     except ValueError as error:
         return [f"{error} - at $.detection"]
+    ordered = sum(isinstance(rule, SuccessAfterAttack) for rule in detections)
+    if marks + ordered > MAX_MARKS:
+        much = f"{marks} different expressions and {ordered} rules on order"
+        return [f"{much}, at most {MAX_MARKS} together - at $.detection"]
     return []

@@ -12,11 +12,13 @@ from flows.commands.options import Json
 from flows.config import PANES, WINDOW_OF, Config, config_hash, load, ring_panes, state_identity, table_limits
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
+from flows.formats.explain import described
 from models import rules
 from models.base import WATCHED
 from models.exceptions import MATCH_KEYS, AlertException
 from models.rules.base_detection import BaseDetection
 from models.rules.describe import describe
+from models.rules.success_after_attack import SuccessAfterAttack
 from models.rules.threshold import Threshold
 
 _SHOWN = 20
@@ -123,6 +125,16 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
             "limit": "; ".join(when),
             "quiet": durations.spell(found.quiet_us),
             "compiled": describe(found),
+        }
+    if isinstance(rule, SuccessAfterAttack):
+        return {
+            "id": rule.id,
+            "type": kind,
+            "dimension": rule.dimension,
+            "window": WINDOW_OF[kind],
+            "severity": rule.severity,
+            "limit": described(rule),
+            "quiet": rule.quiet,
         }
     settings = _settings(rule)
     limit = f"{rule.at_least} {rules.about(rule).measure}"

@@ -100,6 +100,11 @@ def filled(text: str, rule: Rule) -> str:
     return re.sub(r"`(\w+)`", lambda found: number(getattr(rule, found[1])), text)
 
 
+def described(rule: Rule) -> str:
+    """The first sentence of a rule's documentation, with its configured numbers."""
+    return filled((type(rule).__doc__ or "").partition("\n")[0], rule)
+
+
 def utc(time: int) -> str:
     """A time in microseconds, to the second."""
     return datetime.fromtimestamp(time // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -143,6 +148,8 @@ def _seen(alert: Alert) -> str:
 
 def _not_at(alert: Alert, about: About, rule: Rule) -> str:
     """What would not have fired: the counterfactual an analyst tunes by."""
+    if alert.limit == 1.0 and about.unless:
+        return filled(about.unless, rule)
     if alert.limit != math.floor(alert.limit):
         return f"not below {number(alert.limit)}"
     silent = math.ceil(alert.limit) - 1.0

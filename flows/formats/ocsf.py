@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from flows.formats.evidence import clean, evidence
-from flows.formats.explain import filled, message, number, span, title
+from flows.formats.explain import described, message, number, span, title
 from models.alert import CLOSE, CREATE, UPDATE, Alert, Related
 from models.base import RISK_FLOOR, SEVERITIES
 from models.rules import Rule, threshold
@@ -163,7 +163,7 @@ def _description(rule: Rule) -> str:
     """The rule's own first sentence, with the configured numbers in place of their names."""
     if isinstance(rule, Threshold | BaseDetection) and (found := threshold(rule)):
         return clean(sentence(found))
-    return filled((type(rule).__doc__ or "").partition("\n")[0], rule)
+    return described(rule)
 
 
 def _attack(attack: Attack) -> dict[str, Any]:

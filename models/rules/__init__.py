@@ -19,10 +19,20 @@ from models.rules.defaults import BASE
 from models.rules.deletion_surge import DeletionSurge
 from models.rules.password_spray_ip import PasswordSprayIp
 from models.rules.program import Program, compile_rules
+from models.rules.success_after_attack import ABOUTS, SuccessAfterAttack
 from models.rules.threshold import Condition, Threshold
 from models.rules.traffic_spike import TrafficSpike
 
-Rule = Threshold | BaseDetection | BruteForceUser | BruteForceIp | PasswordSprayIp | DeletionSurge | TrafficSpike
+Rule = (
+    Threshold
+    | BaseDetection
+    | BruteForceUser
+    | BruteForceIp
+    | PasswordSprayIp
+    | DeletionSurge
+    | TrafficSpike
+    | SuccessAfterAttack
+)
 
 _FILES: dict[type, ModuleType] = {
     BruteForceUser: brute_force_user,
@@ -40,6 +50,8 @@ def about(rule: Rule) -> About:
         found = threshold(rule)
         assert found is not None
         return found.about
+    if isinstance(rule, SuccessAfterAttack):
+        return ABOUTS[rule.dimension]
     text: About = _FILES[type(rule)].ABOUT
     return text
 
@@ -57,7 +69,7 @@ def dimension(rule: Rule) -> str:
             return _BASE[rule.id].dimension
         case BruteForceUser():
             return "user"
-        case DeletionSurge() | TrafficSpike():
+        case DeletionSurge() | TrafficSpike() | SuccessAfterAttack():
             return rule.dimension
         case _:
             return "ip"
@@ -74,7 +86,7 @@ def watched(rules: Iterable[Rule]) -> tuple[str, ...]:
 
 
 def threshold(rule: Rule) -> Threshold | None:
-    """The rule as a threshold, None for one that learns.
+    """The rule as a threshold, None for one that learns or asks for an order.
 
     >>> threshold(BruteForceIp(at_least=30)).at_least, threshold(TrafficSpike())
     (30.0, None)
@@ -89,7 +101,7 @@ def threshold(rule: Rule) -> Threshold | None:
             severity=rule.severity or found.severity,
             quiet=found.quiet if rule.quiet == "0s" else rule.quiet,
         )
-    if isinstance(rule, TrafficSpike):
+    if isinstance(rule, TrafficSpike | SuccessAfterAttack):
         return None
     base = {
         BruteForceUser: "brute_force_user",
@@ -149,6 +161,8 @@ def default_rules() -> tuple[Rule, ...]:
     return (
         *presets,
         *(BaseDetection(id=rule.id) for rule in BASE if rule.id not in named),
+        SuccessAfterAttack(id="success_after_attack_user", dimension="user", at_least=10),
+        SuccessAfterAttack(id="success_after_attack_ip", dimension="ip", at_least=15),
         TrafficSpike(id="traffic_spike_tenant", dimension="tenant"),
         TrafficSpike(id="traffic_spike_endpoint", dimension="endpoint"),
         TrafficSpike(id="traffic_spike_ip", dimension="ip"),

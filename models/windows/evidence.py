@@ -71,11 +71,15 @@ class Evidence:
             picked, MESSAGE_LIMIT, batch.buffer, batch.start, batch.length, entity, batch.place,
             batch.time, batch.marks, identity, number, blob,
         )  # fmt: skip
-        self.chunks.append(Chunk(identity[0], number[0], number[1], identity[1], number[2], number[3], blob, newest))
-        self.size += size + 40 * n
+        self.put(Chunk(identity[0], number[0], number[1], identity[1], number[2], number[3], blob, newest))
+        return picked
+
+    def put(self, chunk: Chunk) -> None:
+        """Keep counted events that were chosen elsewhere."""
+        self.chunks.append(chunk)
+        self.size += len(chunk.blob) + 40 * len(chunk.place)
         if len(self.chunks) > MERGE_ABOVE:
             self._merge()
-        return picked
 
     def forget(self, watermark: int) -> None:
         """Let go of what no window can ask for any more."""

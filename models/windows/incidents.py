@@ -32,6 +32,7 @@ from models.kernels.close import (
 )
 from models.kernels.layout import PANE_US, SPIKE, RuleArrays
 from models.rules import Rule, severity, threshold
+from models.rules.success_after_attack import SuccessAfterAttack
 from models.windows.evidence import Evidence, Witness, ends
 from models.windows.joint import entities
 from models.windows.recent import Recent
@@ -85,6 +86,8 @@ def feature_of(rule: Rule) -> tuple[str, int]:
     (('failures_10m', 600), ('distinct_failed_users_15m', 900), ('events_1m', 60))
     """
     found = threshold(rule)
+    if isinstance(rule, SuccessAfterAttack):
+        return rule.id, 900
     if found is None:
         return "events_1m", 60
     window = found.window_us // 1_000_000

@@ -18,6 +18,7 @@ from models.kernels.layout import (
     NEAR,
     NO_CONDITION,
     PANE_US,
+    PER30,
     RINGS_5,
     RINGS_30,
     SPIKE,
@@ -26,8 +27,11 @@ from models.kernels.layout import (
 )
 from models.rules import Rule, severity
 from models.rules.describe import signature
+from models.rules.flatten import MAX_MARKS
 from models.rules.program import EVERY, NO_METER, Bound, Compiled, Meter, Program
+from models.rules.success_after_attack import SuccessAfterAttack
 from models.rules.traffic_spike import TrafficSpike
+from models.windows.hold_back import Sequence
 
 _COLUMNS: Final = {"": 0, "failure": 1, "error": 2, "deletion": 3, "reset": 4}
 """What the rings count, by the expression that says the same; and below, what the pairs know."""
@@ -36,14 +40,15 @@ _TARGETS: Final = 3
 _NEAR_COUNTED: Final = (0, 1, 0, 3)
 _SHORT, _LONG = 60_000_000, 900_000_000
 """The rings and pairs reach back so far."""
+_ORDER_PANE: Final = PANE_US * PER30
+"""The pane within which rules on order look at events one by one."""
 
 
 def rule_arrays(rules: tuple[Rule, ...], quiet_us: tuple[int, ...], program: Program, dimension: int) -> RuleArrays:
     """The rules of one dimension; `quiet_us` is each rule's `quiet` in microseconds, `program` has their thresholds."""
-    numbers: dict[int, int] = {}  # of the program's meters, by use
-    compiled = {one.id: one for one in program.detections}
-    rows = [_spike(r) if isinstance(r, TrafficSpike) else _metered(compiled[r.id], numbers) for r in rules]
-    meters = [program.meters[number] for number in numbers]
+    numbers: dict[int, int] = {}  # of the program's meters, by use; below NO_METER those of rules on order
+    rows = _rows(rules, program, numbers)
+    meters = [_meter(program, number) for number in numbers]
     stores = [_store(meter, program, dimension) for meter in meters]
     in_cells = [at for at, (store, _) in enumerate(stores) if store >= CELL_COUNT]
     most = max((len(row["conditions"]) for row in rows), default=0)
@@ -79,7 +84,7 @@ def rule_arrays(rules: tuple[Rule, ...], quiet_us: tuple[int, ...], program: Pro
         meter_window=np.array([meter.panes for meter in meters], np.int64),
         mark=np.array([meter.mark for meter in meters], np.int64),
         cell=np.array([in_cells.index(at) if at in in_cells else -1 for at in range(len(meters))], np.int64),
-        salt=np.array([_salt(signature(program, number)) for number in numbers], np.uint64),
+        salt=np.array([_salt(_name(rules, program, number)) for number in numbers], np.uint64),
         least=_least(rows, stores),
         in_cells=np.array(in_cells, np.int64),
         marks=np.array([EVERY_MARK if EVERY in marks else _bits(marks), _bits(counted)], np.uint64),
@@ -114,12 +119,47 @@ def _ring_column(store: int, column: int) -> int:
 def meter_names(rules: tuple[Rule, ...], program: Program, arrays: RuleArrays) -> list[str]:
     """What gives the state of each column of cells its meaning, whatever other rules there are."""
     numbers: dict[int, int] = {}
-    compiled = {one.id: one for one in program.detections}
-    for rule in rules:
-        if not isinstance(rule, TrafficSpike):
-            _metered(compiled[rule.id], numbers)
-    names = [signature(program, number) for number in numbers]
+    _rows(rules, program, numbers)
+    names = [_name(rules, program, number) for number in numbers]
     return [names[at] for at in arrays.in_cells.tolist()]
+
+
+def sequences(rules: tuple[Rule, ...], arrays: RuleArrays) -> list[Sequence]:
+    """The rules on order among some, with the meter in which what they find is counted."""
+    return [
+        Sequence(rule.at_least, int(arrays.main[at]), int(arrays.mark[arrays.main[at]]))
+        for at, rule in enumerate(rules)
+        if isinstance(rule, SuccessAfterAttack)
+    ]
+
+
+def _rows(rules: tuple[Rule, ...], program: Program, numbers: dict[int, int]) -> list[dict[str, Any]]:
+    compiled = {one.id: one for one in program.detections}
+    rows = []
+    number = NO_METER
+    for rule in rules:
+        if isinstance(rule, TrafficSpike):
+            rows.append(_spike(rule))
+        elif isinstance(rule, SuccessAfterAttack):
+            number -= 1
+            rows.append(_sequence(numbers.setdefault(number, len(numbers))))
+        else:
+            rows.append(_metered(compiled[rule.id], numbers))
+    return rows
+
+
+def _meter(program: Program, number: int) -> Meter:
+    """A meter of the program; or that of a rule on order, with a mark of which no event comes."""
+    if number > NO_METER:
+        return program.meters[number]
+    return Meter((), "count", MAX_MARKS - (NO_METER - number), 0, _LONG, _ORDER_PANE)
+
+
+def _name(rules: tuple[Rule, ...], program: Program, number: int) -> str:
+    if number > NO_METER:
+        return signature(program, number)
+    ids = [rule.id for rule in rules if isinstance(rule, SuccessAfterAttack)]
+    return f"what follows: {ids[NO_METER - 1 - number]}"
 
 
 def _bits(marks: object) -> int:
@@ -163,8 +203,19 @@ def _spike(rule: TrafficSpike) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _sequence(meter: int) -> dict[str, Any]:
+    grid = _ORDER_PANE // PANE_US
+    return {
+        "kind": METERED, "grid": grid, "window": _LONG // _ORDER_PANE, "at_least": 1.0, "extra": 0, "times": 0.0,
+        "z": 0.0, "monotone": False, "main": meter, "of": NO_METER, "floor": NO_METER, "floor_least": 0.0,
+        "counted": meter, "conditions": [],
+    }  # fmt: skip
+
+
 def _store(meter: Meter, program: Program, dimension: int) -> tuple[int, int]:
     """Where a meter's counts lie, and which of them they are: what is learned anyway is not counted twice."""
+    if not meter.by:
+        return CELL_COUNT, 0
     where = "" if meter.mark == EVERY else program.marks[meter.mark]
     reaches = meter.window <= _LONG and meter.pane % (6 * PANE_US) == 0
     if meter.kind == "sum":

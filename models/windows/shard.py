@@ -38,10 +38,11 @@ from models.thresholds.edges import score_edges
 from models.windows import saved
 from models.windows.arrays import empty, make_room
 from models.windows.evidence import Evidence
+from models.windows.hold_back import HoldBack
 from models.windows.incidents import Incidents
 from models.windows.joint import forget_idle
 from models.windows.recent import Recent
-from models.windows.rules import rule_arrays
+from models.windows.rules import rule_arrays, sequences
 from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores
 from models.windows.waiting import Waiting, row_arrays, wait
 
@@ -100,6 +101,7 @@ class Shard:
         longest = int((self.arrays.window * self.arrays.grid).max(initial=0)) * PANE_US
         self.evidence = Evidence(settings.lateness_us, int(self.arrays.marks[1]), longest)
         self.recent = Recent(dimension)
+        self.hold_back = HoldBack(dimension, sequences(settings.rules, self.arrays), self.arrays, self.evidence)
         self.incidents = Incidents(dimension, settings.rules, self.arrays, self.evidence, self.recent, canonical)
         self.findings: list[Finding] = []
         self.windows: list[ClosedWindows] = []
@@ -176,12 +178,14 @@ class Shard:
         columns = row_arrays(batch, self.dimension, rows)
         self.s = make_room(self.s, columns)
         skip = self._counted_before(batch, rows)
-        ahead = np.empty(len(rows), np.bool_)
+        ahead, floor = np.empty(len(rows), np.bool_), int(self.s.head[NEXT])
         waiting, fresh, witnessed, newest, hot = _ARRIVE(
             self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension, columns, skip, scores, ahead
         )
         if waiting:
             self.waiting.append(wait(columns, rows[ahead]))
+        if fresh and self.hold_back.sequences:
+            self.hold_back.add(batch, columns, rows[skip:], floor, newest)
         if fresh and (self._spikes or witnessed):
             counted = rows[skip:]
             if fresh < len(counted):
@@ -245,6 +249,7 @@ class Shard:
             self._close(until if next_waiting is None else min(until, int(head[NEXT]) + 6))
         before = int(head[NEXT])
         self.evidence.forget(before * PANE_US)
+        self.hold_back.forget(before // PER30)
         if self.recent.closed(before):
             self.recent.forget(before, self._streaking())
 
@@ -269,6 +274,8 @@ class Shard:
         return np.unique(np.concatenate(owners))
 
     def _close(self, limit: int) -> None:
+        if self.hold_back.sequences:
+            self.hold_back.judge(self.s, limit // PER30)
         steps, numbers = self._room(2 * int(self.s.head[ACTIVE]) * len(self.arrays.kind))
         # The loop ends with the shard empty: at the end of time there is no last pane.
         while self.s.head[NEXT] < limit and self.s.head[ACTIVE]:

@@ -1,0 +1,118 @@
+"""Order within a pane: which sign-ins came after failures. What lies in panes before it is in the rings and pairs."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import ACTIONS, FAILURE, IP, SKIP, SUCCESS
+from models.kernels.cells import add_to_cell, cell_of
+from models.kernels.kernel import inlined, kernel
+from models.kernels.layout import MINUTE, PANE_US, PER30, WINDOW15M, RuleArrays, ShardArrays
+from models.kernels.pairs import COUNTERPART, distinct, pair_key, within
+from models.kernels.panes import sum30
+from models.kernels.table import find, spot
+
+TOKEN_REFRESH = ACTIONS.index("token_refresh")
+
+
+class HeldRows(NamedTuple):
+    """The columns that tell the order of failures and sign-ins; `rows` are those to look at."""
+
+    rows: NDArray[np.int64]
+    entity: NDArray[np.uint64]
+    other: NDArray[np.uint64]
+    place: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+    counts: NDArray[np.uint8]
+    action: NDArray[np.uint8]
+
+
+@inlined
+def signs_in(counts: int, action: int) -> bool:
+    """Whether somebody got in: a token that was merely refreshed tells nothing new."""
+    return bool(counts & SUCCESS) and action != TOKEN_REFRESH
+
+
+@kernel
+def suspects(
+    s: ShardArrays, held: HeldRows, floor: int, first: int, until: int, least: int, picked: NDArray[np.int64]
+) -> int:
+    """The sign-ins in 30 s panes from `first` to before `until` whose entity has `least` failures in 15 minutes.
+
+    `floor` is the base pane in which a row was counted that belongs to an earlier one. How many are picked.
+    """
+    n = 0
+    for i in range(len(held.rows)):
+        row = held.rows[i]
+        if held.flags[row] & SKIP or not signs_in(held.counts[row], held.action[row]):
+            continue
+        pane = max(held.place[row] // PANE_US, floor) // PER30
+        if pane < first or pane >= until:
+            continue
+        at = find(s, held.entity[row])
+        if s.records[at].hash == 0 or s.records[at].slot < 0:
+            continue
+        slot = s.records[at].slot
+        if s.rings[slot].ever[1] >= least and sum30(s, slot, 1, pane, WINDOW15M) >= least:
+            picked[n] = row
+            n += 1
+    return n
+
+
+@inlined
+def known(s: ShardArrays, slot: int, other: np.uint64, pane: int, failed: bool) -> bool:
+    """Whether a counterpart failed (or succeeded) in the panes of the window before this one."""
+    size = len(s.pairs)
+    key = pair_key(s.rings[slot].owner, other, COUNTERPART)
+    at = spot(s.secret, key, size)
+    while s.pairs[at].key != 0 and s.pairs[at].key != key:
+        at = (at + 1) & (size - 1)
+    if s.pairs[at].key == 0 or s.pairs[at].slot != slot:
+        return False
+    mask = s.pairs[at].failed if failed else s.pairs[at].succeeded
+    return within(mask, s.pairs[at].newest, pane - 1, WINDOW15M - 1)
+
+
+@kernel
+def follow(
+    s: ShardArrays,
+    r: RuleArrays,
+    meter: int,
+    dimension: int,
+    entity: np.uint64,
+    pane: int,
+    least: int,
+    place: NDArray[np.int64],
+    other: NDArray[np.uint64],
+    counts: NDArray[np.uint8],
+    action: NDArray[np.uint8],
+    fresh: NDArray[np.bool_],
+    after: NDArray[np.bool_],
+) -> None:
+    """Mark in `after` the sign-ins of one entity and 30 s pane that follow failures, and count them in a meter.
+
+    The rows are all its failures and successes of the pane by `place`; those of one place count together, so that
+    nothing hangs on their order. `fresh` says which are the first of their counterpart to fail, or to succeed.
+    """
+    slot = s.records[find(s, entity)].slot
+    failed = sum30(s, slot, 1, pane - 1, WINDOW15M - 1)
+    succeeded = 0
+    if dimension == IP:
+        _, failed, succeeded, _ = distinct(s, slot, pane - 1, WINDOW15M - 1)
+    total = seen = 0
+    for i in range(len(counts)):
+        while seen < len(counts) and place[seen] <= place[i]:
+            lost = counts[seen] & FAILURE != 0
+            if dimension != IP:
+                failed += lost
+            elif fresh[seen] and other[seen] != 0 and not known(s, slot, other[seen], pane, lost):
+                failed += lost
+                succeeded += not lost
+            seen += 1
+        after[i] = signs_in(counts[i], action[i]) and failed >= least and (dimension != IP or failed > succeeded)
+        total += after[i]
+    at = cell_of(s, slot, r.cell[meter]) if total > 0 else -1
+    if at >= 0:
+        add_to_cell(s, at, pane, total)
+        s.keep[slot] = max(s.keep[slot], (pane + r.meter_window[meter] + 1) * PER30 + MINUTE)
