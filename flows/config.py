@@ -38,6 +38,7 @@ WINDOW_OF: Final = {
     "deletion_surge": "10m",
     "traffic_spike": "1m",
     "success_after_attack": "15m",
+    "dead_letter_surge": "5m",
 }
 """The window of each rule; an incident cannot be quiet for less."""
 TABLE_SHARE: Final = dict.fromkeys(WATCHED, 32 / 64) | {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64}

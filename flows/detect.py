@@ -54,7 +54,7 @@ from flows.totals import Progress, RunResult, Totals
 from models.base import DIMENSIONS, WATCHED
 from models.event import EventBatch
 from models.kernels.arrive import Learned
-from models.rules import dimension, threshold
+from models.rules import of_entities, of_sources, threshold
 from models.rules import program as program_of
 from models.rules.program import Program
 from models.windows.joint import joints
@@ -116,10 +116,11 @@ def make_source(
 def shard_settings(config: Config, name: str, program: Program) -> ShardSettings:
     """What the shards of a dimension need of the configuration."""
     detector = config.detector[0]
-    rules = tuple(rule for rule in config.detection if dimension(rule) == name)
+    rules = of_entities(config.detection, name)
     records, rings = table_limits(config, name)
     return ShardSettings(
         rules=rules,
+        source_rules=of_sources(config.detection),
         quiet_us=tuple(found.quiet_us if (found := threshold(rule)) else microseconds(rule.quiet) for rule in rules),
         program=program,
         detector=detector.id,

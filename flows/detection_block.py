@@ -2,8 +2,11 @@
 
 from flows.structure import meant, shown
 from models import rules
+from models.rules import dead_letter_surge, source_silence
 from models.rules.base_detection import BaseDetection
+from models.rules.dead_letter_surge import DeadLetterSurge
 from models.rules.flatten import MAX_MARKS
+from models.rules.source_silence import SourceSilence
 from models.rules.success_after_attack import SuccessAfterAttack
 from models.rules.threshold import Threshold, faults
 
@@ -12,6 +15,10 @@ def detection_faults(row: object, path: str) -> list[str]:
     """Everything that is wrong with one detection, beside the types of its values; nothing for other kinds."""
     if isinstance(row, Threshold):
         return faults(row, path)
+    if isinstance(row, SourceSilence):
+        return source_silence.faults(row, path)
+    if isinstance(row, DeadLetterSurge):
+        return dead_letter_surge.faults(row, path)
     if not isinstance(row, BaseDetection):
         return []
     if row.id not in rules.base_ids():

@@ -62,6 +62,8 @@ class EventBatch:
     name_length: NDArray[np.int32]  # (4, n)
     target: NDArray[np.uint64]  # hash of the object of a deletion, 0: none
     dead: tuple[DeadLetter, ...] = ()
+    # For each of `dead` the greatest event time that its source had shown before it, NONE_TIME for none.
+    dead_place: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     # By the program of the threshold detections (models.rules.program); zero-width without one.
     marks: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))  # bit k: expression k holds
     hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty((0, 0), np.uint64))  # (d, n), 0: none

@@ -29,6 +29,7 @@ from flows.connectors.window_sink import merge_windows
 from flows.state_dir import known_sources, open_state
 
 state_dir.RECOVERY_PARTS = 1  # type: ignore[misc]  # every epoch waits for the syncs of each, and epochs are short here
+STRAY = 30
 START = datetime(2026, 11, 23, 5, 0, 3, tzinfo=UTC).timestamp()
 LATENESS_S = 5.0
 
@@ -86,6 +87,32 @@ type = "deletion_surge"
 dimension = "ip"
 
 [[detection]]
+type = "success_after_attack"
+dimension = "user"
+
+[[detection]]
+type = "success_after_attack"
+dimension = "ip"
+at_least = 15
+
+[[detection]]
+type = "dead_letter_surge"
+at_least = 20
+
+[[detection]]
+type = "source_silence"
+after = "2m"
+times = 2.0
+history = "15m"
+
+[[detection]]
+type = "source_silence"
+dimension = "tenant"
+after = "2m"
+times = 2.0
+history = "15m"
+
+[[detection]]
 type = "traffic_spike"
 dimension = "tenant"
 at_least = 40
@@ -112,7 +139,8 @@ panes = 2
 KINDS = (
     "brute_force_user", "brute_force_ip", "password_spray_ip", "guessing", "crowd_at_endpoint",
     "deletion_surge_user", "deletion_surge_ip",
-    "traffic_spike_tenant", "traffic_spike_endpoint", "traffic_spike_ip",
+    "traffic_spike_tenant", "traffic_spike_endpoint", "traffic_spike_ip", "success_after_attack_user",
+    "success_after_attack_ip", "dead_letter_surge", "source_silence_source", "source_silence_tenant",
 )  # fmt: skip
 
 
@@ -158,14 +186,22 @@ def _attacks(rng: random.Random, begin: float) -> list[tuple[float, dict[str, An
     add(9, 100, 100, lambda i: deleted | {"actor": "rogue", "target": f"gone{i}", "ip": "192.0.2.88"})
     called = {"action": "api_call", "outcome": "success", "endpoint": "/flood", "ip": "192.0.2.99"}
     add(130, 330, 50, lambda i: called | {"user": f"u{i % 12}"})
+    signed_in = {"action": "login", "outcome": "success", "status": 200, "endpoint": "/login"}
+    add(3, 20, 40, lambda i: signed_in | {"user": "victim", "ip": f"198.51.100.{i}"})
+    add(2, 200, 40, lambda i: signed_in | {"user": f"many{i}", "ip": "192.0.2.77"})
     return found
 
 
 def stream(seed: int, minutes: int = 32) -> dict[str, list[tuple[float, bytes]]]:
-    """Lines by partition, each with its second: `dense`, `sparse`, `paused` (twelve minutes of nothing), `silent`."""
+    """Lines by partition, each with its second.
+
+    They are `dense`, `sparse`, `paused` (twelve minutes of nothing), `hushed` (after twenty minutes seven of nothing;
+    all of its tenant) and `silent`. In `dense` there is a surge of dead letters in the middle of a pane, so that
+    another order within lateness leaves them in it: they have no time of their own.
+    """
     rng = random.Random(seed)
     length = minutes * 60.0
-    names = ("dense", "sparse", "paused", "silent")
+    names = ("dense", "sparse", "paused", "hushed", "silent")
     rows: dict[str, list[tuple[float, dict[str, Any] | bytes]]] = {name: [] for name in names}
     for name, count in (("dense", 18 * minutes), ("sparse", minutes), ("paused", 5 * minutes)):
         for _ in range(count):
@@ -175,6 +211,11 @@ def stream(seed: int, minutes: int = 32) -> dict[str, list[tuple[float, bytes]]]
     for begin in (130.0, 0.75 * length):
         for at, event in _attacks(rng, begin):
             rows[rng.choice(("dense", "dense", "sparse"))].append((at, event))
+    for _ in range(8 * minutes):
+        at = length * rng.random()
+        if not 1200 < at < 1620:
+            rows["hushed"].append((at, _event(rng, at, tenant="third", user=f"h{rng.randrange(4)}")))
+    rows["dense"] += [(1001 + 2 * rng.random(), b"no event: %d" % i) for i in range(STRAY)]
     for i in range(4):
         rows["dense"].append((length * rng.random(), b'{"time": ' + b"x" * i))
     lines: dict[str, list[tuple[float, bytes]]] = {}
@@ -349,6 +390,8 @@ def results(output: Path) -> Results:
         lives.setdefault(uid, []).append((seq, alert["activity_id"]))
         # Not exact, and said to be: wall clock, the watermark of the create, and what an early create knows.
         del alert["metadata"]["processed_time"], alert["finding_info"]["created_time"]
+        if alert["metadata"]["event_code"] == "dead_letter_surge":
+            alert["evidences"] = len(alert["evidences"])  # by position, which is another in another order
         if alert["activity_id"] != 1:
             contents[uid, seq] = alert
     scored = [json.loads(line)["id"] for line in (output / "scored.ndjson").read_text().splitlines()]

@@ -26,6 +26,7 @@ from flows.errors import ConfigError
 from models import rules
 from models.kernels import layout
 from models.rules.base_detection import BaseDetection
+from models.rules.source_silence import SourceSilence
 
 ROOT = Path(__file__).parent.parent
 
@@ -105,7 +106,7 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         "config.toml: Expected a duration above zero - at $.detector[0].half_life",
         'config.toml: Unknown type "brute_force", did you mean "brute_force_ip"? - at $.detection[0].type',
         "config.toml: Missing key type (known: threshold, base, brute_force_user, brute_force_ip, password_spray_ip, "
-        "deletion_surge, traffic_spike) - at $.detection[1]",
+        "deletion_surge, traffic_spike, success_after_attack, dead_letter_surge, source_silence) - at $.detection[1]",
         'config.toml: Expected one of low, medium, high, critical, got "hihg", did you mean "high"? '
         "- at $.detection[2].severity",
         "config.toml: Expected int >= 1 - at $.detection[2].at_least",
@@ -211,9 +212,9 @@ def test_the_fault_is_at_the_key_to_lower(tmp_path: Path) -> None:
 
 def test_every_rule_has_a_window() -> None:
     kinds = {str(member.__struct_config__.tag) for member in rules.Rule.__args__}
-    assert set(WINDOW_OF) | {"threshold", "base"} == kinds
+    assert set(WINDOW_OF) | {"threshold", "base", "source_silence"} == kinds
     for rule in rules.default_rules():
-        if isinstance(rule, BaseDetection):
+        if isinstance(rule, BaseDetection | SourceSilence):
             continue
         window = WINDOW_OF[str(rule.__struct_config__.tag)]
         assert durations.microseconds(rule.quiet) >= durations.microseconds(window)

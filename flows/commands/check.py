@@ -18,6 +18,7 @@ from models.base import WATCHED
 from models.exceptions import MATCH_KEYS, AlertException
 from models.rules.base_detection import BaseDetection
 from models.rules.describe import describe
+from models.rules.source_silence import SourceSilence
 from models.rules.success_after_attack import SuccessAfterAttack
 from models.rules.threshold import Threshold
 
@@ -126,15 +127,15 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
             "quiet": durations.spell(found.quiet_us),
             "compiled": describe(found),
         }
-    if isinstance(rule, SuccessAfterAttack):
+    if isinstance(rule, SuccessAfterAttack | rules.SourceRule):
         return {
             "id": rule.id,
             "type": kind,
-            "dimension": rule.dimension,
-            "window": WINDOW_OF[kind],
+            "dimension": rules.dimension(rule),
+            "window": rule.history if isinstance(rule, SourceSilence) else WINDOW_OF[kind],
             "severity": rule.severity,
             "limit": described(rule),
-            "quiet": rule.quiet,
+            "quiet": "0s" if isinstance(rule, SourceSilence) else rule.quiet,
         }
     settings = _settings(rule)
     limit = f"{rule.at_least} {rules.about(rule).measure}"
@@ -169,7 +170,7 @@ def _memory_bytes(config: Config) -> int:
     program = rules.program(config.detection)
     total = 0
     for dimension in rules.watched(config.detection):
-        mine = tuple(rule for rule in config.detection if rules.dimension(rule) == dimension)
+        mine = rules.of_entities(config.detection, dimension)
         arrays = rule_arrays(mine, (0,) * len(mine), program, WATCHED.index(dimension))
         pools = allocate_rings(1, len(mine), len(arrays.in_cells))
         one_ring = sum(column.nbytes for column in pools.values())

@@ -150,6 +150,8 @@ class Partition:
             after = (int(pending.greatest[end - 1]), int(pending.candidate[end - 1]))
         self.reached = Reached(last[0], last[1], after[0], after[1])
         batch = self._batch(before, Reached(greatest=first_clock[0]), False, pending.rows(end), dead)
+        if dead:
+            batch.dead_place = pending.greatest_before(dead, end, before.greatest)
         self.messages += end - at + len(dead)
         pending.at = end
         if end == rows:
@@ -250,6 +252,14 @@ class _Pending:
         count = bisect_left(self.dead, at, key=lambda letter: (letter.offset, letter.index))
         taken, self.dead = self.dead[:count], self.dead[count:]
         return taken
+
+    def greatest_before(self, dead: tuple[DeadLetter, ...], end: int, before: int) -> NDArray[np.int64]:
+        """The partition's greatest event time in front of each of some dead letters; `before` that of row `at`."""
+        rows = [
+            *zip(self.decoded.offset[self.at : end].tolist(), self.decoded.index[self.at : end].tolist(), strict=True)
+        ]
+        clock = np.concatenate(([before], self.greatest[self.at : end]))
+        return clock[[bisect_left(rows, (letter.offset, letter.index)) for letter in dead]]
 
 
 _SHAPE: Final = {

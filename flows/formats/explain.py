@@ -15,7 +15,9 @@ NAMED: Final = 3
 """So many accounts, addresses or incidents are named; the rest is counted."""
 
 _STAGES = {CREATE: "", UPDATE: " continues", CLOSE: " is over"}
-_OTHERS = {"ip": "account", "user": "address"}
+_TIMED = (" a minute", " without events")
+_OTHERS = {"ip": "account", "user": "address", "source": "reason"}
+_SHOWN = {"account": "username", "address": "ip", "reason": "reason"}
 _UNSAFE = re.compile(r"""[\s,;()"'<>`]""")
 
 
@@ -28,7 +30,7 @@ def message(alert: Alert, about: About, rule: Rule) -> str:
     if alert.digest:
         return _digest(alert, about)
     amount = _amount(alert.value, about.measure)
-    window = "" if about.measure.endswith(" a minute") else f" in {span(alert.window_s)}"
+    window = "" if about.measure.endswith(_TIMED) else f" in {span(alert.window_s)}"
     expected = "" if alert.expected is None else f"expected {number(alert.expected)}, "
     parts = [
         f"{about.title}{_STAGES[alert.activity]}: {amount} {_who(alert, about)}{window} "
@@ -97,7 +99,7 @@ def span(seconds: int) -> str:
 
 def filled(text: str, rule: Rule) -> str:
     """A text with the rule's configured numbers in place of their names in backticks."""
-    return re.sub(r"`(\w+)`", lambda found: number(getattr(rule, found[1])), text)
+    return re.sub(r"`(\w+)`", lambda found: _plain(getattr(rule, found[1])), text)
 
 
 def described(rule: Rule) -> str:
@@ -110,12 +112,16 @@ def utc(time: int) -> str:
     return datetime.fromtimestamp(time // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def _plain(value: float | str) -> str:
+    return value if isinstance(value, str) else number(value)
+
+
 def _amount(value: float, measure: str) -> str:
     return f"{number(value)} {singular(measure) if value == 1 else measure}"
 
 
 def _who(alert: Alert, about: About) -> str:
-    words = {"ip": "from", "endpoint": "on", "user": "by" if about.on_actor else "for"}
+    words = {"ip": "from", "endpoint": "on", "source": "from source", "user": "by" if about.on_actor else "for"}
     return " ".join(f"{words.get(dimension, 'in tenant')} {name(entity)}" for dimension, entity in alert.entities)
 
 
@@ -123,8 +129,11 @@ def _when(alert: Alert) -> str:
     since = f"since {utc(alert.start)}"
     if alert.activity == CREATE:
         return since
-    return f"{since}, {_amount(alert.count, 'events')} in all" + (
-        f", the last by {utc(alert.end)}" if alert.activity == CLOSE else ""
+    counted = f", {_amount(alert.count, 'messages' if alert.dimension == 'source' else 'events')} in all"
+    return (
+        since
+        + (counted if alert.count else "")
+        + (f", the last by {utc(alert.end)}" if alert.activity == CLOSE and alert.count else "")
     )
 
 
@@ -135,21 +144,21 @@ def _seen(alert: Alert) -> str:
         return ""
     found: dict[str, None] = {}
     for event in alert.evidences:
-        value = event.get("ip") if other == "address" else event.get("username") or event.get("user")
+        value = event.get(_SHOWN[other]) or event.get("user" if other == "account" else "")
         if isinstance(value, str) and value:
             found[value] = None
     if not found:
         return ""
     names = [name(value, 64) for value in list(found)[:NAMED]]
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    plural = {"account": "accounts", "address": "addresses"}[other]
+    plural = {"account": "accounts", "address": "addresses", "reason": "reasons"}[other]
     return f"e.g. {other if len(found) == 1 else plural} {', '.join(names)}{more}"
 
 
 def _not_at(alert: Alert, about: About, rule: Rule) -> str:
     """What would not have fired: the counterfactual an analyst tunes by."""
-    if alert.limit == 1.0 and about.unless:
-        return filled(about.unless, rule)
+    if about.not_at:
+        return filled(about.not_at, rule)
     if alert.limit != math.floor(alert.limit):
         return f"not below {number(alert.limit)}"
     silent = math.ceil(alert.limit) - 1.0

@@ -26,7 +26,7 @@ _STATUSES = {CREATE: (1, "New"), UPDATE: (2, "In Progress"), CLOSE: (4, "Resolve
 _SUPPRESSED = (3, "Suppressed")
 _ANALYTICS = {1: "Rule", 2: "Behavioral", 3: "Statistical", LEARNING: "Learning (ML/DL)"}
 _RISK_LEVELS = ("Info", "Low", "Medium", "High", "Critical")
-_TARGETS = {"ip": "IP Address", "user": "User", "endpoint": "Endpoint", "tenant": "Tenant"}
+_TARGETS = {"ip": "IP Address", "user": "User", "endpoint": "Endpoint", "tenant": "Tenant", "source": "Source"}
 _OBSERVABLES = {2: "IP Address", 4: "User Name", 10: "Resource UID", 12: "Subnet"}
 
 

@@ -10,20 +10,30 @@ from types import ModuleType
 import msgspec
 
 from models.base import DIMENSIONS, WATCHED
-from models.rules import brute_force_ip, brute_force_user, deletion_surge, password_spray_ip, traffic_spike
+from models.rules import (
+    brute_force_ip,
+    brute_force_user,
+    dead_letter_surge,
+    deletion_surge,
+    password_spray_ip,
+    source_silence,
+    traffic_spike,
+)
 from models.rules.base import About
 from models.rules.base_detection import BaseDetection
 from models.rules.brute_force_ip import BruteForceIp
 from models.rules.brute_force_user import BruteForceUser
+from models.rules.dead_letter_surge import DeadLetterSurge
 from models.rules.defaults import BASE
 from models.rules.deletion_surge import DeletionSurge
 from models.rules.password_spray_ip import PasswordSprayIp
 from models.rules.program import Program, compile_rules
+from models.rules.source_silence import SourceSilence
 from models.rules.success_after_attack import ABOUTS, SuccessAfterAttack
 from models.rules.threshold import Condition, Threshold
 from models.rules.traffic_spike import TrafficSpike
 
-Rule = (
+EntityRule = (
     Threshold
     | BaseDetection
     | BruteForceUser
@@ -33,6 +43,9 @@ Rule = (
     | TrafficSpike
     | SuccessAfterAttack
 )
+SourceRule = DeadLetterSurge | SourceSilence
+"""Rules on what a source sends, not on what an entity's events are: no shard's arrays know them."""
+Rule = EntityRule | SourceRule
 
 _FILES: dict[type, ModuleType] = {
     BruteForceUser: brute_force_user,
@@ -40,6 +53,8 @@ _FILES: dict[type, ModuleType] = {
     PasswordSprayIp: password_spray_ip,
     DeletionSurge: deletion_surge,
     TrafficSpike: traffic_spike,
+    DeadLetterSurge: dead_letter_surge,
+    SourceSilence: source_silence,
 }
 _BASE = {rule.id: rule for rule in BASE}
 
@@ -69,8 +84,10 @@ def dimension(rule: Rule) -> str:
             return _BASE[rule.id].dimension
         case BruteForceUser():
             return "user"
-        case DeletionSurge() | TrafficSpike() | SuccessAfterAttack():
+        case DeletionSurge() | TrafficSpike() | SuccessAfterAttack() | SourceSilence():
             return rule.dimension
+        case DeadLetterSurge():
+            return "source"
         case _:
             return "ip"
 
@@ -86,7 +103,7 @@ def watched(rules: Iterable[Rule]) -> tuple[str, ...]:
 
 
 def threshold(rule: Rule) -> Threshold | None:
-    """The rule as a threshold, None for one that learns or asks for an order.
+    """The rule as a threshold, None for one that learns, asks for an order, or watches sources.
 
     >>> threshold(BruteForceIp(at_least=30)).at_least, threshold(TrafficSpike())
     (30.0, None)
@@ -101,7 +118,7 @@ def threshold(rule: Rule) -> Threshold | None:
             severity=rule.severity or found.severity,
             quiet=found.quiet if rule.quiet == "0s" else rule.quiet,
         )
-    if isinstance(rule, TrafficSpike | SuccessAfterAttack):
+    if isinstance(rule, TrafficSpike | SuccessAfterAttack | SourceRule):
         return None
     base = {
         BruteForceUser: "brute_force_user",
@@ -116,6 +133,24 @@ def threshold(rule: Rule) -> Threshold | None:
         few = Condition(distinct="user", at_least=float(rule.users_below))
         found = msgspec.structs.replace(found, unless=few)
     return found
+
+
+def of_entities(rules: Iterable[Rule], name: str) -> tuple[EntityRule, ...]:
+    """The rules that the shards of a dimension look at.
+
+    >>> [rule.id for rule in of_entities(default_rules(), "tenant")]
+    ['distributed_spray_tenant', 'traffic_spike_tenant']
+    """
+    return tuple(rule for rule in rules if dimension(rule) == name and not isinstance(rule, SourceRule))
+
+
+def of_sources(rules: Iterable[Rule]) -> tuple[SourceRule, ...]:
+    """The rules on what sources send, and when.
+
+    >>> [rule.id for rule in of_sources(default_rules())]
+    ['dead_letter_surge', 'source_silence_source', 'source_silence_tenant']
+    """
+    return tuple(rule for rule in rules if isinstance(rule, SourceRule))
 
 
 def opens_early(rule: Rule) -> bool:
@@ -163,6 +198,9 @@ def default_rules() -> tuple[Rule, ...]:
         *(BaseDetection(id=rule.id) for rule in BASE if rule.id not in named),
         SuccessAfterAttack(id="success_after_attack_user", dimension="user", at_least=10),
         SuccessAfterAttack(id="success_after_attack_ip", dimension="ip", at_least=15),
+        DeadLetterSurge(),
+        SourceSilence(id="source_silence_source", dimension="source"),
+        SourceSilence(id="source_silence_tenant", dimension="tenant"),
         TrafficSpike(id="traffic_spike_tenant", dimension="tenant"),
         TrafficSpike(id="traffic_spike_endpoint", dimension="endpoint"),
         TrafficSpike(id="traffic_spike_ip", dimension="ip"),

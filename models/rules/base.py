@@ -26,8 +26,9 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
     `measure` finishes "412 ..." in a message; `analytic_type` is OCSF's analytic.type_id (1 rule, 3 statistical,
     4 learning). `unless` says what else would have kept it silent, besides fewer, with the rule's parameters in
-    backticks. Incidents of detections with the same `campaign` are one attack within a tenant, however many entities
-    it comes from. `on_actor` says that a user entity is who did it, not who suffered it.
+    backticks; `not_at` says all of that, where a mere number would not. Incidents of detections with the same
+    `campaign` are one attack within a tenant, however many entities it comes from. `on_actor` says that a user entity
+    is who did it, not who suffered it.
     """
 
     title: str
@@ -37,5 +38,6 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     analytic_type: int
     confidence: int
     unless: str = ""
+    not_at: str = ""
     campaign: str = ""
     on_actor: bool = False

@@ -22,7 +22,7 @@ ABOUTS: Final = {
         ),
         analytic_type=1,
         confidence=80,
-        unless="not after fewer than `at_least` failed logins",
+        not_at="not after fewer than `at_least` failed logins",
     ),
     "ip": About(
         title="Sign-in after a password spray",
@@ -34,7 +34,7 @@ ABOUTS: Final = {
         ),
         analytic_type=1,
         confidence=85,
-        unless="not after fewer than `at_least` failed accounts, nor where as many succeed as fail",
+        not_at="not after fewer than `at_least` failed accounts, nor where as many succeed as fail",
     ),
 }
 

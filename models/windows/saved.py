@@ -88,6 +88,7 @@ def snapshot(shard: "Shard") -> bytes:
         "reached": shard.reached,
         "waiting": [[_pack(column) for column in w.rows] + [_pack(w.done)] for w in shard.waiting],
         "evidence": shard.evidence.snapshot(),
+        "sources": shard.sources.snapshot() if shard.sources else None,
         "hold_back": shard.hold_back.snapshot(),
         "recent": shard.recent.snapshot(int(s.head[NEXT]), shard.near_spike()),
         "incidents": [(int(place[i.slot]), i) for i in shard.incidents.open.values()],
@@ -191,6 +192,8 @@ def restore(shard: "Shard", raw: bytes) -> None:
         shard.s.head[NEXT] = NEVER
     else:
         shard.hold_back.restore(state["hold_back"])
+    if shard.sources and state["sources"]:
+        shard.sources.restore(state["sources"])
     shard.evidence.restore(state["evidence"])
     shard.evidence.dropped = int(s.head[EVIDENCE_DROPPED])
     shard.recent.restore(state["recent"])

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import DIMENSIONS, END_OF_TIME, IP, NONE_TIME, SKIP
+from models.base import DIMENSIONS, END_OF_TIME, IP, NONE_TIME, SKIP, TENANT
 from models.event import EventBatch
 from models.features.rates import feature_codes
 from models.kernels.arrive import Learned, add_waiting, arrive
@@ -32,7 +32,7 @@ from models.kernels.layout import (
 from models.kernels.learn import WindowArrays, learn_minute, window_arrays
 from models.kernels.pairs import users_at
 from models.kernels.table import release_before
-from models.rules import Rule
+from models.rules import Rule, SourceRule
 from models.rules.program import Program
 from models.thresholds.edges import score_edges
 from models.windows import saved
@@ -44,6 +44,7 @@ from models.windows.joint import forget_idle
 from models.windows.recent import Recent
 from models.windows.rules import rule_arrays, sequences
 from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores
+from models.windows.sources import Sources
 from models.windows.waiting import Waiting, row_arrays, wait
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
@@ -65,6 +66,7 @@ class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
     learned: Learned
     half_life_minutes: int
     lateness_us: int
+    source_rules: tuple[SourceRule, ...] = ()
     keep_quantile: float
     keep_share: float
     max_records: int
@@ -103,6 +105,8 @@ class Shard:
         self.recent = Recent(dimension)
         self.hold_back = HoldBack(dimension, sequences(settings.rules, self.arrays), self.arrays, self.evidence)
         self.incidents = Incidents(dimension, settings.rules, self.arrays, self.evidence, self.recent, canonical)
+        watched = settings.source_rules if dimension == TENANT else ()
+        self.sources = Sources(watched, settings.lateness_us) if watched else None
         self.findings: list[Finding] = []
         self.windows: list[ClosedWindows] = []
         self._kept: WindowArrays = window_arrays(256)
@@ -121,11 +125,19 @@ class Shard:
         self._stirred = NO_SLOTS
         self._hear(batch.source, batch.sources, batch.watermark_before, idle=batch.idle and not len(batch))
         uid_rows, uids = self._arrive(piece) if len(piece.rows) else (NO_ROWS, NO_UIDS)
+        if self.sources:
+            self.sources.follow(batch)
+            if piece.shard == 0:
+                self.sources.take(batch, self.reached.get(batch.source, (-1, -1)))
         if self.reached.get(batch.source, (-1, -1)) < batch.reached:
             self.reached[batch.source] = batch.reached
         self._hear(batch.source, batch.sources, batch.watermark, idle=batch.idle)
         if self._early:
             self._open_early()
+        if self.sources:
+            created = min(self.watermark, self.sources.latest) + self.settings.lateness_us
+            alerts = self.sources.close(self.watermark, created)
+            self.findings += [Finding(alert.time // PANE_US - 1, alert) for alert in alerts]
         self.s.head[EVIDENCE_DROPPED] = self.evidence.dropped
         out = SliceScores(
             batch=batch if self.dimension == 0 and piece.shard == 0 else None,
@@ -274,6 +286,8 @@ class Shard:
         return np.unique(np.concatenate(owners))
 
     def _close(self, limit: int) -> None:
+        if self.sources:
+            self.sources.hear_tenants(self.s, limit, self._names)
         if self.hold_back.sequences:
             self.hold_back.judge(self.s, limit // PER30)
         steps, numbers = self._room(2 * int(self.s.head[ACTIVE]) * len(self.arrays.kind))
