@@ -60,7 +60,8 @@ def without(left_out: str | None, path: Path) -> Path:
     for rule in kept:
         tag = rule.__struct_config__.tag
         dimension = f'dimension = "{rules.dimension(rule)}"\n' if hasattr(rule, "dimension") else ""
-        blocks.append(f'[[detection]]\ntype = "{tag}"\nid = "{rule.id}"\n{dimension}')
+        least = f"at_least = {rule.at_least}\n" if dimension and hasattr(rule, "at_least") else ""
+        blocks.append(f'[[detection]]\ntype = "{tag}"\nid = "{rule.id}"\n{dimension}{least}')
     path.write_text("\n".join(blocks))
     load(str(path))
     return path

@@ -15,7 +15,7 @@ from models.alert import CREATE, Alert
 from models.base import DIMENSIONS, SEVERITIES, WATCHED
 from models.kernels.arrive import Learned
 from models.kernels.layout import COUNTERS
-from models.rules import Rule, default_rules, program
+from models.rules import Rule, default_rules, of_entities, program
 from models.rules import dimension as rule_dimension
 from models.windows.shard import Shard, ShardSettings
 from models.windows.slice import ClosedWindows
@@ -177,8 +177,8 @@ RULES = {
 @pytest.mark.parametrize("detection", RULES)
 @pytest.mark.parametrize("enough", [True, False])
 def test_default_rules_cross_at_their_limit_and_not_below(detection, enough):
-    rules = tuple(r for r in default_rules() if rule_dimension(r) == rule_dimension(by_id(detection)))
     dimension = rule_dimension(by_id(detection))
+    rules = of_entities(default_rules(), dimension)
     quiet = tuple(microseconds(r.quiet) for r in rules)
     params = Params(0.01, 0.001, 500, 10, 0.999, 180, 20, 5)
     setup = Setup(rules, quiet, params, 10_080)

@@ -48,10 +48,11 @@ def silences(spoken: set[int], until: int, rule: Watched) -> list[tuple[int, int
             if silent == 2 * told:
                 out.append((UPDATE, pane, silent / 2))
                 told = silent
-        elif last - first >= rule.history and len(known) >= LEAST_PANES and silent >= rule.after:
-            if silent >= rule.times * max(known):
-                out.append((CREATE, pane, silent / 2))
-                told = silent
+        elif silent >= max(rule.after, rule.times * max(known, default=0)) and (
+            last - first >= rule.history and len(known) >= LEAST_PANES
+        ):
+            out.append((CREATE, pane, silent / 2))
+            told = silent
     return out
 
 

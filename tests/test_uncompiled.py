@@ -6,7 +6,7 @@ import sys
 
 from flows.durations import microseconds
 from models.base import WATCHED
-from models.rules import default_rules, dimension
+from models.rules import default_rules, of_entities
 from models.rules.threshold import Threshold
 from tests.batches import assess
 from tests.naive import Params
@@ -29,7 +29,7 @@ def told() -> str:
     parts = disturbed(events(EPISODES, 1), 2, LATENESS, 0.02, 1)
     own = Threshold(id="own", by=("user", "ip"), where="failure", count=True, at_least=3)
     for number, name in enumerate(WATCHED):
-        rules = tuple(rule for rule in (*default_rules(), own) if dimension(rule) == name)
+        rules = of_entities((*default_rules(), own), name)
         if not rules:
             continue
         params = Params(0.05, 0.005, 10, 3, 0.9, 20, 20, 5)
