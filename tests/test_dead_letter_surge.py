@@ -133,10 +133,9 @@ def source_batch(dead: list[int], places: list[int], first: int, reached: int, p
 def test_letters_before_the_first_event_wait_for_it() -> None:
     sources = Sources((DeadLetterSurge(at_least=3),), 0)
     sources.take(source_batch([0, 1, 2], [NONE_TIME] * 3, -1, 2, []), (-1, -1))
-    assert sources.close(NONE_TIME, 0) == []
-    item = source_batch([], [], 2, 3, [START + 7])
-    sources.take(item, (2, 0))
-    sources.follow(item)
+    assert not sources.due(NONE_TIME)
+    sources.take(source_batch([], [], 2, 3, [START + 7]), (2, 0))
+    assert sources.due(START + PANE30_US)
     (create,) = sources.close(START + PANE30_US, 0)
     assert (create.activity, create.count, create.start) == (CREATE, 3, START)
     assert [e["id"] for e in create.evidences] == ["a:0", "a:1", "a:2"]

@@ -11,12 +11,14 @@ from models.kernels.layout import (
     MINUTE,
     NEVER,
     NEXT,
+    ORDER,
     SPIKE,
     RuleArrays,
     ShardArrays,
 )
+from models.kernels.sequence import suspicious
 
-OPEN, GO_ON, END = range(3)  # what a step of an incident says
+OPEN, GO_ON, END, JUDGE = range(4)  # what a step of an incident says; JUDGE: look at the order of events first
 STEP_FIELDS = 8
 (KIND, RULE, SLOT, PANE, COUNT, HOLDS, OLDEST, BEFORE) = range(STEP_FIELDS)
 NUMBERS = 3
@@ -142,7 +144,12 @@ def close_panes(
             for k in range(rules):
                 rule = due[k]
                 grid = r.grid[rule]
-                if newest > pane - grid or hot:
+                if newest <= pane - grid and not hot:
+                    continue
+                if r.kind[rule] == ORDER:
+                    if s.crossed[slot, rule] != NEVER or suspicious(s, slot, pane // grid, r.extra[rule]):
+                        n = note(steps, numbers, n, JUDGE, rule, slot, pane // grid, 0.0, 0, False, 0, 0, -1.0, -1.0)
+                else:
                     n = look(s, r, p, rule, slot, pane // grid, minute_of(pane), steps, numbers, n)
                     looked = True
             if looked:
@@ -183,4 +190,21 @@ def open_early(
                 s.hot[slot] = True
                 oldest, before = window_start(s, r, rule, slot, pane)
                 n = note(steps, numbers, n, OPEN, rule, slot, pane, value, -count, True, oldest, before, -1.0, -1.0)
+    return n
+
+
+@kernel
+def settle(
+    s: ShardArrays,
+    r: RuleArrays,
+    p: Learned,
+    rule: int,
+    slot: int,
+    pane: int,
+    steps: NDArray[np.int64],
+    numbers: NDArray[np.float64],
+) -> int:
+    """A rule on order at one entity and closed pane, now that what follows is counted. The steps written."""
+    n = look(s, r, p, rule, slot, pane, 0, steps, numbers, 0)
+    warm_hot(s, r, slot)
     return n

@@ -167,14 +167,15 @@ class RuleArrays(NamedTuple):
     """The R rules of one dimension and the M meters that they read, as columns. Lengths are in panes of the own grid.
 
     A METERED rule holds where `main` (a share of `of`, where that is a meter) reaches `at_least`, `floor` has
-    `floor_least`, and the conditions hold; a SPIKE where a minute's events are far above what was learned.
+    `floor_least`, and the conditions hold; a SPIKE where a minute's events are far above what was learned. What an
+    ORDER rule meters is found in Python, where `extra` failures may have come before (models.windows.hold_back).
     """
 
     kind: NDArray[np.int64]
     grid: NDArray[np.int64]  # base panes in a pane of the rule
     window: NDArray[np.int64]
     at_least: NDArray[np.float64]
-    extra: NDArray[np.int64]  # SPIKE: panes in a row
+    extra: NDArray[np.int64]  # SPIKE: panes in a row; ORDER: failures
     times: NDArray[np.float64]  # SPIKE
     z: NDArray[np.float64]  # SPIKE
     quiet: NDArray[np.int64]
@@ -198,7 +199,7 @@ class RuleArrays(NamedTuple):
     marks: NDArray[np.uint64]  # (2,) bits that some cell counts; bits whose events are evidence
 
 
-METERED, SPIKE = range(2)  # RuleArrays.kind
+METERED, SPIKE, ORDER = range(3)  # RuleArrays.kind
 RINGS_5, RINGS_30, NEAR, CELL_COUNT, CELL_SUM, CELL_DISTINCT = range(6)  # RuleArrays.store
 CONDITION: Final = 5
 ALSO, UNLESS, NO_CONDITION = range(3)  # conditions[..., 0]; then meter, of, at_least, times

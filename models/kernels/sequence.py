@@ -1,31 +1,17 @@
 """Order within a pane: which sign-ins came after failures. What lies in panes before it is in the rings and pairs."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import ACTIONS, FAILURE, IP, SKIP, SUCCESS
+from models.base import ACTIONS, FAILURE, IP, SUCCESS
 from models.kernels.cells import add_to_cell, cell_of
 from models.kernels.kernel import inlined, kernel
-from models.kernels.layout import MINUTE, PANE_US, PER30, WINDOW15M, RuleArrays, ShardArrays
+from models.kernels.layout import MINUTE, PER30, WINDOW15M, RuleArrays, ShardArrays
 from models.kernels.pairs import COUNTERPART, distinct, pair_key, within
-from models.kernels.panes import sum30
-from models.kernels.table import find, spot
+from models.kernels.panes import at30, sum30
+from models.kernels.table import spot
 
 TOKEN_REFRESH = ACTIONS.index("token_refresh")
-
-
-class HeldRows(NamedTuple):
-    """The columns that tell the order of failures and sign-ins; `rows` are those to look at."""
-
-    rows: NDArray[np.int64]
-    entity: NDArray[np.uint64]
-    other: NDArray[np.uint64]
-    place: NDArray[np.int64]
-    flags: NDArray[np.uint8]
-    counts: NDArray[np.uint8]
-    action: NDArray[np.uint8]
 
 
 @inlined
@@ -34,30 +20,12 @@ def signs_in(counts: int, action: int) -> bool:
     return bool(counts & SUCCESS) and action != TOKEN_REFRESH
 
 
-@kernel
-def suspects(
-    s: ShardArrays, held: HeldRows, floor: int, first: int, until: int, least: int, picked: NDArray[np.int64]
-) -> int:
-    """The sign-ins in 30 s panes from `first` to before `until` whose entity has `least` failures in 15 minutes.
-
-    `floor` is the base pane in which a row was counted that belongs to an earlier one. How many are picked.
-    """
-    n = 0
-    for i in range(len(held.rows)):
-        row = held.rows[i]
-        if held.flags[row] & SKIP or not signs_in(held.counts[row], held.action[row]):
-            continue
-        pane = max(held.place[row] // PANE_US, floor) // PER30
-        if pane < first or pane >= until:
-            continue
-        at = find(s, held.entity[row])
-        if s.records[at].hash == 0 or s.records[at].slot < 0:
-            continue
-        slot = s.records[at].slot
-        if s.rings[slot].ever[1] >= least and sum30(s, slot, 1, pane, WINDOW15M) >= least:
-            picked[n] = row
-            n += 1
-    return n
+@inlined
+def suspicious(s: ShardArrays, slot: int, pane: int, least: int) -> bool:
+    """Whether an entity has `least` failures in the 15 minutes that end with a 30 s pane, and other events in it."""
+    if s.rings[slot].ever[1] < least or at30(s, slot, 0, pane) == at30(s, slot, 1, pane):
+        return False
+    return sum30(s, slot, 1, pane, WINDOW15M) >= least
 
 
 @inlined
@@ -80,7 +48,7 @@ def follow(
     r: RuleArrays,
     meter: int,
     dimension: int,
-    entity: np.uint64,
+    slot: int,
     pane: int,
     least: int,
     place: NDArray[np.int64],
@@ -95,7 +63,6 @@ def follow(
     The rows are all its failures and successes of the pane by `place`; those of one place count together, so that
     nothing hangs on their order. `fresh` says which are the first of their counterpart to fail, or to succeed.
     """
-    slot = s.records[find(s, entity)].slot
     failed = sum30(s, slot, 1, pane - 1, WINDOW15M - 1)
     succeeded = 0
     if dimension == IP:

@@ -1,7 +1,7 @@
 """Rows that are held until their pane is final, because a rule asks in which order they happened."""
 
-from collections import defaultdict
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from models.base import FAILURE, SKIP, SUCCESS
 from models.event import EventBatch
-from models.kernels.arrive import RowArrays
 from models.kernels.direct import direct
-from models.kernels.layout import NEVER, PANE_US, PER30, RuleArrays, ShardArrays
-from models.kernels.sequence import HeldRows, follow, suspects
+from models.kernels.layout import PANE_US, PER30, RuleArrays, ShardArrays
+from models.kernels.sequence import follow
 from models.windows.evidence import MESSAGE_LIMIT, Chunk, Evidence
 
-_SUSPECTS, _FOLLOW = direct(suspects), direct(follow)
-_TYPES: tuple[Any, ...] = (np.int64, np.uint64, np.uint64, np.int64, np.uint8, np.uint8, np.uint8)
+_FOLLOW = direct(follow)
+_COLUMNS: tuple[tuple[str, Any], ...] = (
+    ("entity", np.uint64), ("other", np.uint64), ("place", np.int64), ("time", np.int64), ("counts", np.uint8),
+    ("action", np.uint8),
+)  # fmt: skip
 
 
 class Sequence(NamedTuple):
@@ -30,10 +32,17 @@ class Sequence(NamedTuple):
 class Held(NamedTuple):
     """Rows of one batch. `floor` is the first base pane that was open when they came, `newest` their newest."""
 
-    columns: HeldRows
-    time: NDArray[np.int64]
+    batch: EventBatch
+    rows: NDArray[np.int64]
     floor: int
     newest: int
+
+
+class Kept(NamedTuple):
+    """Failures and successes as columns, `pane` the 30 s pane in which they count."""
+
+    columns: dict[str, NDArray[Any]]
+    pane: NDArray[np.int64]
     message: Callable[[int], bytes]
 
 
@@ -41,97 +50,68 @@ class HoldBack:
     """Finds the sign-ins that follow failures of the same entity, exactly in the order of event time (TIME.md 2.4).
 
     What happened in panes before a sign-in's own is counted anyway, in rings and pairs; only within its pane does
-    order matter. So rows of open panes are held, as references to their batches, and judged when their 30 s pane is
-    about to close: adding costs nothing for each event, judging some 2 ns for each that is no sign-in. What is found
-    is counted in a meter of the rule's own, from which its incidents come as any other's do, and becomes evidence.
+    order matter. So rows of open panes are held, as references to their batches, and looked at for the few entities
+    that have enough failures: adding costs nothing for each event. What is found is counted in a meter of the rule's
+    own, from which its incidents come as any other's do, and becomes evidence.
 
     A snapshot holds the failures and successes of open panes, and the messages of the latter.
     """
 
-    def __init__(self, dimension: int, sequences: list[Sequence], arrays: RuleArrays, evidence: Evidence) -> None:
+    def __init__(
+        self, dimension: int, other: int, sequences: Mapping[int, Sequence], arrays: RuleArrays, evidence: Evidence
+    ) -> None:
         self.dimension = dimension
+        self.other = other
         self.sequences = sequences
         self.arrays = arrays
         self.evidence = evidence
-        self.held: list[Held] = []
-        self.until: int = NEVER
+        self.held: deque[Held] = deque()
+        self.kept: list[Kept] = []
 
-    def add(self, batch: EventBatch, columns: RowArrays, rows: NDArray[np.int64], floor: int, newest: int) -> None:
+    def add(self, batch: EventBatch, rows: NDArray[np.int64], floor: int, newest: int) -> None:
         """Refer to rows that have been counted, or wait for it; `newest` is their newest base pane."""
-        held = HeldRows(
-            rows, columns.entity, columns.other, columns.place, columns.flags, columns.counts,
-            np.ascontiguousarray(batch.action),
-        )  # fmt: skip
-        self.held.append(Held(held, batch.time, floor, max(int(newest), floor), batch.message))
+        self.held.append(Held(batch, rows, floor, max(newest, floor)))
 
-    def judge(self, s: ShardArrays, until: int) -> None:
-        """Judge the sign-ins in panes before 30 s pane `until`, of which every row has been counted."""
-        if until <= self.until or not self.held:
+    def forget(self, before: int) -> None:
+        """Let go of rows in 30 s panes that end before base pane `before`, the first open one."""
+        first = before // PER30
+        while self.held and self.held[0].newest // PER30 < first:
+            self.held.popleft()
+        if self.kept:
+            self.kept = [one for one in self.kept if one.pane.max(initial=-1) >= first]
+
+    def judge(self, s: ShardArrays, rule: int, slot: int, pane: int) -> None:
+        """Put the failures and successes of an entity and 30 s pane in order, and count the sign-ins that follow."""
+        sequence = self.sequences[rule]
+        entity = s.rings["owner"][slot]
+        found = [*self._of(entity, pane)]
+        if not found:
             return
-        first, self.until = self.until, until
-        least = min(sequence.at_least for sequence in self.sequences)
-        found: set[tuple[int, int]] = set()
-        for one in self.held:
-            picked = np.empty(len(one.columns.rows), np.int64)
-            n = _SUSPECTS(s, one.columns, one.floor, first, until, least, picked)
-            if n:
-                rows = picked[:n]
-                found.update(zip(one.columns.entity[rows].tolist(), _panes(one, rows).tolist(), strict=True))
-        for entity, pane in sorted(found):
-            self._follow(s, entity, pane)
-        self.forget(until)
-
-    def forget(self, until: int) -> None:
-        """Let go of rows in panes before 30 s pane `until`."""
-        self.held = [one for one in self.held if one.newest // PER30 >= until]
-
-    def _follow(self, s: ShardArrays, entity: int, pane: int) -> None:
-        """Put the failures and successes of one entity and pane in order, and count the sign-ins that follow."""
-        pieces = defaultdict(list)
-        messages: list[Callable[[], bytes]] = []
-        for one in self.held:
-            rows = one.columns.rows
-            mine = (one.columns.entity[rows] == np.uint64(entity)) & (one.columns.flags[rows] & SKIP == 0)
-            mine &= one.columns.counts[rows] & (FAILURE | SUCCESS) != 0
-            rows = rows[mine]
-            rows = rows[_panes(one, rows) == pane]
-            for name in ("other", "place", "counts", "action"):
-                pieces[name].append(getattr(one.columns, name)[rows])
-            pieces["time"].append(one.time[rows])
-            messages += [lambda one=one, row=row: one.message(row) for row in rows.tolist()]  # type: ignore[misc]
-        columns = {name: np.concatenate(arrays) for name, arrays in pieces.items()}
+        columns = {name: np.concatenate([one.columns[name] for one in found]) for name, _ in _COLUMNS}
         order = np.argsort(columns["place"], kind="stable")
         columns = {name: np.ascontiguousarray(column[order]) for name, column in columns.items()}
-        fresh = _first_of_each(columns["other"], columns["counts"] & FAILURE != 0)
-        for sequence in self.sequences:
-            after = np.zeros(len(order), np.bool_)
-            _FOLLOW(
-                s, self.arrays, sequence.meter, self.dimension, np.uint64(entity), pane, sequence.at_least,
-                columns["place"], columns["other"], columns["counts"], columns["action"], fresh, after,
-            )  # fmt: skip
-            hit = np.flatnonzero(after)
-            if len(hit):
-                shown = [messages[at]() for at in order[hit].tolist()]
-                self._witness(sequence, entity, pane, columns["place"][hit], columns["time"][hit], shown)
-
-    def _witness(
-        self,
-        sequence: Sequence,
-        entity: int,
-        pane: int,
-        place: NDArray[np.int64],
-        time: NDArray[np.int64],
-        messages: list[bytes],
-    ) -> None:
-        messages = [message if len(message) <= MESSAGE_LIMIT else b"" for message in messages]
+        after = np.zeros(len(order), np.bool_)
+        _FOLLOW(
+            s, self.arrays, sequence.meter, self.dimension, slot, pane, sequence.at_least, columns["place"],
+            columns["other"], columns["counts"], columns["action"],
+            _first_of_each(columns["other"], columns["counts"] & FAILURE != 0), after,
+        )  # fmt: skip
+        hit = np.flatnonzero(after)
+        if not len(hit):
+            return
+        ends = np.cumsum([len(one.pane) for one in found])
+        messages = []
+        for at in order[hit].tolist():
+            piece = int(np.searchsorted(ends, at, "right"))
+            messages.append(found[piece].message(at - int(ends[piece]) + len(found[piece].pane)))
         length = np.array([len(message) for message in messages], np.int64)
-        place = np.maximum(place, pane * PER30 * PANE_US)
+        place = np.maximum(columns["place"][hit], pane * PER30 * PANE_US)
         self.evidence.put(
             Chunk(
-                entity=np.full(len(time), entity, np.uint64),
+                entity=np.full(len(hit), entity, np.uint64),
                 place=place,
-                time=time,
-                marks=np.full(len(time), 1 << sequence.mark, np.uint64),
+                time=columns["time"][hit],
+                marks=np.full(len(hit), 1 << sequence.mark, np.uint64),
                 start=np.cumsum(length) - length,
                 length=length,
                 blob=np.frombuffer(b"".join(messages), np.uint8),
@@ -139,22 +119,53 @@ class HoldBack:
             )
         )
 
-    def snapshot(self) -> list[Any]:
-        """The failures and successes that are still to be judged, as plain bytes."""
-        return [self.until, [_saved(one, self.until) for one in self.held]]
+    def _of(self, entity: np.uint64, pane: int) -> Any:
+        """The failures and successes of one entity and pane, by batch."""
+        for kept in self.kept:
+            hit = np.flatnonzero((kept.columns["entity"] == entity) & (kept.pane == pane))
+            if len(hit):
+                yield _part(kept, hit)
+        for held in self.held:
+            if held.newest // PER30 >= pane:
+                rows = held.rows[held.batch.entity[self.dimension, held.rows] == entity]
+                kept = self._kept(held._replace(rows=rows))
+                hit = np.flatnonzero(kept.pane == pane)
+                if len(hit):
+                    yield _part(kept, hit)
+
+    def _kept(self, held: Held) -> Kept:
+        """The failures and successes among held rows, as columns."""
+        batch, rows = held.batch, held.rows
+        rows = rows[(batch.counts[rows] & (FAILURE | SUCCESS) != 0) & (batch.flags[rows] & SKIP == 0)]
+        columns = {"entity": batch.entity[self.dimension, rows], "other": batch.entity[self.other, rows]}
+        columns |= {name: getattr(batch, name)[rows] for name in ("place", "time", "counts", "action")}
+        pane = np.maximum(columns["place"] // PANE_US, held.floor) // PER30
+        return Kept(columns, pane, lambda at: _short(batch.message(int(rows[at]))))
+
+    def snapshot(self, before: int) -> list[Any]:
+        """The failures and successes of 30 s panes that do not end before base pane `before`, as plain bytes."""
+        out = []
+        for kept in [*self.kept, *(self._kept(held) for held in self.held)]:
+            one = _part(kept, np.flatnonzero(kept.pane >= before // PER30))
+            won = one.columns["counts"] & SUCCESS != 0
+            messages = [one.message(at) if won[at] else b"" for at in range(len(won))]
+            out.append([[one.columns[name].tobytes() for name, _ in _COLUMNS], one.pane.tobytes(), messages])
+        return out
 
     def restore(self, saved: list[Any]) -> None:
         """Take what a snapshot holds."""
-        self.until = saved[0]
-        for columns, time, floor, newest, messages in saved[1]:
-            held = HeldRows(*(np.frombuffer(raw, kind).copy() for raw, kind in zip(columns, _TYPES, strict=True)))
-            self.held.append(Held(held, np.frombuffer(time, np.int64), floor, newest, messages.__getitem__))
+        for columns, pane, messages in saved:
+            named = {name: np.frombuffer(raw, kind) for (name, kind), raw in zip(_COLUMNS, columns, strict=True)}
+            self.kept.append(Kept(named, np.frombuffer(pane, np.int64), messages.__getitem__))
 
 
-def _panes(one: Held, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The 30 s panes in which rows are counted."""
-    panes: NDArray[np.int64] = np.maximum(one.columns.place[rows] // PANE_US, one.floor) // PER30
-    return panes
+def _part(kept: Kept, at: NDArray[np.intp]) -> Kept:
+    columns = {name: column[at] for name, column in kept.columns.items()}
+    return Kept(columns, kept.pane[at], lambda i: kept.message(int(at[i])))
+
+
+def _short(message: bytes) -> bytes:
+    return message if len(message) <= MESSAGE_LIMIT else b""
 
 
 def _first_of_each(other: NDArray[np.uint64], lost: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -165,14 +176,3 @@ def _first_of_each(other: NDArray[np.uint64], lost: NDArray[np.bool_]) -> NDArra
         _, at = np.unique(other[rows], return_index=True)
         fresh[rows[at]] = True
     return fresh
-
-
-def _saved(one: Held, until: int) -> list[Any]:
-    rows = one.columns.rows
-    counts = one.columns.counts[rows]
-    mine = (counts & (FAILURE | SUCCESS) != 0) & (one.columns.flags[rows] & SKIP == 0) & (_panes(one, rows) >= until)
-    rows = rows[mine]
-    columns = [np.arange(len(rows)).tobytes(), *(column[rows].tobytes() for column in one.columns[1:])]
-    messages = [one.message(row) if one.columns.counts[row] & SUCCESS else b"" for row in rows.tolist()]
-    messages = [message if len(message) <= MESSAGE_LIMIT else b"" for message in messages]
-    return [columns, one.time[rows].tobytes(), one.floor, one.newest, messages]

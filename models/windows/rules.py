@@ -17,6 +17,7 @@ from models.kernels.layout import (
     METERED,
     NEAR,
     NO_CONDITION,
+    ORDER,
     PANE_US,
     PER30,
     RINGS_5,
@@ -124,13 +125,13 @@ def meter_names(rules: tuple[Rule, ...], program: Program, arrays: RuleArrays) -
     return [names[at] for at in arrays.in_cells.tolist()]
 
 
-def sequences(rules: tuple[Rule, ...], arrays: RuleArrays) -> list[Sequence]:
-    """The rules on order among some, with the meter in which what they find is counted."""
-    return [
-        Sequence(rule.at_least, int(arrays.main[at]), int(arrays.mark[arrays.main[at]]))
+def sequences(rules: tuple[Rule, ...], arrays: RuleArrays) -> dict[int, Sequence]:
+    """The rules on order by their place among some, with the meter in which what they find is counted."""
+    return {
+        at: Sequence(rule.at_least, int(arrays.main[at]), int(arrays.mark[arrays.main[at]]))
         for at, rule in enumerate(rules)
         if isinstance(rule, SuccessAfterAttack)
-    ]
+    }
 
 
 def _rows(rules: tuple[Rule, ...], program: Program, numbers: dict[int, int]) -> list[dict[str, Any]]:
@@ -142,7 +143,7 @@ def _rows(rules: tuple[Rule, ...], program: Program, numbers: dict[int, int]) ->
             rows.append(_spike(rule))
         elif isinstance(rule, SuccessAfterAttack):
             number -= 1
-            rows.append(_sequence(numbers.setdefault(number, len(numbers))))
+            rows.append(_sequence(rule, numbers.setdefault(number, len(numbers))))
         else:
             rows.append(_metered(compiled[rule.id], numbers))
     return rows
@@ -203,11 +204,11 @@ def _spike(rule: TrafficSpike) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _sequence(meter: int) -> dict[str, Any]:
+def _sequence(rule: SuccessAfterAttack, meter: int) -> dict[str, Any]:
     grid = _ORDER_PANE // PANE_US
     return {
-        "kind": METERED, "grid": grid, "window": _LONG // _ORDER_PANE, "at_least": 1.0, "extra": 0, "times": 0.0,
-        "z": 0.0, "monotone": False, "main": meter, "of": NO_METER, "floor": NO_METER, "floor_least": 0.0,
+        "kind": ORDER, "grid": grid, "window": _LONG // _ORDER_PANE, "at_least": 1.0, "extra": rule.at_least,
+        "times": 0.0, "z": 0.0, "monotone": False, "main": meter, "of": NO_METER, "floor": NO_METER, "floor_least": 0.0,
         "counted": meter, "conditions": [],
     }  # fmt: skip
 

@@ -89,7 +89,7 @@ def snapshot(shard: "Shard") -> bytes:
         "waiting": [[_pack(column) for column in w.rows] + [_pack(w.done)] for w in shard.waiting],
         "evidence": shard.evidence.snapshot(),
         "sources": shard.sources.snapshot() if shard.sources else None,
-        "hold_back": shard.hold_back.snapshot(),
+        "hold_back": shard.hold_back.snapshot(int(s.head[NEXT])),
         "recent": shard.recent.snapshot(int(s.head[NEXT]), shard.near_spike()),
         "incidents": [(int(place[i.slot]), i) for i in shard.incidents.open.values()],
     }

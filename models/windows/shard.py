@@ -7,11 +7,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import DIMENSIONS, END_OF_TIME, IP, NONE_TIME, SKIP, TENANT
+from models.base import DIMENSIONS, END_OF_TIME, IP, NONE_TIME, SKIP, TENANT, USER
 from models.event import EventBatch
 from models.features.rates import feature_codes
 from models.kernels.arrive import Learned, add_waiting, arrive
-from models.kernels.close import KIND, NUMBERS, OPEN, SLOT, STEP_FIELDS, close_panes, open_early
+from models.kernels.close import (
+    JUDGE,
+    KIND,
+    NUMBERS,
+    OPEN,
+    PANE,
+    RULE,
+    SLOT,
+    STEP_FIELDS,
+    close_panes,
+    open_early,
+    settle,
+)
 from models.kernels.direct import direct
 from models.kernels.layout import (
     ACTIVE,
@@ -49,7 +61,7 @@ from models.windows.waiting import Waiting, row_arrays, wait
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
-_USERS_AT, _RELEASE_BEFORE = direct(users_at), direct(release_before)
+_USERS_AT, _RELEASE_BEFORE, _SETTLE = direct(users_at), direct(release_before), direct(settle)
 NO_SLOTS, NO_OWNERS = np.empty(0, np.int32), np.empty(0, np.uint64)
 NO_ROWS, NO_UIDS = np.empty(0, np.int64), np.empty((0, 16), np.uint8)
 BUSIEST = 64
@@ -103,7 +115,8 @@ class Shard:
         longest = int((self.arrays.window * self.arrays.grid).max(initial=0)) * PANE_US
         self.evidence = Evidence(settings.lateness_us, int(self.arrays.marks[1]), longest)
         self.recent = Recent(dimension)
-        self.hold_back = HoldBack(dimension, sequences(settings.rules, self.arrays), self.arrays, self.evidence)
+        other, ordered = USER if dimension == IP else IP, sequences(settings.rules, self.arrays)
+        self.hold_back = HoldBack(dimension, other, ordered, self.arrays, self.evidence)
         self.incidents = Incidents(dimension, settings.rules, self.arrays, self.evidence, self.recent, canonical)
         watched = settings.source_rules if dimension == TENANT else ()
         self.sources = Sources(watched, settings.lateness_us) if watched else None
@@ -125,18 +138,20 @@ class Shard:
         self._stirred = NO_SLOTS
         self._hear(batch.source, batch.sources, batch.watermark_before, idle=batch.idle and not len(batch))
         uid_rows, uids = self._arrive(piece) if len(piece.rows) else (NO_ROWS, NO_UIDS)
-        if self.sources:
-            self.sources.follow(batch)
+        sources = self.sources
+        if sources:
+            if sources.latest < batch.watermark != END_OF_TIME:
+                sources.latest = batch.watermark
             if piece.shard == 0:
-                self.sources.take(batch, self.reached.get(batch.source, (-1, -1)))
+                sources.take(batch, self.reached.get(batch.source, (-1, -1)))
         if self.reached.get(batch.source, (-1, -1)) < batch.reached:
             self.reached[batch.source] = batch.reached
         self._hear(batch.source, batch.sources, batch.watermark, idle=batch.idle)
         if self._early:
             self._open_early()
-        if self.sources:
-            created = min(self.watermark, self.sources.latest) + self.settings.lateness_us
-            alerts = self.sources.close(self.watermark, created)
+        if sources and sources.due(self.watermark):
+            created = min(self.watermark, sources.latest) + self.settings.lateness_us
+            alerts = sources.close(self.watermark, created)
             self.findings += [Finding(alert.time // PANE_US - 1, alert) for alert in alerts]
         self.s.head[EVIDENCE_DROPPED] = self.evidence.dropped
         out = SliceScores(
@@ -197,7 +212,7 @@ class Shard:
         if waiting:
             self.waiting.append(wait(columns, rows[ahead]))
         if fresh and self.hold_back.sequences:
-            self.hold_back.add(batch, columns, rows[skip:], floor, newest)
+            self.hold_back.add(batch, rows[skip:], floor, int(newest))
         if fresh and (self._spikes or witnessed):
             counted = rows[skip:]
             if fresh < len(counted):
@@ -261,7 +276,7 @@ class Shard:
             self._close(until if next_waiting is None else min(until, int(head[NEXT]) + 6))
         before = int(head[NEXT])
         self.evidence.forget(before * PANE_US)
-        self.hold_back.forget(before // PER30)
+        self.hold_back.forget(before)
         if self.recent.closed(before):
             self.recent.forget(before, self._streaking())
 
@@ -288,8 +303,6 @@ class Shard:
     def _close(self, limit: int) -> None:
         if self.sources:
             self.sources.hear_tenants(self.s, limit, self._names)
-        if self.hold_back.sequences:
-            self.hold_back.judge(self.s, limit // PER30)
         steps, numbers = self._room(2 * int(self.s.head[ACTIVE]) * len(self.arrays.kind))
         # The loop ends with the shard empty: at the end of time there is no last pane.
         while self.s.head[NEXT] < limit and self.s.head[ACTIVE]:
@@ -324,6 +337,9 @@ class Shard:
         created = (self.watermark if self.watermark != END_OF_TIME else pane * PANE_US) + self.settings.lateness_us
         for step, each in zip(steps.tolist(), numbers.tolist(), strict=True):
             slot, name, owner = step[SLOT], ("", ""), 0
+            if step[KIND] == JUDGE:
+                self._judge(step[RULE], slot, step[PANE], pane)
+                continue
             if step[KIND] == OPEN:
                 (name,) = self._names(np.array([slot], np.int32))
                 owner = int(self.s.rings["owner"][slot])
@@ -336,6 +352,13 @@ class Shard:
                 failed, succeeded = _USERS_AT(self.s, slot, alert.time // (PER30 * PANE_US) - 1, window)
                 alert = msgspec.structs.replace(alert, failed_users=failed, succeeded_users=succeeded)
             self.findings.append(Finding(pane, alert))
+
+    def _judge(self, rule: int, slot: int, pane30: int, pane: int) -> None:
+        """Count what follows failures in a pane that has closed, then go on with its incident as with any other."""
+        self.hold_back.judge(self.s, rule, slot, pane30)
+        steps, numbers = np.empty((1, STEP_FIELDS), np.int64), np.empty((1, NUMBERS))
+        n = _SETTLE(self.s, self.arrays, self.learned, rule, slot, pane30, steps, numbers)
+        self._follow(steps[:n], numbers[:n], pane)
 
     def _names(self, slots: NDArray[np.int32]) -> list[tuple[str, str]]:
         """(tenant, entity) of some rings."""

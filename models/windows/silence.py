@@ -77,6 +77,10 @@ class Silence:
         out: list[Alert] = []
         for key in list(self.speakers):
             speaker = self.speakers[key]
+            if speaker.heard == [speaker.last + 1] and not speaker.open and until == speaker.last + 2 and speaker.hours:
+                speaker.heard.clear()  # what nearly always happens
+                out += self._spoke(speaker, speaker.last + 1)
+                continue
             if speaker.heard:
                 final = sorted(pane for pane in speaker.heard if pane < until)
                 speaker.heard = [pane for pane in speaker.heard if pane >= until]

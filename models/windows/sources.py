@@ -46,22 +46,22 @@ class Sources:
         self.next_pane: int = NEVER
         self.latest: int = NONE_TIME
 
-    def follow(self, batch: EventBatch) -> None:
-        """Take notice of how far a source's time has come."""
-        if batch.watermark != END_OF_TIME:
-            self.latest = max(self.latest, batch.watermark)
+    def due(self, watermark: int) -> bool:
+        """Whether a watermark has come past the end of a pane that is not yet told of."""
+        return watermark != NONE_TIME and watermark // PANE30_US > self.next_pane
 
     def take(self, batch: EventBatch, reached: tuple[int, int]) -> None:
         """Take notice of a batch of a source that was counted up to `reached`."""
-        dead, places, rows = batch.dead, batch.dead_place, batch.flags & SKIP == 0
-        if batch.first < reached:
+        dead, places = batch.dead, batch.dead_place
+        rows = batch.flags & SKIP == 0 if batch.first < reached or batch.flags.any() else None
+        if rows is not None and batch.first < reached:
             fresh = [(letter.offset, letter.index) > reached for letter in dead]
             places = places[np.array(fresh, np.bool_)]
             dead = tuple(letter for letter, new in zip(dead, fresh, strict=True) if new)
             rows &= (batch.offset > reached[0]) | ((batch.offset == reached[0]) & (batch.index > reached[1]))
         if dead and self.dead.rules:
             self.dead.add(dead, places.tolist(), self.next_pane)
-        place = batch.place if rows.all() else batch.place[rows]
+        place = batch.place if rows is None else batch.place[rows]
         if len(place):
             # A batch spans 30 s at most, so these are all of its panes.
             panes = {max(int(end) // PANE30_US, self.next_pane) for end in (place.min(), place.max())}
@@ -71,18 +71,18 @@ class Sources:
 
     def hear_tenants(self, s: ShardArrays, limit: int, names: Names) -> None:
         """Take notice of the tenants with events in the panes that are about to close, those before `limit`."""
-        active = s.active[: s.head[ACTIVE]]
-        if not self.tenants.rules or not len(active):
-            return
-        newest = int(s.newest30[active].max()) + 1
-        for pane in range(int(s.head[NEXT]) // PER30, min(limit // PER30, newest)):
-            slots = active[s.rings["ring30"][active, pane & (RING30 - 1), 0] == pane + 1]
-            for slot, owner in zip(slots.tolist(), s.rings["owner"][slots].tolist(), strict=True):
-                name = "" if owner in self.tenants.speakers else names(np.array([slot], np.int32))[0][0]
-                self.tenants.hear(owner, name, name, (pane,))
+        slots = s.active[: s.head[ACTIVE]].tolist() if self.tenants.rules else ()
+        rings = s.rings["ring30"]
+        for slot in slots:
+            owner = None
+            for pane in range(int(s.head[NEXT]) // PER30, min(limit // PER30, int(s.newest30[slot]) + 1)):
+                if rings[slot, pane & (RING30 - 1), 0] == pane + 1:
+                    owner = int(s.rings["owner"][slot]) if owner is None else owner
+                    name = "" if owner in self.tenants.speakers else names(np.array([slot], np.int32))[0][0]
+                    self.tenants.hear(owner, name, name, (pane,))
 
     def close(self, watermark: int, created: int) -> list[Alert]:
-        """What the panes before a watermark bring; at the end of time all incidents close."""
+        """What the panes before a watermark that is `due` bring; at the end of time all incidents close."""
         if watermark == END_OF_TIME:
             until = (self.latest + self.lateness_us) // PANE30_US + 1
             out = self.dead.close(self.next_pane, END_OF_TIME, created)
@@ -91,14 +91,12 @@ class Sources:
             self.next_pane, self.latest = NEVER, NONE_TIME
             return out
         until = watermark // PANE30_US
-        if watermark == NONE_TIME or until <= self.next_pane:
-            return []
         first, self.next_pane = self.next_pane, until
-        return (
-            self.dead.close(first, until, created)
-            + self.sources.close(until, created)
-            + self.tenants.close(until, created)
-        )
+        out = self.dead.close(first, until, created) if self.dead.sources else []
+        for silence in (self.sources, self.tenants):
+            if silence.speakers:
+                out += silence.close(until, created)
+        return out
 
     def snapshot(self) -> Any:
         """Everything as plain values."""
