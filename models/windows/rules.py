@@ -100,7 +100,7 @@ def _least(rows: list[dict[str, Any]], stores: list[tuple[int, int]]) -> np.ndar
     least = np.full(len(_COLUMNS), np.iinfo(np.int64).max)
     for row in rows:
         needs = [(0, row["at_least"])]
-        if row["kind"] == METERED:
+        if row["kind"] != SPIKE:
             needs = [(row["main"], 0.0 if row["of"] != NO_METER else row["at_least"])]
             if row["floor"] != NO_METER and row["floor_least"] > 0.0:
                 needs.append((row["floor"], row["floor_least"]))

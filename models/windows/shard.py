@@ -276,7 +276,8 @@ class Shard:
             self._close(until if next_waiting is None else min(until, int(head[NEXT]) + 6))
         before = int(head[NEXT])
         self.evidence.forget(before * PANE_US)
-        self.hold_back.forget(before)
+        if self.hold_back.sequences:
+            self.hold_back.forget(before)
         if self.recent.closed(before):
             self.recent.forget(before, self._streaking())
 

@@ -47,8 +47,10 @@ class Sources:
         self.latest: int = NONE_TIME
 
     def due(self, watermark: int) -> bool:
-        """Whether a watermark has come past the end of a pane that is not yet told of."""
-        return watermark != NONE_TIME and watermark // PANE30_US > self.next_pane
+        """Whether a watermark has come past the end of a pane of which there may be something to tell."""
+        if watermark == NONE_TIME or watermark // PANE30_US <= self.next_pane:
+            return False
+        return bool(self.tenants.speakers or self.sources.speakers or self.dead.sources)
 
     def take(self, batch: EventBatch, reached: tuple[int, int]) -> None:
         """Take notice of a batch of a source that was counted up to `reached`."""
