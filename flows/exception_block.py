@@ -13,7 +13,7 @@ from models.rules import Rule, watched
 
 MOST: Final = 1_000
 _LONGEST: Final = 512
-_DIMENSION: Final = {"cidr": "ip", "user": "user", "endpoint": "endpoint"}
+_DIMENSION: Final = {"cidr": "ip", "user": "user", "endpoint": "endpoint", "source": "source"}
 _EVERYTHING: Final = ("0.0.0.0/0", "::/0")
 
 
@@ -28,7 +28,7 @@ def exceptions(rows: object, detections: Sequence[Rule], faults: list[str]) -> t
     >>> print("\\n".join(faults))
     Expected a network such as "10.0.0.0/8", got "10.0.0.1/8" - at $.exception[0].cidr
     Expected an RFC 3339 time such as "2026-12-31T00:00:00Z", got "soon" - at $.exception[1].expiry
-    It matches everything: expected at least one of cidr, user, endpoint, user_agent, tenant, detection - at
+    It matches everything: expected at least one of cidr, user, endpoint, source, user_agent, tenant, detection - at
     $.exception[1]
     """
     if not isinstance(rows, list):
@@ -101,7 +101,7 @@ def _faults(one: AlertException, path: str, detections: Sequence[Rule]) -> Itera
     if one.detection and "*" not in one.detection and one.detection not in ids:
         yield f"No detection {shown(one.detection)}{meant(one.detection, ids)} - at {path}.detection"
     entities = {_DIMENSION[key] for key in ENTITY_KEYS if getattr(one, key)}
-    together = "_".join(name for name in DIMENSIONS if name in entities)
+    together = "_".join(name for name in (*DIMENSIONS, "source") if name in entities)
     if len(entities) > 1 and together not in watched(detections):
         which = " and ".join(key for key in ENTITY_KEYS if getattr(one, key))
         yield f"No detection watches {which} together: expected one of them - at {path}"

@@ -18,9 +18,9 @@ _SECOND_US = 1_000_000
 class AlertException(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Incidents that are not told of until `expiry`, and who answers for that.
 
-    Every key that is given must match: `tenant` and `detection` (its id) those of the incident; `cidr`, `user` or
-    `endpoint` its entity, or one of two; `user_agent` that of each of its evidences. `*` stands for any run of
-    characters. `cidr` concerns incidents of addresses only, and an IPv6 entity, which is a network, must lie wholly
+    Every key that is given must match: `tenant` and `detection` (its id) those of the incident; `cidr`, `user`,
+    `endpoint` or `source` its entity, or one of two; `user_agent` that of each of its evidences. `*` stands for any run
+    of characters. `cidr` concerns incidents of addresses only, and an IPv6 entity, which is a network, must lie wholly
     inside.
 
     A user agent is what the caller says it is: alone it opens a door to everybody who sends it.
@@ -31,6 +31,7 @@ class AlertException(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     user: str = ""
     user_agent: str = ""
     endpoint: str = ""
+    source: str = ""
     tenant: str = ""
     detection: str = ""
     owner: str = ""
@@ -38,7 +39,7 @@ class AlertException(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     expiry: str = ""
 
 
-ENTITY_KEYS = ("cidr", "user", "endpoint")
+ENTITY_KEYS = ("cidr", "user", "endpoint", "source")
 MATCH_KEYS = (*ENTITY_KEYS, "user_agent", "tenant", "detection")
 
 
@@ -111,6 +112,7 @@ class _Compiled:
         self.detection = _pattern(one.detection)
         self.user = _pattern(one.user), _pattern(unicodedata.normalize("NFKC", one.user).lower())
         self.endpoint = _pattern(one.endpoint)
+        self.source = _pattern(one.source)
         self.user_agent = _pattern(one.user_agent)
 
     def concerns(self, alert: Alert) -> bool:
@@ -119,10 +121,10 @@ class _Compiled:
             return False
         entities = dict(alert.entities)
         texts = [(self.tenant, alert.tenant), (self.detection, alert.detection)]
-        for dimension, pattern in (("endpoint", self.endpoint), ("user", self.user[0])):
+        for dimension, pattern in (("endpoint", self.endpoint), ("source", self.source), ("user", self.user[0])):
             if pattern is not None and dimension not in entities:
                 return False
-        texts.append((self.endpoint, entities.get("endpoint", "")))
+        texts += [(self.endpoint, entities.get("endpoint", "")), (self.source, entities.get("source", ""))]
         if not all(pattern is None or pattern.fullmatch(text) for pattern, text in texts):
             return False
         # An id is compared as it is, a typed name as names are normalised.

@@ -319,3 +319,51 @@ def test_the_example_is_toml_for_other_readers_too() -> None:
     assert set(tomllib.loads((ROOT / "config.toml").read_text())) <= {
         "input", "output", "time", "state", "detector", "detection",
     }  # fmt: skip
+
+
+def test_faults_of_rules_on_order_and_on_sources(tmp_path: Path) -> None:
+    found = faults(
+        tmp_path,
+        """
+        [[detection]]
+        type = "success_after_attack"
+        dimension = "endpoint"
+        [[detection]]
+        type = "success_after_attack"
+        id = "another"
+        at_least = 0
+        quiet = "10m"
+        [[detection]]
+        type = "dead_letter_surge"
+        times = 1.0
+        quiet = "400000ms"
+        [[detection]]
+        type = "source_silence"
+        after = "10s"
+        history = "30d"
+        at_least = 5
+        """,
+    )
+    assert found == [
+        'config.toml: Expected one of user, ip, got "endpoint" - at $.detection[0].dimension',
+        "config.toml: Expected int >= 1 - at $.detection[1].at_least",
+        "config.toml: Expected float > 1.0 - at $.detection[2].times",
+        'config.toml: Unknown key "at_least" (known: id, dimension, after, times, history, severity)'
+        " - at $.detection[3]",
+        "config.toml: Expected at least the rule's window (15m) - at $.detection[1].quiet",
+        'config.toml: Expected whole seconds, got "400000ms" - at $.detection[2].quiet',
+        'config.toml: Expected whole minutes, at least "1m", got "10s" - at $.detection[3].after',
+        'config.toml: Expected whole minutes from "15m" to "7d", got "30d" - at $.detection[3].history',
+    ]
+
+
+def test_rules_on_order_take_marks_of_their_own(tmp_path: Path) -> None:
+    """Together with the expressions they have 64."""
+    rule = '[[detection]]\ntype = "threshold"\nid = "t{0}"\nwhere = "status == {0}"\ncount = true\nat_least = 5\n'
+    order = '[[detection]]\ntype = "success_after_attack"\nid = "s{0}"\n'
+    fits = [rule.format(k) for k in range(61)] + [order.format(k) for k in range(3)]
+    assert len(read(tmp_path, "\n".join(fits)).detection) == 64
+    fits[0] += 'also = {where = "status == 800", count = true, at_least = 1}\n'
+    assert faults(tmp_path, "\n".join(fits)) == [
+        "config.toml: 62 different expressions and 3 rules on order, at most 64 together - at $.detection"
+    ]

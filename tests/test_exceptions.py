@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +55,15 @@ def test_a_network_concerns_addresses_only() -> None:
 )  # fmt: skip
 def test_names(keys: dict[str, str], silent: bool) -> None:
     assert silences(Life("brute_force_user", "sam@example.com", 0), **keys) is silent
+
+
+def test_a_source_is_no_endpoint() -> None:
+    create = msgspec.structs.replace(
+        Life("brute_force_ip", "shop/*", 0).alerts()[0], dimension="source", entity="shop/1"
+    )
+    for keys, silent in (({"source": "shop/*"}, True), ({"source": "bank/*"}, False), ({"endpoint": "shop/*"}, False)):
+        assert bool(Exceptions([AlertException(id="x", **ANSWERS, **keys)]).by_name(create)) is silent
+    assert not silences(Life("server_errors_endpoint", "shop/1", 0), source="shop/*")
 
 
 def test_ids_keep_their_letters() -> None:
@@ -138,7 +148,7 @@ expiry = "tomorrow"
 cidr = 5
 users = "sam"
 """)  # fmt: skip
-    keys = "cidr, user, endpoint, user_agent, tenant, detection"
+    keys = "cidr, user, endpoint, source, user_agent, tenant, detection"
     assert found == [
         f"It matches everything: expected at least one of {keys} - at $.exception[0]",
         "Missing key owner - at $.exception[1]",
