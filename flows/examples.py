@@ -18,6 +18,7 @@ from models import rules
 from models.rules.describe import bound_text, meter_text
 from models.rules.program import NO_METER, Bound, compile_rules
 from models.rules.threshold import Condition, Threshold, kind_of, listed
+from models.rules.traffic_spike import TrafficSpike
 
 CREATE: Final = 1
 MOST_SHOWN: Final = 20
@@ -51,7 +52,8 @@ class Measured(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """What became of an example. `fired` are the detection's incidents, `others` those of other detections.
 
-    `measured` says how near it came where the detection did not fire, one line a bound.
+    `measured` says how near it came where the detection did not fire, one line a bound; nothing where no bound stands
+    for itself, as with sign-ins after failures.
     """
 
     detection: str
@@ -224,6 +226,8 @@ def _measured(
     """Every bound of the detection as a detection of its own with the least limit, run over the same events."""
     rule = next(rule for rule in config.detection if rule.id == example.detection)
     probes = [*_probes(rule)]
+    if not probes:
+        return ()
     output = msgspec.structs.replace(config.output, max_incidents_per_hour=1_000_000)
     detection = tuple(probe.rule for probe in probes)
     probing = msgspec.structs.replace(config, detection=detection, exception=(), output=output)
@@ -254,11 +258,13 @@ class _Probe(msgspec.Struct, frozen=True):
 def _probes(rule: rules.Rule) -> Iterator[_Probe]:
     """The bounds of a detection, the main one first."""
     found = rules.threshold(rule)
-    if found is None:
+    if isinstance(rule, TrafficSpike):
         by = rules.dimension(rule)
         text = f"at least {rule.at_least:g} events a minute, and more than was learned"
         spike = Threshold(id="probe0", by=by, count=True, window="1m")  # type: ignore[arg-type]
         yield _Probe(text, spike, float(rule.at_least))
+        return
+    if found is None:  # a sign-in after failures, dead letters, a silence: there is no bound to tell alone
         return
     program = compile_rules([found])
     compiled = program.detections[0]

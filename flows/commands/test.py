@@ -92,6 +92,8 @@ def _row(one: "Outcome") -> tuple[str, ...]:
 
     if one.fired:
         found = "; ".join(told(one.fired[:3])) + (f"; and {len(one.fired) - 3} more" if len(one.fired) > 3 else "")
+    elif not one.measured:
+        found = "silent"
     else:
         short = next((seen for seen in one.measured if not seen.holds), one.measured[0])
         found = f"silent: {short.value:g}, {short.bound}"
