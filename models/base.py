@@ -19,6 +19,8 @@ ACTIONS: Final = (
     "password_reset", "password_change", "email_change", "profile_update", "account_lock", "account_unlock",
     "account_delete", "role_change", "policy_change", "api_key_change", "data_read", "data_export", "api_call",
 )  # fmt: skip
+METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other")
+"""Codes of the member `method`: HEAD stands for OPTIONS and TRACE too."""
 OUTCOMES: Final = ("unknown", "success", "failure", "challenge", "blocked")
 REASONS: Final = (
     "", "bad_credentials", "unknown_user", "locked", "expired", "mfa_failed", "mfa_denied", "rate_limited",

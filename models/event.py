@@ -56,6 +56,7 @@ class EventBatch:
     outcome: NDArray[np.uint8]
     reason: NDArray[np.uint8]
     status: NDArray[np.int16]  # HTTP status, 0: none
+    method: NDArray[np.uint8]  # an index into METHODS
     entity: NDArray[np.uint64]  # (4, n)
     names: NDArray[np.uint8]  # the entities' normalised names, UTF-8
     name_start: NDArray[np.int64]  # (4, n)

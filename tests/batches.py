@@ -93,6 +93,7 @@ def batch(
         outcome=np.zeros(n, np.uint8),
         reason=np.zeros(n, np.uint8),
         status=np.zeros(n, np.int16),
+        method=np.zeros(n, np.uint8),
         entity=np.array([r.keys for r in rows], np.uint64).reshape(n, 4).T.copy(),
         names=np.frombuffer(names, np.uint8),
         name_start=start,

@@ -13,11 +13,12 @@ from typing import Any
 NUMBERS = {"time", "received", "status", "asn", "lat", "lon", "latency_ms"}
 ORDER = (
     "time", "received", "id", "tenant", "action", "outcome", "reason", "user", "username", "actor", "target", "ip",
-    "endpoint", "status", "error_code", "error", "actor_type", "session", "api_key", "request_id", "factor", "ip_type",
-    "asn", "country", "city", "lat", "lon", "device", "user_agent", "app", "app_version", "method", "latency_ms",
+    "endpoint", "status", "method", "error_code", "error", "actor_type", "session", "api_key", "request_id", "factor",
+    "ip_type", "asn", "country", "city", "lat", "lon", "device", "user_agent", "app", "app_version", "latency_ms",
     "changes",
 )  # fmt: skip
 STRINGS = {*ORDER} - {"asn", "lat", "lon", "latency_ms", "changes"}
+METHODS = ("", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other")
 ACTIONS = (
     "other", "login", "logout", "register", "token_issue", "token_refresh", "mfa_challenge", "password_reset_request",
     "password_reset", "password_change", "email_change", "profile_update", "account_lock", "account_unlock",
@@ -56,6 +57,7 @@ class Event:
     outcome: int
     reason: int
     status: int
+    method: int
     names: list[str | None]
     target: str | None
     output: bytes
@@ -318,6 +320,11 @@ def _event(
         if status:
             outcome = "success" if status < 400 else "blocked" if status == 429 else "failure"
     reason = members.get("reason", "")
+    verb = members.get("method")
+    method = 0
+    if verb is not None:
+        verb = "HEAD" if verb in ("OPTIONS", "TRACE") else verb
+        method = METHODS.index(verb) if verb in METHODS[1:] else METHODS.index("other")
     signs_in = action in ("login", "mfa_challenge", "token_issue", "token_refresh")
     deletion = action == "account_delete" and outcome in ("success", "unknown")
     counts = (
@@ -332,6 +339,6 @@ def _event(
         names = [*names[:5], "..."]
     return Event(
         time, record, "id" in members, counts, ACTIONS.index(action), OUTCOMES.index(outcome),
-        REASONS.index(reason if reason in REASONS else "other"), status, [tenant, ip, endpoint, whom],
+        REASONS.index(reason if reason in REASONS else "other"), status, method, [tenant, ip, endpoint, whom],
         (members.get("target") or user or username) if deletion else None, output, names, members,
     )  # fmt: skip

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.base import ACTIONS, DIMENSIONS, ENDPOINT, ERROR, IP, OUTCOMES, USER
+from models.base import ACTIONS, DIMENSIONS, ENDPOINT, ERROR, IP, METHODS, OUTCOMES, USER
 from models.detectors.half_space_trees import HalfSpaceTreesParams, build_trees, empty_model
 from models.features.behaviour import (
     BEHAVIOUR,
     HALF,
-    METHODS,
     action_classes,
     allocate_profiles,
     allocate_recent,

@@ -70,11 +70,11 @@ def agree(messages: list[bytes], decoded: Decoded, timestamps: list[int] | None 
         got = (
             int(decoded.time[row]), int(decoded.record_time[row]), bool(decoded.flags[row] & HAS_ID),
             int(decoded.counts[row]), int(decoded.action[row]), int(decoded.outcome[row]), int(decoded.reason[row]),
-            int(decoded.status[row]), note(decoded, row), output(decoded, row), int(decoded.offset[row]),
+            int(decoded.status[row]), int(decoded.method[row]), note(decoded, row), output(decoded, row), int(decoded.offset[row]),
         )  # fmt: skip
         expected = (
             want.time, NONE_TIME if want.record_time is None else want.record_time, want.has_id, want.counts,
-            want.action, want.outcome, want.reason, want.status, want.ignored, want.output, k + 100,
+            want.action, want.outcome, want.reason, want.status, want.method, want.ignored, want.output, k + 100,
         )  # fmt: skip
         assert got == expected, message
         tenant = naive.entity(want.names[0] or "")

@@ -266,6 +266,7 @@ _SHAPE: Final = {
     "buffer": np.uint8, "start": np.int64, "length": np.int32, "note_start": np.int64, "note_length": np.int32,
     "offset": np.int64, "index": np.int32, "time": np.int64, "place": np.int64, "flags": np.uint8,
     "counts": np.uint8, "action": np.uint8, "outcome": np.uint8, "reason": np.uint8, "status": np.int16,
+    "method": np.uint8,
     "entity": np.uint64, "names": np.uint8, "name_start": np.int64, "name_length": np.int32, "target": np.uint64,
     "marks": np.uint64, "hashes": np.uint64, "numbers": np.float64,
 }  # fmt: skip

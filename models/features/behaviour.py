@@ -29,7 +29,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import ACTIONS, IP, USER
+from models.base import ACTIONS, IP, METHODS, USER
 from models.kernels.behaviour import (
     CELLS,
     HOURS,
@@ -39,9 +39,6 @@ from models.kernels.behaviour import (
     RecentArrays,
     SumArrays,
 )
-
-METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other")
-"""Codes of the member `method`: HEAD stands for OPTIONS and TRACE too."""
 
 BEHAVIOUR: Final = (
     "calls", "outcomes", "crowd_calls", "crowd_outcomes", "persistence", "volume", "spacing", "errors", "newness",

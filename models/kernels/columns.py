@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.base import ACTIONS, DELETION, ERROR, FAILURE, HAS_ID, NONE_TIME, OUTCOMES, REASONS, RESET, SUCCESS
+from models.base import ACTIONS, DELETION, ERROR, FAILURE, HAS_ID, METHODS, NONE_TIME, OUTCOMES, REASONS, RESET, SUCCESS
 from models.kernels.address import write_address
 from models.kernels.instant import epoch, stamp
 from models.kernels.kernel import inlined, kernel
@@ -19,6 +19,7 @@ from models.kernels.scan import (
     ENDPOINT,
     ID,
     MAX_STRING,
+    METHOD,
     NORMAL,
     OUTCOME,
     REASON,
@@ -53,6 +54,7 @@ _MFA_CHALLENGE = ACTIONS.index("mfa_challenge")
 _RESET_REQUEST = ACTIONS.index("password_reset_request")
 _DELETE = ACTIONS.index("account_delete")
 _OTHER_REASON = REASONS.index("other")
+_HEAD, _OTHER_METHOD = METHODS.index("HEAD"), METHODS.index("other")
 BY_ACTOR = (
     "account_delete", "account_lock", "account_unlock", "role_change", "policy_change", "api_key_change", "data_read",
     "data_export",
@@ -69,6 +71,7 @@ class Codes(NamedTuple):
     action: Words
     outcome: Words
     reason: Words
+    method: Words  # those of METHODS, and after them what counts as HEAD
     by_actor: NDArray[np.uint8]  # of each action
 
 
@@ -83,6 +86,7 @@ class Columns(NamedTuple):
     outcome: NDArray[np.uint8]
     reason: NDArray[np.uint8]
     status: NDArray[np.int16]
+    method: NDArray[np.uint8]
     entity: NDArray[np.uint64]  # (4, n)
     names: NDArray[np.uint8]
     name_start: NDArray[np.int64]  # (4, n)
@@ -95,7 +99,8 @@ def codes() -> Codes:
     """The closed lists of `models.base` for the kernel."""
     by_actor = np.array([name in BY_ACTOR for name in ACTIONS], np.uint8)
     # The empty reason stands for an absent one and cannot be written; a NUL keeps its place in the list.
-    return Codes(words_of(ACTIONS), words_of(OUTCOMES), words_of(("\0", *REASONS[1:])), by_actor)
+    reason, method = ("\0", *REASONS[1:]), ("\0", *METHODS[1:], "OPTIONS", "TRACE")
+    return Codes(words_of(ACTIONS), words_of(OUTCOMES), words_of(reason), words_of(method), by_actor)
 
 
 @inlined
@@ -259,6 +264,13 @@ def fill(
             reason = find(lists.reason, buffer, at[row, REASON], size[row, REASON])
             if reason < 0:
                 reason = _OTHER_REASON
+        method = 0
+        if tag[row, METHOD] != ABSENT:
+            method = find(lists.method, buffer, at[row, METHOD], size[row, METHOD])
+            if method < 0:
+                method = _OTHER_METHOD
+            elif method > _OTHER_METHOD:
+                method = _HEAD
 
         # Most often the tenant is the row's before: then its hash stands.
         same_tenant = False
@@ -339,5 +351,6 @@ def fill(
         to.outcome[row] = outcome
         to.reason[row] = reason
         to.status[row] = status
+        to.method[row] = method
         to.target[row] = target
     return used

@@ -28,7 +28,8 @@ KINDS: Final[dict[str, int]] = {
     "target": STRING_KIND,
     "ip": STRING_KIND,
     "endpoint": STRING_KIND,
-    "status": STRING_KIND | NUMBER_KIND,  # spans are always taken up to here, of the rest where a program needs them
+    "status": STRING_KIND | NUMBER_KIND,
+    "method": STRING_KIND,  # spans are always taken up to here, of the rest where a program needs them
     "error_code": STRING_KIND,
     "error": STRING_KIND,
     "actor_type": STRING_KIND,
@@ -46,17 +47,14 @@ KINDS: Final[dict[str, int]] = {
     "user_agent": STRING_KIND,
     "app": STRING_KIND,
     "app_version": STRING_KIND,
-    "method": STRING_KIND,
     "latency_ms": NUMBER_KIND,
     "changes": ARRAY_KIND,
     "lapwing": RESERVED_KIND,
 }
 """The canonical members and the JSON types each may have; `lapwing` is Lapwing's own."""
 MEMBERS: Final = tuple(KINDS)
-(TIME, RECEIVED, ID, TENANT, ACTION, OUTCOME, REASON, USER_ID, USERNAME, ACTOR, TARGET, ADDRESS, ENDPOINT, STATUS) = (
-    range(14)
-)
-SPANS: Final = 14
+(TIME, RECEIVED, ID, TENANT, ACTION, OUTCOME, REASON, USER_ID, USERNAME, ACTOR, TARGET, ADDRESS, ENDPOINT, STATUS, METHOD) = range(15)  # fmt: skip  # noqa: E501
+SPANS: Final = 15
 """How many of MEMBERS always have a span; their slot is their index."""
 NO_SLOT: Final = -1
 """The slot of a member of which only the type matters."""
@@ -88,7 +86,7 @@ def wanted(more: tuple[int, ...] = (), ascii_usernames: bool = False) -> Wanted:
     `ascii_usernames` leaves all other usernames to the slow path, which normalises them.
 
     >>> int(wanted((MEMBERS.index("user_agent"),)).slots[MEMBERS.index("user_agent")])
-    14
+    15
     """
     kinds = np.array([*KINDS.values()], np.uint8)
     slots = np.full(len(MEMBERS), NO_SLOT)
