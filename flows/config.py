@@ -19,10 +19,12 @@ from flows.structure import is_duration_field, meant, shown, structure, tagged
 from models import rules
 from models.base import WATCHED
 from models.detectors.ewma import EwmaParams
+from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.exceptions import AlertException, network
+from models.rules.behaviour_anomaly import BehaviourAnomaly
 
-Detector = EwmaParams
-"""Every detector; a union once there is a second."""
+Detector = EwmaParams | HalfSpaceTreesParams
+"""Every detector."""
 
 MOST_PANES: Final = 64
 BATCH_SPAN_US: Final = 30_000_000
@@ -39,6 +41,7 @@ WINDOW_OF: Final = {
     "traffic_spike": "1m",
     "success_after_attack": "15m",
     "dead_letter_surge": "5m",
+    "behaviour_anomaly": "1m",
 }
 """The window of each rule; an incident cannot be quiet for less."""
 TABLE_SHARE: Final = dict.fromkeys(WATCHED, 32 / 64) | {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64}
@@ -133,7 +136,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     output: Output = Output()
     time: Time = Time()
     state: State = State()
-    detector: tuple[Detector, ...] = (EwmaParams(),)
+    detector: tuple[Detector, ...] = (EwmaParams(), HalfSpaceTreesParams())
     detection: tuple[rules.Rule, ...] = rules.default_rules()
     exception: tuple[AlertException, ...] = ()
     example: tuple[Example, ...] = ()
@@ -185,6 +188,8 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
         lists["exception"] = exceptions(tables["exception"], known, faults)
         for at, row in enumerate(tables["exception"] if isinstance(tables["exception"], list) else ()):
             given |= {f"exception[{at}].{key}": "file" for key in _keys(row)}
+    if "detector" in lists and "detection" not in lists:
+        lists["detection"] = _without_behaviour(lists["detector"])
     config = Config(**blocks, **lists, example=tuple(beside), given=given)  # type: ignore[arg-type]
     faults += _cross_faults(config)
     lines = [f"command line: {fault}" for fault in flag_faults]
@@ -270,8 +275,15 @@ def state_identity(config: Config) -> dict[str, str]:
     for key in ("lateness", "max_skew", "max_future"):
         identity[f"time.{key}"] = durations.spell(durations.microseconds(getattr(config.time, key)))
     for detector in config.detector:
-        identity[f"detector {detector.id}"] = f"ewma alpha={detector.alpha} half_life={detector.half_life}"
+        identity[f"detector {detector.id}"] = _learned(detector)
     return identity
+
+
+def _learned(detector: Detector) -> str:
+    if isinstance(detector, EwmaParams):
+        return f"ewma alpha={detector.alpha} half_life={detector.half_life}"
+    shape = " ".join(f"{name}={getattr(detector, name)}" for name in ("trees", "height", "window", "seed"))
+    return f"half_space_trees {shape} half_life={detector.half_life}"
 
 
 def table_limits(config: Config, dimension: str) -> tuple[int, int]:
@@ -348,13 +360,24 @@ def _list(
         window = WINDOW_OF.get(written["type"])
         if window and durations.microseconds(row.quiet) < durations.microseconds(window):
             faults.append(f"Expected at least the rule's window ({window}) - at $.{name}[{at}].quiet")
-        if isinstance(row, EwmaParams) and durations.microseconds(row.half_life) == 0:
+        if name == "detector" and durations.microseconds(row.half_life) == 0:
             faults.append(f"Expected a duration above zero - at $.{name}[{at}].half_life")
         given.update({f"{name}[{len(kept)}].{key}": "file" for key in _keys(written)})
         kept.append(row)
-    if name == "detector" and isinstance(rows, list) and len(rows) != 1:
-        faults.append(f"Expected one detector of type ewma, got {len(rows)} - at $.{name}")
+    if name == "detector" and isinstance(rows, list):
+        kinds = [row.get("type") for row in rows if isinstance(row, Mapping)]
+        for kind, least in (("ewma", 1), ("half_space_trees", 0)):
+            if not least <= (count := kinds.count(kind)) <= 1:
+                wanted = "one detector" if least else "at most one detector"
+                faults.append(f"Expected {wanted} of type {kind}, got {count} - at $.{name}")
     return tuple(kept)
+
+
+def _without_behaviour(detectors: tuple[Detector, ...]) -> tuple[rules.Rule, ...]:
+    """The default detections, without those that read a detector which is not there."""
+    if any(isinstance(row, HalfSpaceTreesParams) for row in detectors):
+        return rules.default_rules()
+    return tuple(rule for rule in rules.default_rules() if not isinstance(rule, BehaviourAnomaly))
 
 
 def _is_id(text: str) -> bool:
@@ -375,6 +398,12 @@ def _cross_faults(config: Config) -> list[str]:
             zone = shown(config.input.timezone)
             faults.append(f'Expected an IANA time zone such as "Europe/Berlin", got {zone} - at $.input.timezone')
     faults += program_faults(config.detection)
+    if not any(isinstance(row, HalfSpaceTreesParams) for row in config.detector):
+        faults += [
+            f"Expected a [[detector]] of type half_space_trees for it - at $.detection[{at}].type"
+            for at, rule in enumerate(config.detection)
+            if isinstance(rule, BehaviourAnomaly)
+        ]
     for key in ("max_jump", "idle_after"):
         if durations.microseconds(getattr(config.time, key)) == 0:
             faults.append(f"Expected a duration above zero - at $.time.{key}")

@@ -52,11 +52,14 @@ from flows.steps.gather import Gather
 from flows.steps.split import split
 from flows.totals import Progress, RunResult, Totals
 from models.base import DIMENSIONS, WATCHED
+from models.detectors.ewma import EwmaParams
+from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.event import EventBatch
 from models.kernels.arrive import Learned
 from models.rules import of_entities, of_sources, threshold
 from models.rules import program as program_of
 from models.rules.program import Program
+from models.windows.behaviour import BehaviourSettings
 from models.windows.joint import joints
 from models.windows.shard import Shard, ShardSettings
 
@@ -115,7 +118,7 @@ def make_source(
 
 def shard_settings(config: Config, name: str, program: Program) -> ShardSettings:
     """What the shards of a dimension need of the configuration."""
-    detector = config.detector[0]
+    detector = next(row for row in config.detector if isinstance(row, EwmaParams))
     rules = of_entities(config.detection, name)
     records, rings = table_limits(config, name)
     return ShardSettings(
@@ -140,6 +143,18 @@ def shard_settings(config: Config, name: str, program: Program) -> ShardSettings
         keep_share=config.output.window_sample,
         max_records=records,
         max_rings=rings,
+        behaviour=_behaviour(config, name),
+    )
+
+
+def _behaviour(config: Config, name: str) -> BehaviourSettings | None:
+    found = [row for row in config.detector if isinstance(row, HalfSpaceTreesParams)]
+    if not found or name == "tenant":
+        return None
+    return BehaviourSettings(
+        params=found[0],
+        half_life_minutes=max(1, microseconds(found[0].half_life) // 60_000_000),
+        accept_after_minutes=microseconds(found[0].accept_after) // 60_000_000,
     )
 
 

@@ -2,8 +2,9 @@
 
 from flows.structure import meant, shown
 from models import rules
-from models.rules import dead_letter_surge, source_silence
+from models.rules import behaviour_anomaly, dead_letter_surge, source_silence
 from models.rules.base_detection import BaseDetection
+from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.dead_letter_surge import DeadLetterSurge
 from models.rules.flatten import MAX_MARKS
 from models.rules.source_silence import SourceSilence
@@ -19,6 +20,8 @@ def detection_faults(row: object, path: str) -> list[str]:
         return source_silence.faults(row, path)
     if isinstance(row, DeadLetterSurge):
         return dead_letter_surge.faults(row, path)
+    if isinstance(row, BehaviourAnomaly):
+        return behaviour_anomaly.faults(row, path)
     if not isinstance(row, BaseDetection):
         return []
     if row.id not in rules.base_ids():

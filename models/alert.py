@@ -17,6 +17,15 @@ class Related(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
+class Reason(msgspec.Struct, frozen=True, array_like=True):
+    """One of the features that made behaviour strange: `drop` is how far the score falls where it is `typical`."""
+
+    feature: str
+    observed: float
+    typical: float
+    drop: float
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One of an incident's messages: create, update or close. Times are microseconds UTC.
 
@@ -25,7 +34,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     least value that crosses, `expected` the baseline where a detector learned one, `z` its distance.
     `evidences` are the canonical members of up to five counted events, never raw bytes.
     `failed_users` and `succeeded_users` are the distinct users who failed and succeeded at an address within the
-    rule's window, None where nobody counted them.
+    rule's window, None where nobody counted them. `reasons` are the features that made learned behaviour strange, the
+    weightiest first.
 
     `joint` are the two parts, as (dimension, name), of an entity of two dimensions, such as `ip_user`.
 
@@ -57,6 +67,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     expected: float | None = None
     z: float | None = None
     evidences: tuple[dict[str, Any], ...] = ()
+    reasons: tuple[Reason, ...] = ()
     failed_users: int | None = None
     succeeded_users: int | None = None
     incident: str = ""

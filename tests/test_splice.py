@@ -31,7 +31,9 @@ def batch_of(messages: list[bytes], notes: list[bytes] | None = None, **columns:
         "flags": np.full(n, HAS_ID, np.uint8), "time": np.full(n, TIME, np.int64),
         "offset": np.arange(n, dtype=np.int64), "index": np.zeros(n, np.int32),
     } | columns  # fmt: skip
-    zeros: dict[str, Any] = {name: np.zeros(n, np.uint8) for name in ("counts", "action", "outcome", "reason", "method")}
+    zeros: dict[str, Any] = {
+        name: np.zeros(n, np.uint8) for name in ("counts", "action", "outcome", "reason", "method")
+    }
     return EventBatch(
         source="login.ndjson", sources=("login.ndjson",), number=0, first=(0, 0), reached=(n, 0), watermark_before=0,
         watermark=0, idle=False, buffer=np.frombuffer(text, np.uint8).copy(), start=starts[:n],

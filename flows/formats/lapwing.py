@@ -93,7 +93,8 @@ def _columns(n: int) -> Columns:
     return Columns(
         time=np.empty(n, np.int64), record_time=np.empty(n, np.int64), flags=np.empty(n, np.uint8),
         counts=np.empty(n, np.uint8), action=np.empty(n, np.uint8), outcome=np.empty(n, np.uint8),
-        reason=np.empty(n, np.uint8), status=np.empty(n, np.int16), method=np.empty(n, np.uint8), entity=np.empty((4, n), np.uint64),
+        reason=np.empty(n, np.uint8), status=np.empty(n, np.int16), method=np.empty(n, np.uint8),
+        entity=np.empty((4, n), np.uint64),
         names=np.empty(_NAME_ROOM * (n + 1), np.uint8), name_start=np.empty((4, n), np.int64),
         name_length=np.empty((4, n), np.int32), target=np.empty(n, np.uint64), fault=np.zeros(n, np.int32),
     )  # fmt: skip

@@ -29,6 +29,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.alert import Reason
 from models.base import ACTIONS, IP, METHODS, USER
 from models.kernels.behaviour import (
     CELLS,
@@ -89,6 +90,15 @@ def action_classes() -> NDArray[np.uint8]:
         classes[1:3, ACTIONS.index(action)] = READ
         classes[3:7, ACTIONS.index(action)] = WRITE
     return classes
+
+
+def reasons_of(rows: NDArray[np.float64]) -> list[tuple[Reason, ...]]:
+    """The reasons of each step, of shape (n, REASONS, REASON_FIELDS), as an alert names them.
+
+    >>> reasons_of(np.array([[[1.0, 0.8, 0.1, 0.02], [-1.0, 0.0, 0.0, 0.0]]]))
+    [(Reason(feature='outcomes', observed=0.8, typical=0.1, drop=0.02),)]
+    """
+    return [tuple(Reason(BEHAVIOUR[int(f)], *more) for f, *more in step if f >= 0) for step in rows.tolist()]
 
 
 def allocate_sums(places: int) -> SumArrays:

@@ -8,6 +8,7 @@ from models.kernels.conditions import counted, expected_events, measure, minute_
 from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     ACTIVE,
+    LEARNED_RULE,
     MINUTE,
     NEVER,
     NEXT,
@@ -71,6 +72,8 @@ def look(
     n: int,
 ) -> int:
     """One rule, one entity, one closed pane; without a counted event of its own it opens nothing, starts no streak."""
+    if r.kind[rule] == LEARNED_RULE:
+        return n
     is_open = s.crossed[slot, rule] != NEVER
     count = counted(s, r, rule, slot, pane)
     if not is_open and count == 0 and s.streak[slot, rule] == 0:
@@ -131,7 +134,7 @@ def close_panes(
             return n, False
         rules = longest = 0
         for rule in range(len(r.kind)):
-            if (pane + 1) % r.grid[rule] == 0:
+            if (pane + 1) % r.grid[rule] == 0 and r.kind[rule] != LEARNED_RULE:
                 due[rules] = rule
                 rules += 1
                 longest = max(longest, r.grid[rule])

@@ -2,7 +2,7 @@
 
 from models.kernels.baseline import count_z, own
 from models.kernels.kernel import inlined, kernel
-from models.kernels.layout import MINUTE, SEEN, SPIKE, X_EVENTS, RuleArrays, ShardArrays
+from models.kernels.layout import LEARNED_RULE, MINUTE, SEEN, SPIKE, X_EVENTS, RuleArrays, ShardArrays
 from models.kernels.meters import in_pane, metered
 from models.kernels.panes import at5, sum5
 
@@ -46,6 +46,8 @@ def counted(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> i
 @inlined
 def crosses_now(s: ShardArrays, r: RuleArrays, rule: int, slot: int, mean: float, variance: float) -> bool:
     """Whether a rule's condition holds for what has been counted so far, for the event that has just arrived."""
+    if r.kind[rule] == LEARNED_RULE:
+        return False
     if r.kind[rule] == SPIKE:
         if s.streak[slot, rule] < r.extra[rule] - 1:
             return False

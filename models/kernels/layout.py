@@ -199,7 +199,8 @@ class RuleArrays(NamedTuple):
     marks: NDArray[np.uint64]  # (2,) bits that some cell counts; bits whose events are evidence
 
 
-METERED, SPIKE, ORDER = range(3)  # RuleArrays.kind
+METERED, SPIKE, ORDER, LEARNED_RULE = range(4)  # RuleArrays.kind
+"""A LEARNED_RULE is looked at by models.kernels.close_minutes alone."""
 RINGS_5, RINGS_30, NEAR, CELL_COUNT, CELL_SUM, CELL_DISTINCT = range(6)  # RuleArrays.store
 CONDITION: Final = 5
 ALSO, UNLESS, NO_CONDITION = range(3)  # conditions[..., 0]; then meter, of, at_least, times

@@ -17,6 +17,7 @@ from models.kernels.layout import (
     GUARDED,
     HALVED,
     LEARNED,
+    LEARNED_RULE,
     LINGER,
     MINUTE,
     MOST_EVENTS,
@@ -122,7 +123,7 @@ def half_way(s: ShardArrays, r: RuleArrays, slot: int, pane: int) -> bool:
                 peak = max(peak, total)
             if 2 * peak >= r.at_least[rule]:
                 return True
-        elif may_reach(s, r, rule, slot, 0.5):
+        elif r.kind[rule] != LEARNED_RULE and may_reach(s, r, rule, slot, 0.5):
             grid = r.grid[rule]
             for k in range(-(-(pane - MINUTE + 2) // grid) * grid - 1, pane + 1, grid):  # pane ends inside the minute
                 if 2.0 * share(s, r, r.main[rule], r.of[rule], slot, k // grid, False) >= r.at_least[rule]:

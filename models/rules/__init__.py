@@ -11,6 +11,7 @@ import msgspec
 
 from models.base import DIMENSIONS, WATCHED
 from models.rules import (
+    behaviour_anomaly,
     brute_force_ip,
     brute_force_user,
     dead_letter_surge,
@@ -21,6 +22,7 @@ from models.rules import (
 )
 from models.rules.base import About
 from models.rules.base_detection import BaseDetection
+from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.brute_force_ip import BruteForceIp
 from models.rules.brute_force_user import BruteForceUser
 from models.rules.dead_letter_surge import DeadLetterSurge
@@ -42,6 +44,7 @@ EntityRule = (
     | DeletionSurge
     | TrafficSpike
     | SuccessAfterAttack
+    | BehaviourAnomaly
 )
 SourceRule = DeadLetterSurge | SourceSilence
 """Rules on what a source sends, not on what an entity's events are: no shard's arrays know them."""
@@ -55,6 +58,7 @@ _FILES: dict[type, ModuleType] = {
     TrafficSpike: traffic_spike,
     DeadLetterSurge: dead_letter_surge,
     SourceSilence: source_silence,
+    BehaviourAnomaly: behaviour_anomaly,
 }
 _BASE = {rule.id: rule for rule in BASE}
 
@@ -84,7 +88,7 @@ def dimension(rule: Rule) -> str:
             return _BASE[rule.id].dimension
         case BruteForceUser():
             return "user"
-        case DeletionSurge() | TrafficSpike() | SuccessAfterAttack() | SourceSilence():
+        case DeletionSurge() | TrafficSpike() | SuccessAfterAttack() | BehaviourAnomaly() | SourceSilence():
             return rule.dimension
         case DeadLetterSurge():
             return "source"
@@ -118,7 +122,7 @@ def threshold(rule: Rule) -> Threshold | None:
             severity=rule.severity or found.severity,
             quiet=found.quiet if rule.quiet == "0s" else rule.quiet,
         )
-    if isinstance(rule, TrafficSpike | SuccessAfterAttack | SourceRule):
+    if isinstance(rule, TrafficSpike | SuccessAfterAttack | BehaviourAnomaly | SourceRule):
         return None
     base = {
         BruteForceUser: "brute_force_user",
@@ -183,7 +187,7 @@ def default_rules() -> tuple[Rule, ...]:
     """The detections that run when the configuration names none.
 
     >>> [r.id for r in default_rules()][-1]
-    'traffic_spike_ip'
+    'behaviour_anomaly_endpoint'
     """
     presets: tuple[Rule, ...] = (
         BruteForceUser(),
@@ -204,4 +208,7 @@ def default_rules() -> tuple[Rule, ...]:
         TrafficSpike(id="traffic_spike_tenant", dimension="tenant"),
         TrafficSpike(id="traffic_spike_endpoint", dimension="endpoint"),
         TrafficSpike(id="traffic_spike_ip", dimension="ip"),
+        BehaviourAnomaly(id="behaviour_anomaly_ip", dimension="ip"),
+        BehaviourAnomaly(id="behaviour_anomaly_user", dimension="user"),
+        BehaviourAnomaly(id="behaviour_anomaly_endpoint", dimension="endpoint"),
     )

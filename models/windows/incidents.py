@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from models.alert import CLOSE, CREATE, UPDATE, Alert
+from models.alert import CLOSE, CREATE, UPDATE, Alert, Reason
 from models.base import FEATURES, SEVERITIES, WATCHED
 from models.kernels.baseline import count_z
 from models.kernels.close import (
@@ -30,8 +30,9 @@ from models.kernels.close import (
     VALUE,
     VARIANCE,
 )
-from models.kernels.layout import PANE_US, SPIKE, RuleArrays
+from models.kernels.layout import LEARNED_RULE, METERED, MINUTE, PANE_US, SPIKE, RuleArrays
 from models.rules import Rule, severity, threshold
+from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.success_after_attack import SuccessAfterAttack
 from models.windows.evidence import Evidence, Witness, ends
 from models.windows.joint import entities
@@ -64,6 +65,7 @@ class Incident(msgspec.Struct):
     expected: float | None = None
     z: float | None = None
     witnesses: list[Witness] = []
+    reasons: tuple[Reason, ...] = ()
 
 
 def incident_uid(tenant: str, detection: str, entity: str, pane_start: int) -> str:
@@ -88,6 +90,8 @@ def feature_of(rule: Rule) -> tuple[str, int]:
     found = threshold(rule)
     if isinstance(rule, SuccessAfterAttack):
         return rule.id, 900
+    if isinstance(rule, BehaviourAnomaly):
+        return "behaviour", 60 * rule.windows
     if found is None:
         return "events_1m", 60
     window = found.window_us // 1_000_000
@@ -136,21 +140,24 @@ class Incidents:
         owner: int,
         name: tuple[str, str],
         created: int,
+        reasons: tuple[Reason, ...] = (),
     ) -> Alert | None:
         """Follow one step of an incident; the alert that it calls for, if any.
 
-        `name` is (tenant, entity), used when the incident opens; `created` the stream's watermark plus lateness.
+        `name` is (tenant, entity), used when the incident opens; `created` the stream's watermark plus lateness;
+        `reasons` are those of a learned rule's step.
         """
         rule, slot, pane = int(step[RULE]), int(step[SLOT]), int(step[PANE])
         width = int(self.arrays.grid[rule]) * PANE_US
         if step[KIND] == OPEN:
-            return self._create(rule, slot, pane, width, step, numbers, owner, name, created)
+            return self._create(rule, slot, pane, width, step, numbers, owner, name, created, reasons)
         incident = self.open[slot, rule]
         end = (pane + 1) * width
         if step[KIND] == END:
             del self.open[slot, rule]
             return self._alert(incident, CLOSE, end)
-        incident.value = max(incident.value, numbers[VALUE]) if step[HOLDS] else incident.value
+        if step[HOLDS] and numbers[VALUE] > incident.value:
+            incident.value, incident.reasons = numbers[VALUE], reasons
         if incident.early and pane == incident.first:
             incident.early = False
             incident.count = incident.before + int(step[COUNT])
@@ -183,6 +190,7 @@ class Incidents:
         owner: int,
         name: tuple[str, str],
         created: int,
+        reasons: tuple[Reason, ...],
     ) -> Alert:
         early = bool(step[COUNT] < 0)
         count = int(step[BEFORE]) + abs(int(step[COUNT]))
@@ -203,6 +211,7 @@ class Incidents:
             value=numbers[VALUE],
             early=early,
             reference=count,
+            reasons=reasons,
         )
         if numbers[MEAN] >= 0.0:
             incident.expected = numbers[MEAN]
@@ -219,6 +228,9 @@ class Incidents:
             # The run of panes that led to the first crossing one: in that itself there may be no event any more.
             panes = int(self.arrays.extra[rule]) if start == incident.start else 1
             found = self.recent.witnesses(incident.owner, end // width - panes, end // width - 1)
+        elif kind == LEARNED_RULE:
+            # Those of the minute that crosses: before it began, a crossing was to be expected, so they were kept.
+            found = self.recent.witnesses(incident.owner, end // PANE_US - MINUTE, end // PANE_US - 1)
         else:
             mark = int(self.arrays.mark[self.arrays.counted[rule]])
             counted = 1 << mark if mark >= 0 else 0
@@ -244,7 +256,7 @@ class Incidents:
             severity=SEVERITIES.index(severity(rule)),
             time=time,
             created=incident.created,
-            first_seen=max(incident.start, witnesses[0].time) if witnesses and kind != SPIKE else incident.start,
+            first_seen=max(incident.start, witnesses[0].time) if witnesses and kind == METERED else incident.start,
             start=incident.start,
             end=(incident.last + 1) * width,
             count=incident.count,
@@ -254,6 +266,7 @@ class Incidents:
             limit=float(self.arrays.at_least[incident.rule]),
             expected=incident.expected,
             z=incident.z,
+            reasons=incident.reasons,
             evidences=tuple(self.canonical(w.message) for w in witnesses if w.message),
         )
         incident.seq += 1

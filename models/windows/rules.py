@@ -8,13 +8,16 @@ import numpy as np
 
 from models.base import IP, SEVERITIES, USER
 from models.kernels.arrive import EVERY_MARK
+from models.kernels.close_minutes import AnomalyArrays
 from models.kernels.layout import (
     ALSO,
     CELL_COUNT,
     CELL_DISTINCT,
     CELL_SUM,
     CONDITION,
+    LEARNED_RULE,
     METERED,
+    MINUTE,
     NEAR,
     NO_CONDITION,
     ORDER,
@@ -27,6 +30,7 @@ from models.kernels.layout import (
     RuleArrays,
 )
 from models.rules import Rule, severity
+from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.describe import signature
 from models.rules.flatten import MAX_MARKS
 from models.rules.program import EVERY, NO_METER, Bound, Compiled, Meter, Program
@@ -99,6 +103,8 @@ def _least(rows: list[dict[str, Any]], stores: list[tuple[int, int]]) -> np.ndar
     """
     least = np.full(len(_COLUMNS), np.iinfo(np.int64).max)
     for row in rows:
+        if row["kind"] == LEARNED_RULE:
+            continue
         needs = [(0, row["at_least"])]
         if row["kind"] != SPIKE:
             needs = [(row["main"], 0.0 if row["of"] != NO_METER else row["at_least"])]
@@ -144,6 +150,8 @@ def _rows(rules: tuple[Rule, ...], program: Program, numbers: dict[int, int]) ->
         elif isinstance(rule, SuccessAfterAttack):
             number -= 1
             rows.append(_sequence(rule, numbers.setdefault(number, len(numbers))))
+        elif isinstance(rule, BehaviourAnomaly):
+            rows.append(_anomaly(rule))
         else:
             rows.append(_metered(compiled[rule.id], numbers))
     return rows
@@ -194,6 +202,27 @@ def _metered(one: Compiled, numbers: dict[int, int]) -> dict[str, Any]:
         "counted": place(one.counted),
         "conditions": [condition(ALSO, b) for b in one.also] + [condition(UNLESS, b) for b in one.unless],
     }
+
+
+def _anomaly(rule: BehaviourAnomaly) -> dict[str, Any]:
+    return {
+        "kind": LEARNED_RULE, "grid": MINUTE, "window": rule.windows, "at_least": rule.least_score, "extra": 0,
+        "times": 0.0, "z": 0.0, "monotone": False, "main": NO_METER, "of": NO_METER, "floor": NO_METER,
+        "floor_least": 0.0, "counted": NO_METER, "conditions": [],
+    }  # fmt: skip
+
+
+def anomaly_arrays(rules: tuple[Rule, ...]) -> AnomalyArrays:
+    """The behaviour rules among a dimension's rules, as the kernels take them."""
+    found = [(at, rule) for at, rule in enumerate(rules) if isinstance(rule, BehaviourAnomaly)]
+    return AnomalyArrays(
+        rule=np.array([at for at, _ in found], np.int64),
+        quantile=np.array([rule.quantile for _, rule in found], np.float64),
+        score=np.array([rule.least_score for _, rule in found], np.float64),
+        hits=np.array([rule.hits for _, rule in found], np.int64),
+        windows=np.array([rule.windows for _, rule in found], np.int64),
+        events=np.array([rule.at_least for _, rule in found], np.int64),
+    )
 
 
 def _spike(rule: TrafficSpike) -> dict[str, Any]:

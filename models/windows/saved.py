@@ -29,6 +29,7 @@ from models.kernels.layout import (
     allocate_rings,
     by_attribute,
 )
+from models.kernels.open_minutes import CallArrays
 from models.kernels.pairs import IN_CELL, refill_pairs
 from models.kernels.table import refill
 from models.rules import Rule, threshold
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 VERSION = 3
 MODEL_COLUMNS = ("pool_mean", "pool_square", "histogram", "below")
 _BY_RULE = ("crossed", "streak")
+_ROWS = len(RowArrays._fields)
 
 
 def _pack(array: Any) -> tuple[str, list[int], bytes]:
@@ -62,7 +64,8 @@ def snapshot(shard: "Shard") -> bytes:
     active = s.active[: s.head[ACTIVE]]
     place = np.full(len(s.rings), -1, np.int32)
     place[active] = np.arange(len(active), dtype=np.int32)
-    records = s.records[s.records["hash"] != 0]
+    kept = np.flatnonzero(s.records["hash"] != 0)
+    records = s.records[kept]
     records["slot"] = np.where(records["slot"] >= 0, place[records["slot"]], -1)
     pairs = s.pairs[(s.pairs["key"] != 0) & (s.pairs["slot"] >= 0)]
     pairs["slot"] = place[pairs["slot"]]
@@ -86,14 +89,21 @@ def snapshot(shard: "Shard") -> bytes:
         "watermark": shard.watermark,
         "idle": sorted(shard.idle),
         "reached": shard.reached,
-        "waiting": [[_pack(column) for column in w.rows] + [_pack(w.done)] for w in shard.waiting],
+        "waiting": [[_pack(c) for c in (*w.rows, *w.calls, w.done)] for w in shard.waiting],
         "evidence": shard.evidence.snapshot(),
         "sources": shard.sources.snapshot() if shard.sources else None,
         "hold_back": shard.hold_back.snapshot(int(s.head[NEXT])),
         "recent": shard.recent.snapshot(int(s.head[NEXT]), shard.near_spike()),
+        "behaviour": _behaviour(shard, active, kept),
         "incidents": [(int(place[i.slot]), i) for i in shard.incidents.open.values()],
     }
     return msgspec.msgpack.encode(state)
+
+
+def _behaviour(shard: "Shard", active: Any, records: Any) -> dict[str, Any]:
+    if shard.behaviour is None:
+        return {}
+    return {name: _pack(array) for name, array in shard.behaviour.snapshot(active, records).items()}
 
 
 def _rule_names(shard: "Shard") -> list[str]:
@@ -177,12 +187,19 @@ def restore(shard: "Shard", raw: bytes) -> None:
     for column, packed in state["model"].items():
         getattr(s, column)[:] = _unpack(packed)
     shard.s = s
+    if shard.behaviour is not None:
+        saved = {name: _unpack(packed) for name, packed in state["behaviour"].items()}
+        shard.behaviour.restore(saved, s, np.ascontiguousarray(records["hash"]))
     shard.watermarks = dict(state["watermarks"])
     shard.watermark = state["watermark"]
     shard.idle = set(state["idle"])
     shard.reached = {name: (offset, index) for name, (offset, index) in state["reached"].items()}
     shard.waiting = [
-        Waiting(RowArrays(*(_unpack(c).copy() for c in columns[:-1])), _unpack(columns[-1]).copy())
+        Waiting(
+            RowArrays(*(_unpack(c).copy() for c in columns[:_ROWS])),
+            _unpack(columns[-1]).copy(),
+            CallArrays(*(_unpack(c).copy() for c in columns[_ROWS:-1])),
+        )
         for columns in state["waiting"]
     ]
     if shard.watermark == END_OF_TIME:

@@ -7,10 +7,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.alert import Reason
 from models.base import DIMENSIONS, END_OF_TIME, IP, NONE_TIME, SKIP, TENANT, USER
 from models.event import EventBatch
+from models.features.behaviour import reasons_of
 from models.features.rates import feature_codes
-from models.kernels.arrive import Learned, add_waiting, arrive
+from models.kernels.arrive import Learned, RowArrays, add_waiting, arrive
 from models.kernels.close import (
     JUDGE,
     KIND,
@@ -29,6 +31,7 @@ from models.kernels.layout import (
     ACTIVE,
     AHEAD5,
     EVIDENCE_DROPPED,
+    LEARNED_RULE,
     LINGER,
     NAME,
     NEVER,
@@ -49,6 +52,7 @@ from models.rules.program import Program
 from models.thresholds.edges import score_edges
 from models.windows import saved
 from models.windows.arrays import empty, make_room
+from models.windows.behaviour import Behaviour, BehaviourSettings
 from models.windows.evidence import Evidence
 from models.windows.hold_back import HoldBack
 from models.windows.incidents import Incidents
@@ -57,7 +61,7 @@ from models.windows.recent import Recent
 from models.windows.rules import rule_arrays, sequences
 from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores
 from models.windows.sources import Sources
-from models.windows.waiting import Waiting, row_arrays, wait
+from models.windows.waiting import Waiting, call_arrays, row_arrays, wait
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
@@ -83,6 +87,7 @@ class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
     keep_share: float
     max_records: int
     max_rings: int
+    behaviour: BehaviourSettings | None = None
 
 
 class Shard:
@@ -123,7 +128,8 @@ class Shard:
         self.findings: list[Finding] = []
         self.windows: list[ClosedWindows] = []
         self._kept: WindowArrays = window_arrays(256)
-        self._spikes = any(int(k) == SPIKE for k in self.arrays.kind)
+        self._spikes = any(int(k) in (SPIKE, LEARNED_RULE) for k in self.arrays.kind)
+        self.behaviour = self._behaviour()
         self._looked = NEVER
         self._stirred: NDArray[np.int32] = NO_SLOTS
         self._early = bool(self.arrays.monotone.any())
@@ -131,6 +137,14 @@ class Shard:
         self._steps = np.empty((256, STEP_FIELDS), np.int64), np.empty((256, NUMBERS))
         if state is not None:
             saved.restore(self, state)
+
+    def _behaviour(self) -> Behaviour | None:
+        settings = self.settings
+        if settings.behaviour is None:
+            return None
+        keep = settings.keep_quantile, settings.keep_share
+        rings, records = len(self.s.rings), len(self.s.records)
+        return Behaviour(self.dimension, settings.behaviour, settings.rules, rings, records, self.edges, keep)
 
     def assess(self, piece: Slice) -> SliceScores:
         """Count and score a slice's rows, then do what its watermark makes due."""
@@ -203,14 +217,16 @@ class Shard:
         """Count and score the rows of a slice; the rows under an open incident, and its uid for each."""
         batch, rows, scores = piece.batch, piece.rows, piece.scores
         columns = row_arrays(batch, self.dimension, rows)
-        self.s = make_room(self.s, columns)
+        self._grow(columns)
         skip = self._counted_before(batch, rows)
         ahead, floor = np.empty(len(rows), np.bool_), int(self.s.head[NEXT])
         waiting, fresh, witnessed, newest, hot = _ARRIVE(
             self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension, columns, skip, scores, ahead
         )
+        if self.behaviour is not None:
+            self.behaviour.count(self.s, columns, batch, skip, ahead, scores)
         if waiting:
-            self.waiting.append(wait(columns, rows[ahead]))
+            self.waiting.append(wait(columns, call_arrays(batch), rows[ahead]))
         if fresh and self.hold_back.sequences:
             self.hold_back.add(batch, rows[skip:], floor, int(newest))
         if fresh and (self._spikes or witnessed):
@@ -225,6 +241,11 @@ class Shard:
         if not hot or not self.incidents.open:
             return NO_ROWS, NO_UIDS
         return self._open_at(rows, scores.slot[self.dimension, rows])
+
+    def _grow(self, rows: RowArrays) -> None:
+        before, self.s = self.s, make_room(self.s, rows)
+        if self.behaviour is not None:
+            self.behaviour.move(before, self.s)
 
     def _counted_before(self, batch: EventBatch, rows: NDArray[np.int64]) -> int:
         offset, index = self.reached.get(batch.source, (-1, -1))
@@ -311,6 +332,8 @@ class Shard:
             n, minute = _CLOSE_PANES(self.s, self.arrays, self.learned, limit, self._due, steps, numbers)
             self._follow(steps[:n], numbers[:n], pane)
             if minute:
+                if self.behaviour is not None:
+                    self._close_behaviour(self.behaviour)
                 self._learn()
 
     def _open_early(self) -> None:
@@ -332,11 +355,18 @@ class Shard:
             self._steps = np.empty((2 * n, STEP_FIELDS), np.int64), np.empty((2 * n, NUMBERS))
         return self._steps
 
-    def _follow(self, steps: NDArray[np.int64], numbers: NDArray[np.float64], pane: int) -> None:
+    def _follow(
+        self,
+        steps: NDArray[np.int64],
+        numbers: NDArray[np.float64],
+        pane: int,
+        reasons: list[tuple[Reason, ...]] | None = None,
+    ) -> None:
         if not len(steps):
             return
         created = (self.watermark if self.watermark != END_OF_TIME else pane * PANE_US) + self.settings.lateness_us
-        for step, each in zip(steps.tolist(), numbers.tolist(), strict=True):
+        why = reasons or [()] * len(steps)
+        for step, each, features in zip(steps.tolist(), numbers.tolist(), why, strict=True):
             slot, name, owner = step[SLOT], ("", ""), 0
             if step[KIND] == JUDGE:
                 self._judge(step[RULE], slot, step[PANE], pane)
@@ -344,7 +374,7 @@ class Shard:
             if step[KIND] == OPEN:
                 (name,) = self._names(np.array([slot], np.int32))
                 owner = int(self.s.rings["owner"][slot])
-            alert = self.incidents.take(step, each, owner, name, created)
+            alert = self.incidents.take(step, each, owner, name, created, features)
             if alert is None:
                 continue
             if self.dimension == IP:
@@ -374,6 +404,11 @@ class Shard:
             for i, (tenant, name) in enumerate(lengths)
         ]
 
+    def _close_behaviour(self, behaviour: Behaviour) -> None:
+        judged = behaviour.close(self.s, self.arrays)
+        self._follow(judged.steps, judged.numbers, int(self.s.head[NEXT]) - 1, reasons_of(judged.reasons))
+        self._keep(judged.windows, behaviour.detector)
+
     def _learn(self) -> None:
         if self.dimension >= len(DIMENSIONS):
             # Of joint entities nothing is learned: there are too many of them, and each is seen too seldom.
@@ -395,13 +430,15 @@ class Shard:
             self.settings.keep_share,
             self._kept,
         )
-        if not kept:
+        self._keep(WindowArrays._make(column[:kept].copy() for column in self._kept), self.settings.detector)
+
+    def _keep(self, rows: WindowArrays, detector: str) -> None:
+        if not len(rows.slot):
             return
-        rows = WindowArrays._make(column[:kept].copy() for column in self._kept)
         names = self._names(rows.slot)
         closed = ClosedWindows(
             dimension=self.dimension,
-            detector=self.settings.detector,
+            detector=detector,
             end=int(self.s.head[NEXT]) * PANE_US,
             tenant=[tenant for tenant, _ in names],
             entity=[entity for _, entity in names],
@@ -421,9 +458,12 @@ class Shard:
         """Count the waiting rows that are within reach; the base pane of the first that is not."""
         still: list[Waiting] = []
         for w in self.waiting:
-            self.s = make_room(self.s, w.rows)
+            self._grow(w.rows)
+            before = w.done.copy()
             if _ADD_WAITING(self.s, self.arrays, self.dimension, w.rows, w.done):
                 still.append(w)
             self._looked = NEVER  # any of them may open something
+            if self.behaviour is not None:
+                self.behaviour.count_waiting(self.s, w.rows, w.calls, before, w.done)
         self.waiting = still
         return min((int(w.rows.place[w.rows.rows[~w.done]].min()) // PANE_US for w in still), default=None)

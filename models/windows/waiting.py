@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from models.base import DIMENSIONS, IP, USER
 from models.event import EventBatch
 from models.kernels.arrive import RowArrays
+from models.kernels.open_minutes import CallArrays
 from models.windows.joint import counted_only
 
 
@@ -17,6 +18,7 @@ class Waiting:
 
     rows: RowArrays
     done: NDArray[np.bool_]
+    calls: CallArrays
 
 
 def row_arrays(batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> RowArrays:
@@ -42,7 +44,12 @@ def row_arrays(batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> Ro
     )
 
 
-def wait(columns: RowArrays, rows: NDArray[np.int64]) -> Waiting:
+def call_arrays(batch: EventBatch) -> CallArrays:
+    """What of a batch's rows only behaviour needs."""
+    return CallArrays(batch.method, batch.action, batch.outcome, batch.status)
+
+
+def wait(columns: RowArrays, calls: CallArrays, rows: NDArray[np.int64]) -> Waiting:
     """A copy of some rows that does not hold on to their batch."""
     lengths = columns.name_length[rows], columns.tenant_length[rows]
     pieces = [
@@ -71,4 +78,8 @@ def wait(columns: RowArrays, rows: NDArray[np.int64]) -> Waiting:
         hashes=np.ascontiguousarray(columns.hashes[:, rows]),
         numbers=np.ascontiguousarray(columns.numbers[:, rows]),
     )
-    return Waiting(copy, np.zeros(n, np.bool_))
+    return Waiting(
+        copy,
+        np.zeros(n, np.bool_),
+        CallArrays(calls.method[rows], calls.action[rows], calls.outcome[rows], calls.status[rows]),
+    )
