@@ -51,6 +51,16 @@ accept_after = "5m"
 floor_failures = 12
 half_life = "10m"
 
+[[detector]]
+type = "half_space_trees"
+trees = 5
+height = 6
+window = 20
+warm_up = 20
+guard = 0.95
+accept_after = "3m"
+half_life = "10m"
+
 [[detection]]
 type = "brute_force_user"
 
@@ -135,12 +145,40 @@ at_least = 20
 times = 1.5
 z = 1.0
 panes = 2
+
+[[detection]]
+type = "behaviour_anomaly"
+dimension = "ip"
+hits = 2
+windows = 3
+quantile = 0.8
+score = 0.5
+at_least = 3
+
+[[detection]]
+type = "behaviour_anomaly"
+dimension = "user"
+hits = 2
+windows = 3
+quantile = 0.8
+score = 0.5
+at_least = 3
+
+[[detection]]
+type = "behaviour_anomaly"
+dimension = "endpoint"
+hits = 2
+windows = 3
+quantile = 0.8
+score = 0.5
+at_least = 3
 """
 KINDS = (
     "brute_force_user", "brute_force_ip", "password_spray_ip", "guessing", "crowd_at_endpoint",
     "deletion_surge_user", "deletion_surge_ip",
     "traffic_spike_tenant", "traffic_spike_endpoint", "traffic_spike_ip", "success_after_attack_user",
     "success_after_attack_ip", "dead_letter_surge", "source_silence_source", "source_silence_tenant",
+    "behaviour_anomaly_ip", "behaviour_anomaly_user", "behaviour_anomaly_endpoint",
 )  # fmt: skip
 
 

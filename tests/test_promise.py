@@ -85,6 +85,10 @@ def test_the_stream_puts_everything_to_the_test() -> None:
     assert Counter(row[1] for row in found.windows).keys() == {"tenant", "ip", "endpoint", "user"}
     assert sum(row[7] != "None" for row in found.windows) > 300, "known quantiles"
     assert sum(row[8] == "True" for row in found.windows) > 10, "guarded windows"
+    learned = [row for row in found.windows if row[3] == "behaviour"]
+    assert {row[1] for row in learned} == {"ip", "endpoint", "user"}
+    assert sum(row[7] != "None" for row in learned) > 100, "known quantiles of behaviour"
+    assert sum(row[8] == "True" for row in learned) > 5, "guarded behaviour"
     assert len(found.scored) + found.dead == sum(map(len, stream(1).values()))
     assert found.dead == 4 + STRAY
 
