@@ -50,6 +50,10 @@ class _Unmapped(msgspec.Struct):
     digest: int | None = None
 
 
+class _Evidence(msgspec.Struct):
+    uid: str = ""
+
+
 class _AlertLine(msgspec.Struct):
     time: _Ms
     activity_id: int
@@ -58,12 +62,13 @@ class _AlertLine(msgspec.Struct):
     metadata: _Metadata
     start_time: _Ms
     end_time: _Ms
+    evidences: list[_Evidence] = []
 
 
 class Incident(msgspec.Struct, frozen=True):
     """All messages of one incident together. Times are epoch milliseconds; `created` is the create's event time.
 
-    `entities` has both parts of an entity of two dimensions.
+    `evidences` are the ids of the events that it shows, `entities` both parts of an entity of two dimensions.
     """
 
     uid: str
@@ -74,6 +79,7 @@ class Incident(msgspec.Struct, frozen=True):
     created: int
     start: int
     end: int
+    evidences: tuple[str, ...] = ()
     entities: dict[str, str] = {}
 
 
@@ -169,6 +175,7 @@ def _incident(uid: str, alerts: list[_AlertLine]) -> Incident:
         min(creates or [alert.time for alert in alerts]),
         min(alert.start_time for alert in alerts),
         max(alert.end_time for alert in alerts),
+        tuple(sorted({one.uid for alert in alerts for one in alert.evidences if one.uid})),
         first.unmapped.entities,
     )
 
@@ -189,7 +196,8 @@ def match(incidents: Iterable[Incident], truth: Iterable[Truth]) -> Comparison:
 
     An incident may belong to several attacks, an attack have several incidents. Any detection counts: a flood found by
     its endpoint's spike is found. An attack that names no entity (a surge of dead letters) has the incidents of its
-    expected detections at the time.
+    expected detections at the time. An incident that shows an event of an attack is not false, whatever its entity: the
+    sign-in page behaves strangely while somebody sprays it. The attack is not found by that alone.
     """
     incidents = list(incidents)
     by_entity: dict[tuple[str, str], list[Incident]] = defaultdict(list)
@@ -197,8 +205,10 @@ def match(incidents: Iterable[Incident], truth: Iterable[Truth]) -> Comparison:
         for entity in incident.entities.items() or ((incident.dimension, incident.entity),):
             by_entity[entity].append(incident)
     matched: set[str] = set()
+    attacking: set[str] = set()
     results = []
     for attack in truth:
+        attacking.update(attack.events)
         start, end = _ms(attack.start), _ms(attack.end)
         expected = attack.expected or [attack.kind]
         named = any(attack.entities.values())
@@ -229,7 +239,7 @@ def match(incidents: Iterable[Incident], truth: Iterable[Truth]) -> Comparison:
                 any(is_of(incident.detection, expected) for incident in found),
             )
         )
-    false = tuple(incident for incident in incidents if incident.uid not in matched)
+    false = tuple(one for one in incidents if one.uid not in matched and attacking.isdisjoint(one.evidences))
     detected = sum(result.detected for result in results)
     totals = Totals(len(results), detected, len(results) - detected, len(incidents), len(false))
     return Comparison(totals, _by_kind(results), tuple(results), false)

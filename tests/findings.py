@@ -18,6 +18,7 @@ from models.event import ScoredBatch
 from models.exceptions import AlertException
 from models.kernels.layout import PANE_US
 from models.rules import Rule, SourceRule, default_rules, dimension, opens_early, threshold
+from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.span import pane_of
 from models.windows.incidents import feature_of, incident_uid
 from models.windows.slice import Finding
@@ -34,7 +35,13 @@ RULES: dict[str, Rule] = {rule.id: rule for rule in default_rules() if not isins
 def width_of(rule: str) -> int:
     """Pane width in us."""
     found = threshold(RULES[rule])
+    if isinstance(RULES[rule], BehaviourAnomaly):
+        return MINUTE
     return pane_of(found.window_us) if found else PANE_US
+
+
+def limit_of(rule: Rule) -> float:
+    return rule.least_score if isinstance(rule, BehaviourAnomaly) else float(rule.at_least)
 
 
 @dataclass
@@ -81,7 +88,8 @@ class Life:
                 tenant=self.tenant, detection=self.rule, dimension=dimension(RULES[self.rule]), entity=self.entity,
                 severity=self.severity, time=time, created=time, first_seen=self._first, start=self._first, end=time,
                 count=self.count + seq, feature=feature, window_s=window,
-                value=float(self.count), limit=float(RULES[self.rule].at_least), evidences=self.evidences,
+                value=0.9912 if feature == "behaviour" else float(self.count), limit=limit_of(RULES[self.rule]),
+                evidences=self.evidences,
                 failed_users=self.failed, succeeded_users=self.succeeded,
             )
             for seq, time in enumerate(times)

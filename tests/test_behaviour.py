@@ -145,11 +145,11 @@ def capped(count, total):
 class Shard:
     """The kernels, with a few entities: entity k has record, ring and place k."""
 
-    def __init__(self, entities, params=PARAMS):
+    def __init__(self, entities, params=PARAMS, weight=WEIGHT):
         self.p = params.learned
-        self.trees = build_trees(params.trees, params.height, WEIGHT, params.seed)
+        self.trees = build_trees(params.trees, params.height, weight, params.seed)
         self.edges = score_edges()
-        self.half, self.weight = np.array(HALF), np.array(WEIGHT)
+        self.half, self.weight = np.array(HALF), np.array(weight)
         self.b = BehaviourArrays(
             allocate_sums(entities), allocate_recent(entities), allocate_profiles(entities), empty_crowd(),
             empty_model(params, BEHAVIOURS),

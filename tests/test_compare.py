@@ -106,6 +106,13 @@ def test_another_entity_is_false_and_the_attack_missed(tmp_path: Path, other: di
     assert [incident.uid for incident in found.false] == ["a"]
 
 
+def test_what_shows_an_event_of_an_attack_is_not_false_and_finds_nothing(tmp_path: Path) -> None:
+    page = alert(entity="/v2/auth/login", dimension="endpoint", detection="behaviour_anomaly_endpoint")
+    for shown, false in (("e-2", 0), ("e-9", 1)):
+        found = compared(tmp_path, [page | {"evidences": [{"uid": "e-8"}, {"uid": shown}, {}]}], [attack()])
+        assert (found.totals.detected, found.totals.false_incidents) == (0, false)
+
+
 def test_what_a_flood_moves_belongs_to_it(tmp_path: Path) -> None:
     flood = attack(entities={"endpoint": ["/v1/search"], "tenant": ["acme"]})
     alerts = [

@@ -49,7 +49,7 @@ def read(tmp_path: Path, text: str) -> Config:
 def test_defaults_need_no_file() -> None:
     config = load()
     assert config.detection == rules.default_rules()
-    assert [row.id for row in config.detector] == ["rates"]
+    assert [row.id for row in config.detector] == ["rates", "behaviour"]
     assert {origin for _, _, origin in origins(config)} == {"default"}
 
 
@@ -106,7 +106,8 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         "config.toml: Expected a duration above zero - at $.detector[0].half_life",
         'config.toml: Unknown type "brute_force", did you mean "brute_force_ip"? - at $.detection[0].type',
         "config.toml: Missing key type (known: threshold, base, brute_force_user, brute_force_ip, password_spray_ip, "
-        "deletion_surge, traffic_spike, success_after_attack, dead_letter_surge, source_silence) - at $.detection[1]",
+        "deletion_surge, traffic_spike, success_after_attack, behaviour_anomaly, dead_letter_surge, source_silence) "
+        "- at $.detection[1]",
         'config.toml: Expected one of low, medium, high, critical, got "hihg", did you mean "high"? '
         "- at $.detection[2].severity",
         "config.toml: Expected int >= 1 - at $.detection[2].at_least",
@@ -136,6 +137,20 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         ("[detection]\ntype = 'x'\n", r"written \[\[detection\]\], got a table - at \$.detection"),
         ("detection = [5]\n", r"Expected a table, got 5 - at \$.detection\[0\]"),
         ("detector = []\n", r"Expected one detector of type ewma, got 0"),
+        (
+            "[[detector]]\ntype = 'ewma'\n[[detector]]\ntype = 'half_space_trees'\n"
+            "[[detector]]\ntype = 'half_space_trees'\nid = 'more'\n",
+            r"at most one detector of type half_space_trees, got 2",
+        ),
+        (
+            "[[detector]]\ntype = 'ewma'\n[[detection]]\ntype = 'behaviour_anomaly'\n",
+            r"Expected a \[\[detector\]\] of type half_space_trees for it - at \$.detection\[0\].type",
+        ),
+        (
+            "[[detection]]\ntype = 'behaviour_anomaly'\nhits = 4\nwindows = 3\n",
+            r"at most windows \(3\), got 4 - at \$.detection\[0\].hits",
+        ),
+        ("[[detection]]\ntype = 'behaviour_anomaly'\nwindows = 9\n", r"int <= 8 - at \$.detection\[0\].windows"),
         ("[[detection]]\ntype = ['x']\n", r"Unknown type a list"),
         ("[[detection]]\ntype = 'brute_force_ip'\nid = ''\n", r'got "" - at \$.detection\[0\].id'),
         ("[[detection]]\ntype = 'brute_force_ip'\nid = 'a b'\n", r'got "a b" - at \$.detection\[0\].id'),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flows.formats.explain import message, name
 from flows.formats.ocsf import encode_alert
-from models.alert import CLOSE, CREATE, UPDATE, Alert, Related
+from models.alert import CLOSE, CREATE, UPDATE, Alert, Reason, Related
 from models.rules import about, default_rules
 from tests.findings import RULES, START, Life
 
@@ -22,12 +22,19 @@ EVIDENCES = tuple(
 ENTITIES = {"user": "sam@example.com", "ip": "203.0.113.77", "endpoint": "/v2/auth/login", "tenant": "acme"}
 
 
+REASONS = (Reason("crowd_calls", 0.8312, 0.04111, 0.0311), Reason("volume", 0.71, 0.2, 0.0101))
+
+
 def alerts_of(rule: str) -> list[Alert]:
     """A life's create, update and close."""
     dimension = Life(rule, "x", 0).alerts()[0].dimension
     expected = 31.4 if rule.startswith("traffic") else None
     life = Life(rule, ENTITIES[dimension], 0, evidences=EVIDENCES, count=412)
-    return [msgspec.structs.replace(alert, expected=expected, z=expected and 55.5) for alert in life.alerts()]
+    reasons = REASONS if rule.startswith("behaviour") else ()
+    return [
+        msgspec.structs.replace(alert, expected=expected, z=expected and 55.5, reasons=reasons)
+        for alert in life.alerts()
+    ]
 
 
 def told(alert: Alert) -> str:

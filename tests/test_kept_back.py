@@ -101,10 +101,11 @@ def test_all_of_it_is_ocsf_and_scored_events_name_it(folder: Path, told: dict[st
     for name in ("alerts.ndjson", "suppressed.ndjson"):
         for line in lines(folder, name):
             schema.validate(line)
-            if "digest" not in line["unmapped"]:
+            if "digest" not in line["unmapped"] and line["unmapped"]["feature"] != "behaviour":
                 uids.add(line["finding_info"]["uid"])
+    # An incident of behaviour opens when a minute has ended, and there may be no further event.
     named = {uid for event in lines(folder, "scored.ndjson") for uid in event["lapwing"]["alerts"]}
-    assert named == uids
+    assert uids <= named
 
 
 def test_an_action_belongs_to_an_incident(folder: Path, told: dict[str, Any]) -> None:

@@ -189,7 +189,7 @@ def test_who_writes_a_name_cannot_write_the_message() -> None:
 
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 def test_what_was_only_learned_is_at_most_medium(severity: int) -> None:
-    rule = default_rules()[-1]
+    rule = next(rule for rule in default_rules() if rule.id == "traffic_spike_ip")
     alert = alert_of(rule, severity=severity)
     learned = msgspec.structs.replace(about(rule), analytic_type=4)
     found = json.loads(encode_alert(alert, learned, rule, 0, "0"))

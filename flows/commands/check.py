@@ -15,8 +15,10 @@ from flows.exception_block import warnings
 from flows.formats.explain import described
 from models import rules
 from models.base import WATCHED
+from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.exceptions import MATCH_KEYS, AlertException
 from models.rules.base_detection import BaseDetection
+from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.describe import describe
 from models.rules.source_silence import SourceSilence
 from models.rules.success_after_attack import SuccessAfterAttack
@@ -137,6 +139,17 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
             "limit": described(rule),
             "quiet": "0s" if isinstance(rule, SourceSilence) else rule.quiet,
         }
+    if isinstance(rule, BehaviourAnomaly):
+        strange = f"minutes at a quantile of {rule.quantile} and a score of {rule.least_score}"
+        return {
+            "id": rule.id,
+            "type": kind,
+            "dimension": rule.dimension,
+            "window": f"{rule.windows}m",
+            "severity": rule.severity,
+            "limit": f"at least {rule.hits} {strange}, {rule.at_least} events in them",
+            "quiet": rule.quiet,
+        }
     settings = _settings(rule)
     limit = f"{rule.at_least} {rules.about(rule).measure}"
     further = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "quiet")
@@ -165,6 +178,7 @@ def _memory_bytes(config: Config) -> int:
     """The most that entities can take once every table has grown to its limit: records, rings and pairs."""
     from models.kernels.layout import allocate_pairs, allocate_records, allocate_rings
     from models.windows.arrays import PAIRS_A_RING, places
+    from models.windows.behaviour import behaviour_bytes
     from models.windows.rules import rule_arrays
 
     program = rules.program(config.detection)
@@ -178,6 +192,9 @@ def _memory_bytes(config: Config) -> int:
         total += places(records) * allocate_records(1).nbytes
         total += places(rings * PAIRS_A_RING) * allocate_pairs(1).nbytes
         total += rings * one_ring
+        if dimension != "tenant" and any(isinstance(row, HalfSpaceTreesParams) for row in config.detector):
+            record_bytes, ring_bytes = behaviour_bytes()
+            total += places(records) * record_bytes + rings * ring_bytes
     return config.state.shards * total
 
 

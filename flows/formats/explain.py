@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from flows.formats.evidence import shown
-from models.alert import CLOSE, CREATE, UPDATE, Alert, Related
+from models.alert import CLOSE, CREATE, UPDATE, Alert, Reason, Related
+from models.features.behaviour import MEANING
 from models.rules import Rule
 from models.rules.base import About
 
@@ -29,13 +30,17 @@ def message(alert: Alert, about: About, rule: Rule) -> str:
     """
     if alert.digest:
         return _digest(alert, about)
-    amount = _amount(alert.value, about.measure)
+    # A score is no count of anything.
+    learned = alert.feature == "behaviour"
+    amount = f"{about.measure} {number(alert.value)}" if learned else _amount(alert.value, about.measure)
     window = "" if about.measure.endswith(_TIMED) else f" in {span(alert.window_s)}"
     expected = "" if alert.expected is None else f"expected {number(alert.expected)}, "
     parts = [
         f"{about.title}{_STAGES[alert.activity]}: {amount} {_who(alert, about)}{window} "
         f"({expected}limit {number(alert.limit)}), {_when(alert)}"
     ]
+    if alert.reasons:
+        parts.append(f"because of {', '.join(map(_reason, alert.reasons))}")
     if seen := _seen(alert):
         parts.append(seen)
     if alert.failed_users is not None and alert.succeeded_users is not None:
@@ -177,6 +182,14 @@ def _digest(alert: Alert, about: About) -> str:
         f"Storm of {about.title[:1].lower()}{about.title[1:]}{_STAGES[alert.activity]}: {more} in tenant "
         f"{name(alert.entity)} in the hour from {utc(alert.start)}, beyond the {number(alert.limit)} told one by one, "
         f"{_amount(alert.count, 'events')} so far; largest: {largest}" + (f" and {rest} more" if rest > 0 else "")
+    )
+
+
+def _reason(one: Reason) -> str:
+    """A feature, what it was and typically is, and the score without it."""
+    return (
+        f"{one.feature} ({MEANING[one.feature]}: {number(one.observed)}, typically {number(one.typical)}; "
+        f"the score falls by {number(one.drop)} without it)"
     )
 
 

@@ -7,8 +7,9 @@ import msgspec
 
 from flows.formats.evidence import clean, evidence
 from flows.formats.explain import described, message, number, span, title
-from models.alert import CLOSE, CREATE, UPDATE, Alert, Related
+from models.alert import CLOSE, CREATE, UPDATE, Alert, Reason, Related
 from models.base import RISK_FLOOR, SEVERITIES
+from models.features.behaviour import MEANING
 from models.rules import Rule, threshold
 from models.rules.base import LEARNING, About, Attack
 from models.rules.base_detection import BaseDetection
@@ -114,6 +115,7 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
             expected=alert.expected, z=alert.z,
             failed_users=alert.failed_users, succeeded_users=alert.succeeded_users,
             related=alert.related_count or None, digest=alert.digest or None,
+            reasons=[msgspec.structs.asdict(one) for one in alert.reasons] or None,
         ),
     })  # fmt: skip
 
@@ -196,8 +198,17 @@ def _analysis(alert: Alert) -> dict[str, Any]:
         "analysis_targets": [
             {"name": clean(entity), "type": _TARGETS[dimension]} for dimension, entity in alert.entities
         ],
-        "anomalies": [observed],
+        "anomalies": [observed, *map(_reason, alert.reasons)],
     }
+    if alert.reasons:
+        analysis["baselines"] = [
+            {
+                "observation_parameter": f"behaviour.{one.feature}",
+                "observation_type": "exponentially weighted mean",
+                "observations": [{"value": number(one.typical)}],
+            }
+            for one in alert.reasons
+        ]
     if alert.expected is not None:
         analysis["baselines"] = [{
             "observation_parameter": alert.feature,
@@ -205,6 +216,15 @@ def _analysis(alert: Alert) -> dict[str, Any]:
             "observations": [{"value": number(alert.expected)}],
         }]  # fmt: skip
     return analysis
+
+
+def _reason(one: Reason) -> dict[str, Any]:
+    return {
+        "observation_parameter": f"behaviour.{one.feature}",
+        "observation_type": "feature from 0 (usual) to 1",
+        "observations": [{"value": number(one.observed)}],
+        "observed_pattern": f"{MEANING[one.feature]}; the score falls by {number(one.drop)} without it",
+    }
 
 
 def _observables(alert: Alert, evidences: list[dict[str, Any]]) -> list[dict[str, Any]]:

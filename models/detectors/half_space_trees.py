@@ -42,7 +42,7 @@ class HalfSpaceTreesParams(
     trees: Annotated[int, msgspec.Meta(ge=1, le=200)] = 25
     height: Annotated[int, msgspec.Meta(ge=1, le=15)] = 8
     window: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 250
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**63)] = 1
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 1
     warm_up: Annotated[int, msgspec.Meta(ge=1)] = 500
     guard: Annotated[float, msgspec.Meta(gt=0.5, lt=1)] = 0.999
     accept_after: str = "3h"

@@ -45,6 +45,19 @@ BEHAVIOUR: Final = (
     "calls", "outcomes", "crowd_calls", "crowd_outcomes", "persistence", "volume", "spacing", "errors", "newness",
     "hour",
 )  # fmt: skip
+MEANING: Final = {
+    "calls": "calls unlike its own",
+    "outcomes": "kinds of action and outcomes unlike its own",
+    "crowd_calls": "calls unlike the others'",
+    "crowd_outcomes": "kinds of action and outcomes unlike the others'",
+    "persistence": "more persistent than usual",
+    "volume": "more events than usual",
+    "spacing": "more evenly spaced than usual",
+    "errors": "more errors than usual",
+    "newness": "counterparts it never met",
+    "hour": "an hour at which it is not active",
+}
+"""What a high value of each says, for an alert's reader."""
 HALF: Final = (4.0, 4.0, 4.0, 4.0, 0.5, 4.0, 4.0, 0.5, 1.0, 1.0)
 _OF_PEOPLE: Final = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.15, 0.15, 0.15, 0.15)
 _OF_PLACES: Final = (1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.5, 0.0)

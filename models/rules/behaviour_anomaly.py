@@ -8,7 +8,7 @@ from models.rules.base import LEARNING, About, Attack
 
 ABOUT = About(
     title="Unusual behaviour",
-    measure="score of the last minutes",
+    measure="score",
     attacks=(
         Attack("TA0001", "Initial Access", "T1078", "Valid Accounts", "T1078.004", "Cloud Accounts"),
         Attack("TA0009", "Collection", "T1213", "Data from Information Repositories"),

@@ -96,34 +96,7 @@ class Behaviour:
         self.classes = action_classes()
         self.half = np.array(HALF)
         self.weight = np.array(weights(dimension))
-        sums = allocate_sums(rings * OPEN)
-        self.m = MinuteArrays(
-            open=OpenArrays(
-                sums=sums,
-                events=np.zeros(rings * OPEN, np.int32),
-                listed=np.zeros(rings * OPEN, np.uint8),
-                line=np.zeros((OPEN, rings), np.int32),
-                length=np.zeros(OPEN, np.int64),
-                owner=np.zeros(rings, np.uint64),
-            ),
-            known=KnownArrays(
-                minute=np.zeros((rings, CLOSED), np.int32),
-                events=np.zeros((rings, CLOSED), np.int32),
-                score=np.zeros((rings, CLOSED)),
-                quantile=np.zeros((rings, CLOSED)),
-                rare=np.zeros(rings),
-            ),
-            past=PastArrays(
-                head=np.array([NEVER], np.int64),
-                guard_day=np.zeros(records, np.int32),
-                guard_since=np.zeros(records, np.int32),
-                histogram=np.zeros(BUCKETS, np.int64),
-                below=np.zeros(BUCKETS + 1, np.int64),
-            ),
-            learned=BehaviourArrays(
-                sums, allocate_recent(rings), allocate_profiles(records), empty_crowd(), empty_model(params, BEHAVIOURS)
-            ),
-        )
+        self.m = _allocate(params, rings, records)
         self._room = _room(64)
         self._steps = np.empty((64, STEP_FIELDS), np.int64), np.empty((64, 3))
 
@@ -254,3 +227,46 @@ def _room(n: int) -> JudgedArrays:
         weight=np.empty(n),
         reasons=np.empty((n, REASONS, REASON_FIELDS)),
     )
+
+
+def _allocate(params: HalfSpaceTreesParams, rings: int, records: int) -> MinuteArrays:
+    sums = allocate_sums(rings * OPEN)
+    return MinuteArrays(
+        open=OpenArrays(
+            sums=sums,
+            events=np.zeros(rings * OPEN, np.int32),
+            listed=np.zeros(rings * OPEN, np.uint8),
+            line=np.zeros((OPEN, rings), np.int32),
+            length=np.zeros(OPEN, np.int64),
+            owner=np.zeros(rings, np.uint64),
+        ),
+        known=KnownArrays(
+            minute=np.zeros((rings, CLOSED), np.int32),
+            events=np.zeros((rings, CLOSED), np.int32),
+            score=np.zeros((rings, CLOSED)),
+            quantile=np.zeros((rings, CLOSED)),
+            rare=np.zeros(rings),
+        ),
+        past=PastArrays(
+            head=np.array([NEVER], np.int64),
+            guard_day=np.zeros(records, np.int32),
+            guard_since=np.zeros(records, np.int32),
+            histogram=np.zeros(BUCKETS, np.int64),
+            below=np.zeros(BUCKETS + 1, np.int64),
+        ),
+        learned=BehaviourArrays(
+            sums, allocate_recent(rings), allocate_profiles(records), empty_crowd(), empty_model(params, BEHAVIOURS)
+        ),
+    )
+
+
+def behaviour_bytes() -> tuple[int, int]:
+    """What a record and a ring take.
+
+    >>> behaviour_bytes()
+    (84, 761)
+    """
+    m = _allocate(HalfSpaceTreesParams(trees=1, height=1), 1, 1)
+    by_record = (*m.learned.profiles, m.past.guard_day, m.past.guard_since)
+    by_ring = (*m.open.sums, m.open.events, m.open.listed, m.open.line, m.open.owner, *m.known, *m.learned.recent)
+    return sum(column.nbytes for column in by_record), sum(column.nbytes for column in by_ring)
