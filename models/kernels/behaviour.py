@@ -122,7 +122,7 @@ def cells_of(
     return np.int64(spread(place) & np.uint64(CELLS - 1)), 2 * np.int64(classes[method & 7, action]) + error
 
 
-@kernel
+@inlined
 def add_event(s: SumArrays, place: int, calls: int, outcomes: int, other: np.uint64) -> None:
     """Count one event in its entity's open minute; `other` is the counterpart's hash, 0: none."""
     if s.mix[place, CALLS, calls] < 65535:
@@ -163,7 +163,7 @@ def forget_recent(r: RecentArrays, slot: int) -> None:
     r.minutes[slot] = 0
 
 
-@kernel
+@inlined
 def remember(r: RecentArrays, slot: int, s: SumArrays, place: int, panes: NDArray[np.int64], minute: int) -> None:
     """A minute closes: recent behaviour fades by the minutes since the last one, and takes it in.
 
@@ -205,38 +205,40 @@ def bits(x: np.uint64) -> int:
 
 
 @inlined
-def apart(seen: float, expected: float) -> float:
-    """Square of the distance of two counts' roots; most cells are empty, and need no root."""
-    if seen == 0.0:
-        return expected
-    d = math.sqrt(seen) - math.sqrt(expected)
-    return d * d
+def distance(total: float, expected: float, common: float) -> float:
+    """The sum of squares of the distances of two mixes' roots, of which `common` is the sum of the roots' products."""
+    return max(total + expected - 2.0 * common, 0.0)
 
 
-@kernel
+@inlined
 def own_distance(r: RecentArrays, slot: int, f: ProfileArrays, record: int, crowd: CrowdArrays, sketch: int) -> float:
     """How far the recent mix is from the entity's own, the crowd's weighing in; two samples (Freeman, Tukey 1950)."""
-    seen = known = 0.0
+    seen = known = shares = common = 0.0
     for c in range(CELLS):
-        seen += r.mix[slot, sketch, c]
-        known += float(f.mix[record, sketch, c])
-    away = 0.0
-    for c in range(CELLS):
-        share = (float(f.mix[record, sketch, c]) + CROWD * crowd.mix[sketch, c]) / (known + CROWD)
-        away += apart(float(r.mix[slot, sketch, c]), seen * share)
-    return 2.0 * math.sqrt(away / (1.0 + seen / (known + CROWD)))
+        own = float(f.mix[record, sketch, c])
+        recent = float(r.mix[slot, sketch, c])
+        share = own + CROWD * crowd.mix[sketch, c]
+        seen += recent
+        known += own
+        shares += share
+        if recent > 0.0:  # most cells are empty, and need no root
+            common += math.sqrt(recent * share)
+    known += CROWD
+    away = distance(seen, seen * shares / known, common * math.sqrt(seen / known))
+    return 2.0 * math.sqrt(away / (1.0 + seen / known))
 
 
-@kernel
+@inlined
 def crowd_distance(r: RecentArrays, slot: int, crowd: CrowdArrays, sketch: int) -> float:
     """How far the recent mix is from the crowd's (Freeman, Tukey 1950)."""
-    seen = 0.0
+    seen = shares = common = 0.0
     for c in range(CELLS):
-        seen += r.mix[slot, sketch, c]
-    away = 0.0
-    for c in range(CELLS):
-        away += apart(float(r.mix[slot, sketch, c]), seen * crowd.mix[sketch, c])
-    return 2.0 * math.sqrt(away)
+        recent = float(r.mix[slot, sketch, c])
+        seen += recent
+        shares += crowd.mix[sketch, c]
+        if recent > 0.0:
+            common += math.sqrt(recent * crowd.mix[sketch, c])
+    return 2.0 * math.sqrt(distance(seen, seen * shares, common * math.sqrt(seen)))
 
 
 @inlined
@@ -245,7 +247,7 @@ def saturated(x: float, half: float) -> float:
     return x / (x + half) if x > 0.0 else 0.0
 
 
-@kernel
+@inlined
 def levels_of(r: RecentArrays, slot: int, crowd: CrowdArrays, level: NDArray[np.float64]) -> None:
     """What an entity is compared with its own usual level in."""
     events = errors = 0.0
@@ -270,7 +272,7 @@ def hour_of(minute: int) -> int:
     return (minute % DAY) * HOURS // DAY
 
 
-@kernel
+@inlined
 def describe_minute(
     f: ProfileArrays,
     record: int,
@@ -308,7 +310,7 @@ def describe_minute(
         x[k] = weight[k] * saturated(x[k], half[k])
 
 
-@kernel
+@inlined
 def teach_minute(
     f: ProfileArrays,
     record: int,

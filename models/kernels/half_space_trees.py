@@ -76,7 +76,7 @@ def share(total: int, trees: int, height: int, window: int) -> float:
     return 1.0 - float(total) / float(trees * window * ((1 << (height + 1)) - 1))
 
 
-@kernel
+@inlined
 def find_leaves(
     trees: TreeArrays, height: int, x: NDArray[np.float64], i: int, leaf: NDArray[np.uint16], row: int
 ) -> None:
@@ -95,7 +95,7 @@ def find_leaves(
         leaf[row, t] = leaf_of(trees, height, t, x, i)
 
 
-@kernel
+@inlined
 def score_leaves(forest: ForestArrays, height: int, window: int, leaf: NDArray[np.uint16], row: int) -> float:
     """How strange a row is, from 0 to 1; NaN before the first window is complete or if a value is not finite."""
     if forest.head[SWAPS] == 0 or leaf[row, 0] == UNKNOWN:
@@ -137,7 +137,7 @@ def swap(forest: ForestArrays, height: int, window: int) -> None:
     forest.head[SWAPS] += 1
 
 
-@kernel
+@inlined
 def learn_leaves(forest: ForestArrays, height: int, window: int, leaf: NDArray[np.uint16], row: int) -> None:
     """Count a row in its leaves; one that is not finite teaches nothing."""
     if leaf[row, 0] == UNKNOWN:

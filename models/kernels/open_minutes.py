@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import FEATURES, SKIP
+from models.base import ENDPOINT, FEATURES, SKIP
 from models.kernels.arrive import RowArrays, ScoreArrays
 from models.kernels.behaviour import RecentArrays, SumArrays, add_event, cells_of, clear_sums, forget_recent
 from models.kernels.kernel import inlined, kernel
@@ -16,7 +16,6 @@ OPEN: Final = 5  # minutes that the base panes ahead of the first open one may t
 CLOSED: Final = 8  # closed windows that are remembered of an entity, at most so many minutes old
 FRESH: Final = 5  # minutes for which what was known of an entity's behaviour is said of its events
 BEHAVIOUR: Final[int] = FEATURES.index("behaviour")
-ENDPOINT_ROW: Final = 2
 
 
 class CallArrays(NamedTuple):
@@ -91,7 +90,7 @@ def count_call(
     o.events[place] += 1
     mix, outcomes = cells_of(
         dimension,
-        rows.entities[ENDPOINT_ROW, row],
+        rows.entities[ENDPOINT, row],
         np.int64(calls.method[row]),
         np.int64(calls.action[row]),
         np.int64(calls.outcome[row]),
@@ -118,7 +117,8 @@ def count_calls(
 ) -> None:
     """Count the rows that `arrive` has counted, and say what was last known of their entities' behaviour.
 
-    Of an event stands the stranger of the two: its rates, or how its entity behaved in its last closed minute.
+    Of an event stands the rarer of the two: its rates, or how its entity behaved in its last closed minute. How an
+    endpoint behaves says nothing of one event there: that is many callers' doing.
     """
     first_open = s.head[NEXT]
     for i in range(len(rows.rows)):
@@ -129,7 +129,7 @@ def count_calls(
         pane = max(rows.place[row] // PANE_US, first_open)
         if i >= skip_before and not rows.flags[row] & SKIP and not ahead[i]:
             count_call(s, o, recent, known, rows, calls, classes, dimension, row, slot, pane)
-        if o.owner[slot] != rows.entity[row] or recent.minutes[slot] == 0:
+        if dimension == ENDPOINT or o.owner[slot] != rows.entity[row] or recent.minutes[slot] == 0:
             continue
         last = np.int64(recent.last[slot])
         if pane // MINUTE - last > FRESH:

@@ -129,8 +129,8 @@ class Behaviour:
             s, m.open, m.learned.recent, m.known, rows, calls, self.classes, self.dimension, before, done
         )  # fmt: skip
 
-    def close(self, s: ShardArrays, r: RuleArrays) -> Judged:
-        """Judge and teach the minute that has just ended, before its rings are let go of."""
+    def close(self, s: ShardArrays, r: RuleArrays) -> Judged | None:
+        """Judge and teach the minute that has just ended, before its rings are let go of; None if there is no word."""
         most = int(s.head[ACTIVE])
         if most > len(self._room.slot):
             self._room = _room(2 * most)
@@ -143,7 +143,9 @@ class Behaviour:
             s, r, self.anomalies, self.m, self.params, self.trees, self.edges, self.half, self.weight, steps, numbers,
             self._room,
         )  # fmt: skip
-        reasons = self._room.reasons[:written].copy() if written else self._room.reasons[:0]
+        if not written and not kept:
+            return None
+        reasons = self._room.reasons[:written].copy()
         return Judged(steps[:written].copy(), numbers[:written].copy(), reasons, self._windows(kept))
 
     def _windows(self, kept: int) -> WindowArrays:

@@ -406,6 +406,8 @@ class Shard:
 
     def _close_behaviour(self, behaviour: Behaviour) -> None:
         judged = behaviour.close(self.s, self.arrays)
+        if judged is None:
+            return
         self._follow(judged.steps, judged.numbers, int(self.s.head[NEXT]) - 1, reasons_of(judged.reasons))
         self._keep(judged.windows, behaviour.detector)
 
