@@ -6,7 +6,7 @@ CODE := flows models tests benchmarks notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo look test test-system check fmt bench bench-memory bench-growth soak clean
+.PHONY: help setup demo look test test-system check fmt bench bench-memory bench-growth bench-behaviour soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ bench-memory: .venv/.test ## memory under ten million one-shot entities
 
 bench-growth: .venv/.test ## cost by entities and by detections, and growth.svg
 	$(BIN)/python -m benchmarks.growth
+
+bench-behaviour: .venv/.test ## strange behaviour in simulated days: how much is found, how much is false
+	$(BIN)/python -m benchmarks.behaviour
 
 soak: .venv/.test ## twelve simulated hours at full speed: does anything grow or slow down
 	$(BIN)/python -m benchmarks.soak

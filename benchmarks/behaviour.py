@@ -69,18 +69,17 @@ def measure(
 
 def table(runs: list[dict[str, Any]]) -> str:
     """The figures to be read."""
-    lines = [
-        f"{'':6}{'rule':14}{'recall':>8}  {'found of all, by kind':66}{'false a day: ip':>16}{'user':>6}{'endpoint':>10}"
-    ]
+    false = f"{'false a day: ip':>16}{'user':>6}{'endpoint':>10}"
+    lines = [f"{'':6}{'rule':14}{'recall':>8}  {'found of all, by kind':66}{false}"]
     for run in runs:
         for name in RULES:
             one = run[name]
             kinds = ", ".join(f"{kind} {found}/{all_}" for kind, (found, all_) in sorted(one["kinds"].items()))
             recall = f"{one['recall']:8.2f}" if run["attacks"] else f"{'-':>8}"
-            false = one["false_a_day"]
+            number = one["false_a_day"]
             lines.append(
                 f"{run['seed']:<6}{name:14}{recall}  {kinds or 'no attacks':66}"
-                f"{false['ip']:>16.1f}{false['user']:>6.1f}{false['endpoint']:>10.1f}"
+                f"{number['ip']:>16.1f}{number['user']:>6.1f}{number['endpoint']:>10.1f}"
             )
     return "\n".join(lines)
 

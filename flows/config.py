@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from flows import durations
 from flows.detection_block import detection_faults, program_faults
+from flows.detector_block import Detector, default_detections, detector_faults, learned_shape, unread_faults
 from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
@@ -21,10 +22,6 @@ from models.base import WATCHED
 from models.detectors.ewma import EwmaParams
 from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.exceptions import AlertException, network
-from models.rules.behaviour_anomaly import BehaviourAnomaly
-
-Detector = EwmaParams | HalfSpaceTreesParams
-"""Every detector."""
 
 MOST_PANES: Final = 64
 BATCH_SPAN_US: Final = 30_000_000
@@ -189,7 +186,7 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
         for at, row in enumerate(tables["exception"] if isinstance(tables["exception"], list) else ()):
             given |= {f"exception[{at}].{key}": "file" for key in _keys(row)}
     if "detector" in lists and "detection" not in lists:
-        lists["detection"] = _without_behaviour(lists["detector"])
+        lists["detection"] = default_detections(lists["detector"])
     config = Config(**blocks, **lists, example=tuple(beside), given=given)  # type: ignore[arg-type]
     faults += _cross_faults(config)
     lines = [f"command line: {fault}" for fault in flag_faults]
@@ -275,15 +272,8 @@ def state_identity(config: Config) -> dict[str, str]:
     for key in ("lateness", "max_skew", "max_future"):
         identity[f"time.{key}"] = durations.spell(durations.microseconds(getattr(config.time, key)))
     for detector in config.detector:
-        identity[f"detector {detector.id}"] = _learned(detector)
+        identity[f"detector {detector.id}"] = learned_shape(detector)
     return identity
-
-
-def _learned(detector: Detector) -> str:
-    if isinstance(detector, EwmaParams):
-        return f"ewma alpha={detector.alpha} half_life={detector.half_life}"
-    shape = " ".join(f"{name}={getattr(detector, name)}" for name in ("trees", "height", "window", "seed"))
-    return f"half_space_trees {shape} half_life={detector.half_life}"
 
 
 def table_limits(config: Config, dimension: str) -> tuple[int, int]:
@@ -365,19 +355,8 @@ def _list(
         given.update({f"{name}[{len(kept)}].{key}": "file" for key in _keys(written)})
         kept.append(row)
     if name == "detector" and isinstance(rows, list):
-        kinds = [row.get("type") for row in rows if isinstance(row, Mapping)]
-        for kind, least in (("ewma", 1), ("half_space_trees", 0)):
-            if not least <= (count := kinds.count(kind)) <= 1:
-                wanted = "one detector" if least else "at most one detector"
-                faults.append(f"Expected {wanted} of type {kind}, got {count} - at $.{name}")
+        faults += detector_faults(rows, f"$.{name}")
     return tuple(kept)
-
-
-def _without_behaviour(detectors: tuple[Detector, ...]) -> tuple[rules.Rule, ...]:
-    """The default detections, without those that read a detector which is not there."""
-    if any(isinstance(row, HalfSpaceTreesParams) for row in detectors):
-        return rules.default_rules()
-    return tuple(rule for rule in rules.default_rules() if not isinstance(rule, BehaviourAnomaly))
 
 
 def _is_id(text: str) -> bool:
@@ -397,13 +376,7 @@ def _cross_faults(config: Config) -> list[str]:
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             zone = shown(config.input.timezone)
             faults.append(f'Expected an IANA time zone such as "Europe/Berlin", got {zone} - at $.input.timezone')
-    faults += program_faults(config.detection)
-    if not any(isinstance(row, HalfSpaceTreesParams) for row in config.detector):
-        faults += [
-            f"Expected a [[detector]] of type half_space_trees for it - at $.detection[{at}].type"
-            for at, rule in enumerate(config.detection)
-            if isinstance(rule, BehaviourAnomaly)
-        ]
+    faults += program_faults(config.detection) + unread_faults(config.detector, config.detection)
     for key in ("max_jump", "idle_after"):
         if durations.microseconds(getattr(config.time, key)) == 0:
             faults.append(f"Expected a duration above zero - at $.time.{key}")

@@ -1,4 +1,4 @@
-"""Behaviour through a real shard: whatever the batches and restarts, what the kernels say of minutes put together by hand."""
+"""Behaviour through a real shard, in any batches and over restarts, beside minutes that are put together by hand."""
 
 import dataclasses
 import random
@@ -56,7 +56,7 @@ def new_shard(dimension: str, secret: int, state: bytes | None = None) -> Shard:
 
 
 def traffic(rng: random.Random, minutes: int = 110) -> list[Row]:
-    """Some users and their addresses, each with a rhythm and a taste of its own; now and then one of them is not itself."""
+    """Some users and their addresses, each with a taste of its own, and for some minutes not itself."""
     rows = []
     for user in range(9):
         odd = rng.randrange(40, minutes)
@@ -75,7 +75,7 @@ def traffic(rng: random.Random, minutes: int = 110) -> list[Row]:
 
 
 def known(item: EventBatch) -> EventBatch:
-    """The batch with a method, an action, an outcome and a status of each row that follow from its endpoint and error."""
+    """The batch with a method, action, outcome and status of each row that follow from its endpoint and error."""
     errors = (item.counts & ERROR) != 0
     path = item.entity[ENDPOINT] % np.uint64(7)
     return dataclasses.replace(

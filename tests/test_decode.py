@@ -70,7 +70,8 @@ def agree(messages: list[bytes], decoded: Decoded, timestamps: list[int] | None 
         got = (
             int(decoded.time[row]), int(decoded.record_time[row]), bool(decoded.flags[row] & HAS_ID),
             int(decoded.counts[row]), int(decoded.action[row]), int(decoded.outcome[row]), int(decoded.reason[row]),
-            int(decoded.status[row]), int(decoded.method[row]), note(decoded, row), output(decoded, row), int(decoded.offset[row]),
+            int(decoded.status[row]), int(decoded.method[row]), note(decoded, row), output(decoded, row),
+            int(decoded.offset[row]),
         )  # fmt: skip
         expected = (
             want.time, NONE_TIME if want.record_time is None else want.record_time, want.has_id, want.counts,
@@ -130,6 +131,17 @@ def test_the_slow_path_means_the_same() -> None:
         assert note(fast, row) == note(slow, row)
         assert output(fast, row) == output(slow, row)
         assert [name(fast, d, row) for d in range(4)] == [name(slow, d, row) for d in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [('"GET"', 1), ('"OPTIONS"', 2), ('"TRACE"', 2), ('"DELETE"', 6), ('"get"', 7), ('""', 7), ('"G\\u0045T"', 1), ("7", 0)],
+)  # fmt: skip
+def test_a_method_is_a_code(written: str, code: int) -> None:
+    message = f'{{"user":"u-1","time":1763874000,"method":{written}}}'.encode()
+    decoded = decode(batch([message]), LIMITS)
+    agree([message], decoded)
+    assert decoded.method.tolist() == [code]
 
 
 def test_a_batch_may_be_cut_anywhere() -> None:

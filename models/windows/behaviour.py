@@ -231,6 +231,16 @@ def _room(n: int) -> JudgedArrays:
     )
 
 
+def behaviour_of(
+    dimension: int, settings: BehaviourSettings | None, rules: tuple[Rule, ...], s: ShardArrays,
+    edges: NDArray[np.float64], keep: tuple[float, float],
+) -> Behaviour | None:  # fmt: skip
+    """The behaviour of a new shard's entities, if anybody asks; `keep` is (quantile, share) of windows to be kept."""
+    if settings is None:
+        return None
+    return Behaviour(dimension, settings, rules, len(s.rings), len(s.records), edges, keep)
+
+
 def _allocate(params: HalfSpaceTreesParams, rings: int, records: int) -> MinuteArrays:
     sums = allocate_sums(rings * OPEN)
     return MinuteArrays(

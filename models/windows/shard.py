@@ -52,7 +52,7 @@ from models.rules.program import Program
 from models.thresholds.edges import score_edges
 from models.windows import saved
 from models.windows.arrays import empty, make_room
-from models.windows.behaviour import Behaviour, BehaviourSettings
+from models.windows.behaviour import Behaviour, BehaviourSettings, behaviour_of
 from models.windows.evidence import Evidence
 from models.windows.hold_back import HoldBack
 from models.windows.incidents import Incidents
@@ -129,7 +129,8 @@ class Shard:
         self.windows: list[ClosedWindows] = []
         self._kept: WindowArrays = window_arrays(256)
         self._spikes = any(int(k) in (SPIKE, LEARNED_RULE) for k in self.arrays.kind)
-        self.behaviour = self._behaviour()
+        keep = settings.keep_quantile, settings.keep_share
+        self.behaviour = behaviour_of(dimension, settings.behaviour, settings.rules, self.s, self.edges, keep)
         self._looked = NEVER
         self._stirred: NDArray[np.int32] = NO_SLOTS
         self._early = bool(self.arrays.monotone.any())
@@ -137,14 +138,6 @@ class Shard:
         self._steps = np.empty((256, STEP_FIELDS), np.int64), np.empty((256, NUMBERS))
         if state is not None:
             saved.restore(self, state)
-
-    def _behaviour(self) -> Behaviour | None:
-        settings = self.settings
-        if settings.behaviour is None:
-            return None
-        keep = settings.keep_quantile, settings.keep_share
-        rings, records = len(self.s.rings), len(self.s.records)
-        return Behaviour(self.dimension, settings.behaviour, settings.rules, rings, records, self.edges, keep)
 
     def assess(self, piece: Slice) -> SliceScores:
         """Count and score a slice's rows, then do what its watermark makes due."""
