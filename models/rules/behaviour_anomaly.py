@@ -21,7 +21,7 @@ ABOUT = About(
     analytic_type=LEARNING,
     confidence=50,
 )
-SCORE = {"ip": 0.97, "user": 0.97, "endpoint": 0.985}
+SCORE = {"ip": 0.97, "user": 0.97, "endpoint": 0.99}
 MOST_WINDOWS = 8
 
 
@@ -29,7 +29,7 @@ class BehaviourAnomaly(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """At least `hits` strange minutes of the last `windows`, with `at_least` events in them.
 
     A minute is strange if its quantile among closed windows is at least `quantile` and its score at least `score`
-    (0: 0.97 for addresses and users, 0.985 for endpoints). It needs a detector of type `half_space_trees`, and is
+    (0: 0.97 for addresses and users, 0.99 for endpoints). It needs a detector of type `half_space_trees`, and is
     never above medium by itself.
 
     When it fails: before the detector is warm nothing is strange; one strange minute alone, however strange, opens
@@ -51,7 +51,7 @@ class BehaviourAnomaly(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """The score from which a minute is strange.
 
         >>> BehaviourAnomaly(dimension="endpoint").least_score, BehaviourAnomaly(score=0.9).least_score
-        (0.985, 0.9)
+        (0.99, 0.9)
         """
         return self.score or SCORE[self.dimension]
 
