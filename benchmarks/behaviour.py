@@ -87,8 +87,8 @@ def table(runs: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.behaviour", description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2027, 2028], help="of runs with attacks")
-    parser.add_argument("--clean", type=int, nargs="*", default=[2029], help="seeds of runs without")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2041, 2042], help="of runs with attacks")
+    parser.add_argument("--clean", type=int, nargs="*", default=[2043], help="seeds of runs without")
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--users", type=int, default=50_000)

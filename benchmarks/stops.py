@@ -22,6 +22,7 @@ from flows.steps import gather
 from flows.steps.assess import Assess
 from flows.steps.decide import Decide
 from models.windows import shard
+from models.windows.behaviour import Behaviour
 from models.windows.evidence import Evidence
 from models.windows.incidents import Incidents
 from models.windows.recent import Recent
@@ -38,6 +39,8 @@ STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("assess: arrive", ((shard, "_ARRIVE"), (shard, "_ADD_WAITING"))),
     ("assess: close", ((shard, "_CLOSE_PANES"), (shard, "_OPEN_EARLY"))),
     ("assess: learn", ((shard, "_LEARN_MINUTE"),)),
+    ("assess: behaviour", ((Behaviour, "count"), (Behaviour, "count_waiting"), (Behaviour, "close"),
+                           (Behaviour, "move"))),
     ("assess: windows", ((shard.Shard, "_learn"),)),
     ("assess: incidents", ((Incidents, "take"), (shard.Shard, "_follow"), (shard.Shard, "_open_at"))),
     ("assess: evidence", ((Evidence, "add"), (Evidence, "forget"), (Recent, "add"), (Recent, "forget"))),

@@ -136,7 +136,8 @@ def test_the_slow_path_means_the_same() -> None:
 @pytest.mark.parametrize(
     ("written", "code"),
     [
-        ('"GET"', 1), ('"OPTIONS"', 2), ('"TRACE"', 2), ('"DELETE"', 6), ('"get"', 7), ('""', 0), ('"G\\u0045T"', 1), ("7", 0),
+        ('"GET"', 1), ('"OPTIONS"', 2), ('"TRACE"', 2), ('"DELETE"', 6), ('"get"', 7), ('""', 0), ('"G\\u0045T"', 1),
+        ("7", 0),
     ],
 )  # fmt: skip
 def test_a_method_is_a_code(written: str, code: int) -> None:

@@ -44,7 +44,7 @@ class BehaviourAnomaly(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     score: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     at_least: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 8
     severity: Literal["low", "medium"] = "medium"
-    quiet: str = "10m"
+    quiet: str = "30m"
 
     @property
     def least_score(self) -> float:
