@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from flows import durations
-from flows.detection_block import detection_faults, program_faults
+from flows.detection_block import WINDOW_OF, detection_faults, program_faults
 from flows.detector_block import Detector, default_detections, detector_faults, learned_shape, unread_faults
 from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
@@ -30,17 +30,6 @@ PANES: Final = {"1m": "5s", "10m": "30s", "15m": "30s"}
 """The pane of each window."""
 LOOKED_BACK: Final = {"1m": 23, "10m": 20, "15m": 30}
 """Closed panes that a ring still needs: the window; for a minute's largest sliding value, one pane less than two."""
-WINDOW_OF: Final = {
-    "brute_force_user": "10m",
-    "brute_force_ip": "10m",
-    "password_spray_ip": "15m",
-    "deletion_surge": "10m",
-    "traffic_spike": "1m",
-    "success_after_attack": "15m",
-    "dead_letter_surge": "5m",
-    "behaviour_anomaly": "1m",
-}
-"""The window of each rule; an incident cannot be quiet for less."""
 TABLE_SHARE: Final = dict.fromkeys(WATCHED, 32 / 64) | {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64}
 """How the limits of records and rings are divided over the dimensions that are watched."""
 _MOST_DETECTIONS: Final = 64

@@ -1,4 +1,6 @@
-"""What may be wrong with a `[[detection]]` that is a threshold."""
+"""What may be wrong with a `[[detection]]`, and the window of each type."""
+
+from typing import Final
 
 from flows.structure import meant, shown
 from models import rules
@@ -10,6 +12,18 @@ from models.rules.flatten import MAX_MARKS
 from models.rules.source_silence import SourceSilence
 from models.rules.success_after_attack import SuccessAfterAttack
 from models.rules.threshold import Threshold, faults
+
+WINDOW_OF: Final = {
+    "brute_force_user": "10m",
+    "brute_force_ip": "10m",
+    "password_spray_ip": "15m",
+    "deletion_surge": "10m",
+    "traffic_spike": "1m",
+    "success_after_attack": "15m",
+    "dead_letter_surge": "5m",
+    "behaviour_anomaly": "1m",
+}
+"""The window of each rule; an incident cannot be quiet for less."""
 
 
 def detection_faults(row: object, path: str) -> list[str]:

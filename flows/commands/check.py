@@ -9,7 +9,8 @@ import typer
 from flows import durations
 from flows.commands.console import columns, plain, result
 from flows.commands.options import Json
-from flows.config import PANES, WINDOW_OF, Config, config_hash, load, ring_panes, state_identity, table_limits
+from flows.config import PANES, Config, config_hash, load, ring_panes, state_identity, table_limits
+from flows.detection_block import WINDOW_OF
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
 from flows.formats.explain import described
