@@ -37,6 +37,6 @@ def plain_decode(raw):
         "name_start": np.zeros((4, n), np.int64), "name_length": np.zeros((4, n), np.int32),
         "status": np.zeros(n, np.int16), "target": np.zeros(n, np.uint64), "marks": np.zeros((0, n), np.uint64),
         "hashes": np.zeros((0, n), np.uint64), "numbers": np.zeros((0, n)),
-    } | {name: np.zeros(n, np.uint8) for name in ("counts", "action", "outcome", "reason")}  # fmt: skip
+    } | {name: np.zeros(n, np.uint8) for name in ("counts", "action", "outcome", "reason", "method")}  # fmt: skip
     dead.sort(key=lambda letter: (letter.offset, letter.index))
     return SimpleNamespace(**column, dead=tuple(dead))
