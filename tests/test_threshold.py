@@ -5,13 +5,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from flows.durations import microseconds
 from flows.structure import structure
+from models.rules import Rule, attacks, default_rules, span, threshold
 from models.rules import about as about_built_in
-from models.rules import attacks, default_rules, span, threshold
 from models.rules.base_detection import BaseDetection
+from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.defaults import BASE
 from models.rules.describe import describe, signature
 from models.rules.expression import parse
@@ -351,8 +353,10 @@ def test_what_check_shows() -> None:
 def test_the_documented_examples_are_sound() -> None:
     text = (ROOT / "docs" / "detections.md").read_text()
     blocks = re.findall(r"```(toml|text)\n(.*?)```", text, re.DOTALL)
-    assert [kind for kind, _ in blocks] == ["toml", "toml", "text", "text"]
+    assert [kind for kind, _ in blocks] == ["toml", "toml", "text", "text", "toml"]
     assert read(blocks[0][1])[1] == []
+    (learned,) = tomllib.loads(blocks[4][1])["detection"]
+    assert msgspec.convert(learned, Rule) == BehaviourAnomaly(dimension="user", score=0.97)
     for line in blocks[3][1].splitlines():
         parse(line)
     for name in (*TYPES, *BOOLEANS):
