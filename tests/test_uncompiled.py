@@ -6,8 +6,10 @@ import sys
 
 from flows.durations import microseconds
 from models.base import WATCHED
+from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.rules import default_rules, of_entities
 from models.rules.threshold import Threshold
+from models.windows.behaviour import BehaviourSettings
 from tests.batches import assess
 from tests.naive import Params
 from tests.streams import Episode, Setup, disturbed, events
@@ -22,6 +24,12 @@ EPISODES = [
     Episode("spike", 1400, 30, 2, 210),
 ]
 
+BEHAVIOUR = BehaviourSettings(
+    params=HalfSpaceTreesParams(trees=5, height=4, window=8, warm_up=8, guard=0.9),
+    half_life_minutes=7,
+    accept_after_minutes=3,
+)
+
 
 def told() -> str:
     """All that the four dimensions say of a stream, scores on arrival and a restart included."""
@@ -34,7 +42,8 @@ def told() -> str:
             continue
         params = Params(0.05, 0.005, 10, 3, 0.9, 20, 20, 5)
         setup = Setup(rules, tuple(microseconds(rule.quiet) or 600_000_000 for rule in rules), params, 7)
-        shard = shard_of(name, setup)
+        changed = {"behaviour": BEHAVIOUR} if name in ("ip", "endpoint", "user") else {}
+        shard = shard_of(name, setup, **changed)
         for at, item in enumerate(items_of(parts, [17, 3, 50], [0, 1, 1])):
             scores = assess(shard, item, number)
             out += [repr(window) for window in windows_of(scores.windows)]
@@ -45,7 +54,7 @@ def told() -> str:
                 for x in getattr(scores.scores, column)[number].tolist()
             ]
             if at == 5:
-                shard = shard_of(name, setup, 2, shard.snapshot())
+                shard = shard_of(name, setup, 2, shard.snapshot(), **changed)
     return "\n".join(out)
 
 
