@@ -116,6 +116,17 @@ def test_a_dead_letter_counts_at_the_greatest_time_before_it(lines: list[int | N
     assert found == expected
 
 
+def test_time_that_leaps_costs_nothing() -> None:
+    """One bad clock, confirmed by a second: letters of today and of the year 2099."""
+    model = DeadLetters([(DeadLetterSurge(at_least=2), QUIET)])
+    late = START + 73 * 365 * 86_400_000_000
+    model.add([letter(0), letter(1), letter(2), letter(3)], [START, START, late, late], FIRST)
+    alerts = model.close(FIRST, END_OF_TIME, 0)
+    assert told(alerts) == [
+        (FIRST, FIRST + WINDOW - 1 + QUIET, 2), (late // PANE30_US, late // PANE30_US + WINDOW - 1 + QUIET, 2)
+    ]  # fmt: skip
+
+
 def source_batch(dead: list[int], places: list[int], first: int, reached: int, place: list[int]) -> Any:
     from tests.batches import batch as rows_batch
     from tests.batches import row

@@ -1,6 +1,6 @@
 """Dead letters of each source, counted in panes, and the incidents where they surge."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -112,13 +112,14 @@ class DeadLetters:
         incident.told = float(incident.count)
         return [alert_of(incident, subject, UPDATE, end)]
 
-    def _due(self, letters: Letters, first: int, until: int) -> range:
-        """The panes of which anything can come: nothing does once all is over, however far the time has gone on."""
+    def _due(self, letters: Letters, first: int, until: int) -> Iterator[int]:
+        """The panes of which anything can come: those soon after dead letters, however far the time goes on."""
         known = [at for at in letters.panes if at != NONE_TIME] + [one.last for one in letters.open.values()]
-        if not known:
-            return range(0)
         longest = WINDOW + max(quiet for _, quiet in self.rules)
-        return range(max(first, min(known)), min(until, max(known) + longest + 1))
+        for at in sorted(known):
+            end = min(until, at + longest + 1)
+            yield from range(max(first, at), end)
+            first = max(first, end)
 
 
 def _witness(letter: DeadLetter, place: int) -> Witness:
