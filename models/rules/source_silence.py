@@ -34,7 +34,7 @@ class SourceSilence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     When it fails: time is event time. Where all sources are silent nothing moves it, and the silence is told of when it
     is over; watch the process itself for that. A source whose events come later than they happened, all at once, was
-    silent until they came.
+    silent until they came. A tenant whose events found no room (`max_active`, counted as overflowed) is not heard.
     """
 
     id: str = ""
