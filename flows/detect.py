@@ -149,7 +149,7 @@ def shard_settings(config: Config, name: str, program: Program) -> ShardSettings
 
 def _behaviour(config: Config, name: str) -> BehaviourSettings | None:
     found = [row for row in config.detector if isinstance(row, HalfSpaceTreesParams)]
-    if not found or name == "tenant":
+    if not found or name not in ("ip", "endpoint", "user"):
         return None
     return BehaviourSettings(
         params=found[0],

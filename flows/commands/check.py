@@ -193,7 +193,9 @@ def _memory_bytes(config: Config) -> int:
         total += places(records) * allocate_records(1).nbytes
         total += places(rings * PAIRS_A_RING) * allocate_pairs(1).nbytes
         total += rings * one_ring
-        if dimension != "tenant" and any(isinstance(row, HalfSpaceTreesParams) for row in config.detector):
+        if dimension in ("ip", "endpoint", "user") and any(
+            isinstance(row, HalfSpaceTreesParams) for row in config.detector
+        ):
             record_bytes, ring_bytes = behaviour_bytes()
             total += places(records) * record_bytes + rings * ring_bytes
     return config.state.shards * total

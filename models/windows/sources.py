@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.alert import Alert
 from models.base import END_OF_TIME, NONE_TIME, SKIP
 from models.event import EventBatch
-from models.kernels.layout import ACTIVE, NEVER, NEXT, PER30, RING30, ShardArrays
+from models.kernels.layout import ACTIVE, NEVER, NEXT, PER30, ShardArrays
 from models.rules import SourceRule, span
 from models.rules.dead_letter_surge import DeadLetterSurge
 from models.rules.source_silence import SourceSilence
@@ -74,11 +74,10 @@ class Sources:
     def hear_tenants(self, s: ShardArrays, limit: int, names: Names) -> None:
         """Take notice of the tenants with events in the panes that are about to close, those before `limit`."""
         slots = s.active[: s.head[ACTIVE]].tolist() if self.tenants.rules else ()
-        rings = s.rings["ring30"]
         for slot in slots:
-            owner = None
-            for pane in range(int(s.head[NEXT]) // PER30, min(limit // PER30, int(s.newest30[slot]) + 1)):
-                if rings[slot, pane & (RING30 - 1), 0] == pane + 1:
+            owner, newest, seen = None, int(s.newest30[slot]), int(s.rings["seen30"][slot])
+            for pane in range(int(s.head[NEXT]) // PER30, min(limit // PER30, newest + 1)):
+                if seen >> (newest - pane) & 1:
                     owner = int(s.rings["owner"][slot]) if owner is None else owner
                     name = "" if owner in self.tenants.speakers else names(np.array([slot], np.int32))[0][0]
                     self.tenants.hear(owner, name, name, (pane,))
