@@ -19,6 +19,8 @@ from flows.compare import match, read_alerts
 from flows.config import Config, load
 from flows.formats.simulated import simulate
 from flows.formats.truth import Truth
+from models.detectors.ewma import EwmaParams
+from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.rules.behaviour_anomaly import BehaviourAnomaly
 
 KINDS: Final = ("mix_turn", "night_reads", "scraper", "endpoint_pattern")
@@ -36,7 +38,7 @@ def configured() -> Config:
         for name, changed in RULES.items()
         for dimension in DIMENSIONS
     )
-    return msgspec.structs.replace(load(), detection=rules)
+    return msgspec.structs.replace(load(), detector=(EwmaParams(), HalfSpaceTreesParams()), detection=rules)
 
 
 def measure(

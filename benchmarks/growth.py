@@ -55,7 +55,7 @@ def detections_config(number: int, path: Path) -> Path:
 
 def without(left_out: str | None, path: Path) -> Path:
     """The default detections without one."""
-    kept = [rule for rule in rules.default_rules() if rule.id != left_out]
+    kept = [rule for rule in load().detection if rule.id != left_out]
     blocks = []
     for rule in kept:
         tag = rule.__struct_config__.tag
@@ -96,7 +96,7 @@ def measure(
     *,
     entities: Sequence[int] = ENTITIES,
     detections: Sequence[int] = DETECTIONS,
-    left_out: Sequence[str] = tuple(rule.id for rule in rules.default_rules()),
+    left_out: Sequence[str] = tuple(rule.id for rule in load().detection),
 ) -> dict[str, Any]:
     """All figures, in nanoseconds an event."""
     path = folder / "events.ndjson"

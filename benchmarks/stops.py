@@ -42,7 +42,7 @@ STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("assess: behaviour", ((Behaviour, "count"), (Behaviour, "count_waiting"), (Behaviour, "close"),
                            (Behaviour, "move"))),
     ("assess: windows", ((shard.Shard, "_learn"),)),
-    ("assess: incidents", ((Incidents, "take"), (shard.Shard, "_follow"), (shard.Shard, "_open_at"))),
+    ("assess: incidents", ((Incidents, "take"), (shard.Shard, "_follow"), (shard, "under_incidents"))),
     ("assess: evidence", ((Evidence, "add"), (Evidence, "forget"), (Recent, "add"), (Recent, "forget"))),
     ("assess: room", ((shard, "make_room"),)),
     ("assess: rest", ((Assess, "on_batch"),)),

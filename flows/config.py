@@ -12,15 +12,20 @@ from msgspec import Meta
 
 from flows import durations
 from flows.detection_block import WINDOW_OF, detection_faults, program_faults
-from flows.detector_block import Detector, default_detections, detector_faults, learned_shape, unread_faults
+from flows.detector_block import (
+    DEFAULT_DETECTORS,
+    Detector,
+    default_detections,
+    detector_faults,
+    learned_shape,
+    unread_faults,
+)
 from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
 from flows.structure import is_duration_field, meant, shown, structure, tagged
 from models import rules
 from models.base import WATCHED
-from models.detectors.ewma import EwmaParams
-from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.exceptions import AlertException, network
 
 MOST_PANES: Final = 64
@@ -122,8 +127,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     output: Output = Output()
     time: Time = Time()
     state: State = State()
-    detector: tuple[Detector, ...] = (EwmaParams(), HalfSpaceTreesParams())
-    detection: tuple[rules.Rule, ...] = rules.default_rules()
+    detector: tuple[Detector, ...] = DEFAULT_DETECTORS
+    detection: tuple[rules.Rule, ...] = default_detections(DEFAULT_DETECTORS)
     exception: tuple[AlertException, ...] = ()
     example: tuple[Example, ...] = ()
     given: dict[str, str] = msgspec.field(default_factory=dict)
@@ -174,8 +179,8 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
         lists["exception"] = exceptions(tables["exception"], known, faults)
         for at, row in enumerate(tables["exception"] if isinstance(tables["exception"], list) else ()):
             given |= {f"exception[{at}].{key}": "file" for key in _keys(row)}
-    if "detector" in lists and "detection" not in lists:
-        lists["detection"] = default_detections(lists["detector"])
+    if "detection" not in lists:
+        lists["detection"] = default_detections(lists.get("detector", DEFAULT_DETECTORS))
     config = Config(**blocks, **lists, example=tuple(beside), given=given)  # type: ignore[arg-type]
     faults += _cross_faults(config)
     lines = [f"command line: {fault}" for fault in flag_faults]
@@ -318,7 +323,7 @@ def _list(
     union = Detector if name == "detector" else rules.Rule
     if name == "detection" and isinstance(rows, list) and len(rows) > _MOST_DETECTIONS:
         faults.append(f"Expected at most {_MOST_DETECTIONS} detections, got {len(rows)} - at $.{name}")
-        return rules.default_rules()
+        return default_detections(DEFAULT_DETECTORS)
     kept: list[Any] = []
     first: dict[str, int] = {}
     for at, member in tagged(union, rows, f"$.{name}", faults):

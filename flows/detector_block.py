@@ -10,6 +10,9 @@ from models.rules.behaviour_anomaly import BehaviourAnomaly
 Detector = EwmaParams | HalfSpaceTreesParams
 """Every detector."""
 
+DEFAULT_DETECTORS: tuple[Detector, ...] = (EwmaParams(),)
+"""Rates and levels. Behaviour costs half as much again, and is learned by those who ask for it."""
+
 
 def detector_faults(rows: Sequence[object], path: str) -> list[str]:
     """Too many of a type, or none of one that must be there; `rows` as they are written."""

@@ -11,7 +11,6 @@ import pytest
 from benchmarks import growth, lasting, plain_loop, soak
 from flows.config import load
 from flows.formats.simulated import simulate
-from models import rules
 
 LEFT_OUT = ("brute_force_ip", "traffic_spike_tenant")
 PEERS = Path(growth.__file__).parent / "peers"
@@ -90,7 +89,7 @@ def test_so_many_detections_are_configured(tmp_path, number):
 
 
 def test_leaving_one_detection_out_leaves_the_others_as_they_are(tmp_path):
-    default = rules.default_rules()
+    default = load().detection
     assert load(str(growth.without(None, tmp_path / "all.toml"))).detection == default
     left = load(str(growth.without("deletion_surge_ip", tmp_path / "less.toml"))).detection
     assert left == tuple(rule for rule in default if rule.id != "deletion_surge_ip")

@@ -26,6 +26,7 @@ from flows.errors import ConfigError
 from models import rules
 from models.kernels import layout
 from models.rules.base_detection import BaseDetection
+from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.source_silence import SourceSilence
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +41,9 @@ def faults(tmp_path: Path, text: str, flags: dict[str, object] | None = None) ->
     return [fault.replace(f"{tmp_path}/", "") for fault in caught.value.faults]
 
 
+BOTH = "[[detector]]\ntype = 'ewma'\n[[detector]]\ntype = 'half_space_trees'\n"
+
+
 def read(tmp_path: Path, text: str) -> Config:
     path = tmp_path / "config.toml"
     path.write_text(text, encoding="utf-8")
@@ -48,9 +52,14 @@ def read(tmp_path: Path, text: str) -> Config:
 
 def test_defaults_need_no_file() -> None:
     config = load()
-    assert config.detection == rules.default_rules()
-    assert [row.id for row in config.detector] == ["rates", "behaviour"]
+    assert [row.id for row in config.detector] == ["rates"]
+    assert config.detection == tuple(rule for rule in rules.default_rules() if not isinstance(rule, BehaviourAnomaly))
     assert {origin for _, _, origin in origins(config)} == {"default"}
+
+
+def test_whoever_learns_behaviour_is_told_of_it(tmp_path: Path) -> None:
+    config = read(tmp_path, "[[detector]]\ntype = 'ewma'\n[[detector]]\ntype = 'half_space_trees'\n")
+    assert config.detection == rules.default_rules()
 
 
 def test_config_in_the_working_directory_is_not_read_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,10 +156,10 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
             r"Expected a \[\[detector\]\] of type half_space_trees for it - at \$.detection\[0\].type",
         ),
         (
-            "[[detection]]\ntype = 'behaviour_anomaly'\nhits = 4\nwindows = 3\n",
+            f"{BOTH}[[detection]]\ntype = 'behaviour_anomaly'\nhits = 4\nwindows = 3\n",
             r"at most windows \(3\), got 4 - at \$.detection\[0\].hits",
         ),
-        ("[[detection]]\ntype = 'behaviour_anomaly'\nwindows = 9\n", r"int <= 8 - at \$.detection\[0\].windows"),
+        (f"{BOTH}[[detection]]\ntype = 'behaviour_anomaly'\nwindows = 9\n", r"int <= 8 - at \$.detection\[0\].windows"),
         ("[[detection]]\ntype = ['x']\n", r"Unknown type a list"),
         ("[[detection]]\ntype = 'brute_force_ip'\nid = ''\n", r'got "" - at \$.detection\[0\].id'),
         ("[[detection]]\ntype = 'brute_force_ip'\nid = 'a b'\n", r'got "a b" - at \$.detection\[0\].id'),

@@ -37,6 +37,7 @@ from models.rules.describe import signature
 from models.rules.program import compile_rules
 from models.windows.arrays import LEAST, RING_COLUMNS, places
 from models.windows.incidents import Incident
+from models.windows.rings import near_spike
 from models.windows.rules import meter_names
 from models.windows.waiting import Waiting
 
@@ -93,7 +94,7 @@ def snapshot(shard: "Shard") -> bytes:
         "evidence": shard.evidence.snapshot(),
         "sources": shard.sources.snapshot() if shard.sources else None,
         "hold_back": shard.hold_back.snapshot(int(s.head[NEXT])),
-        "recent": shard.recent.snapshot(int(s.head[NEXT]), shard.near_spike()),
+        "recent": shard.recent.snapshot(int(s.head[NEXT]), near_spike(s, shard.waiting)),
         "behaviour": _behaviour(shard, active, kept),
         "incidents": [(int(place[i.slot]), i) for i in shard.incidents.open.values()],
     }

@@ -33,13 +33,11 @@ from models.kernels.layout import (
     EVIDENCE_DROPPED,
     LEARNED_RULE,
     LINGER,
-    NAME,
     NEVER,
     NEXT,
     PANE_US,
     PER30,
     SPIKE,
-    TENANT_NAME,
     WINDOW15M,
     RuleArrays,
     ShardArrays,
@@ -58,18 +56,16 @@ from models.windows.hold_back import HoldBack
 from models.windows.incidents import Incidents
 from models.windows.joint import forget_idle
 from models.windows.recent import Recent
+from models.windows.rings import NO_ROWS, NO_UIDS, names, streaking, under_incidents
 from models.windows.rules import rule_arrays, sequences
-from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores
+from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores, closed_windows
 from models.windows.sources import Sources
 from models.windows.waiting import Waiting, call_arrays, row_arrays, wait
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
 _USERS_AT, _RELEASE_BEFORE, _SETTLE = direct(users_at), direct(release_before), direct(settle)
-NO_SLOTS, NO_OWNERS = np.empty(0, np.int32), np.empty(0, np.uint64)
-NO_ROWS, NO_UIDS = np.empty(0, np.int64), np.empty((0, 16), np.uint8)
-BUSIEST = 64
-"""Entities of whose open panes a snapshot keeps events, in case a spike comes of them."""
+NO_SLOTS = np.empty(0, np.int32)
 
 
 class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,7 +229,7 @@ class Shard:
                 self.recent.add(batch, counted, newest)
         if not hot or not self.incidents.open:
             return NO_ROWS, NO_UIDS
-        return self._open_at(rows, scores.slot[self.dimension, rows])
+        return under_incidents(self.s, self.incidents, rows, scores.slot[self.dimension, rows])
 
     def _grow(self, rows: RowArrays) -> None:
         before, self.s = self.s, make_room(self.s, rows)
@@ -247,21 +243,6 @@ class Shard:
         mine = batch.offset[rows]
         old = (mine < offset) | ((mine == offset) & (batch.index[rows] <= index))
         return int(np.count_nonzero(old))
-
-    def _open_at(
-        self, rows: NDArray[np.int64], slots: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        hit = np.flatnonzero((slots >= 0) & (self.s.hot[slots] != 0))
-        uid_rows: list[NDArray[np.int64]] = []
-        uids: list[NDArray[np.uint8]] = []
-        for slot in np.unique(slots[hit]).tolist():
-            mine = rows[hit[slots[hit] == slot]]
-            for uid in self.incidents.uids(slot):
-                uid_rows.append(mine)
-                uids.append(np.tile(np.frombuffer(uid, np.uint8), (len(mine), 1)))
-        if not uids:
-            return NO_ROWS, NO_UIDS
-        return np.concatenate(uid_rows), np.concatenate(uids)
 
     def _advance(self) -> None:
         """Close every pane before the stream's watermark, adding waiting rows as they come within reach."""
@@ -293,31 +274,11 @@ class Shard:
         if self.hold_back.sequences:
             self.hold_back.forget(before)
         if self.recent.closed(before):
-            self.recent.forget(before, self._streaking())
-
-    def _streaking(self) -> NDArray[np.uint64]:
-        """The entities of which some rule's condition held in the pane that has closed last."""
-        if not self.s.hot.any():
-            return NO_OWNERS
-        active = self.s.active[: self.s.head[ACTIVE]]
-        hot = active[self.s.hot[active] != 0]
-        owners: NDArray[np.uint64] = self.s.rings["owner"][hot[(self.s.streak[hot] > 0).any(axis=1)]]
-        return owners
-
-    def near_spike(self) -> NDArray[np.uint64]:
-        """The entities that may spike next, for whom a snapshot keeps events: those with a streak, and the busiest."""
-        active = self.s.active[: self.s.head[ACTIVE]]
-        busiest = active[np.argsort(self.s.rings["sum5"][active, 0])[-BUSIEST:]]
-        owners = [self._streaking(), self.s.rings["owner"][busiest]]
-        if self.waiting:
-            waiting = [w.rows.entity[w.rows.rows[~w.done]] for w in self.waiting]
-            ahead, events = np.unique(np.concatenate(waiting), return_counts=True)
-            owners.append(ahead[np.argsort(events)[-BUSIEST:]])
-        return np.unique(np.concatenate(owners))
+            self.recent.forget(before, streaking(self.s))
 
     def _close(self, limit: int) -> None:
         if self.sources:
-            self.sources.hear_tenants(self.s, limit, self._names)
+            self.sources.hear_tenants(self.s, limit)
         steps, numbers = self._room(2 * int(self.s.head[ACTIVE]) * len(self.arrays.kind))
         # The loop ends with the shard empty: at the end of time there is no last pane.
         while self.s.head[NEXT] < limit and self.s.head[ACTIVE]:
@@ -365,7 +326,7 @@ class Shard:
                 self._judge(step[RULE], slot, step[PANE], pane)
                 continue
             if step[KIND] == OPEN:
-                (name,) = self._names(np.array([slot], np.int32))
+                (name,) = names(self.s, np.array([slot], np.int32))
                 owner = int(self.s.rings["owner"][slot])
             alert = self.incidents.take(step, each, owner, name, created, features)
             if alert is None:
@@ -383,19 +344,6 @@ class Shard:
         steps, numbers = np.empty((1, STEP_FIELDS), np.int64), np.empty((1, NUMBERS))
         n = _SETTLE(self.s, self.arrays, self.learned, rule, slot, pane30, steps, numbers)
         self._follow(steps[:n], numbers[:n], pane)
-
-    def _names(self, slots: NDArray[np.int32]) -> list[tuple[str, str]]:
-        """(tenant, entity) of some rings."""
-        rings = self.s.rings
-        tenants, names = rings["tenant"][slots].tobytes(), rings["name"][slots].tobytes()
-        lengths = zip(rings["tenant_length"][slots].tolist(), rings["name_length"][slots].tolist(), strict=True)
-        return [
-            (
-                tenants[i * TENANT_NAME : i * TENANT_NAME + tenant].decode(),
-                names[i * NAME : i * NAME + name].decode(),
-            )
-            for i, (tenant, name) in enumerate(lengths)
-        ]
 
     def _close_behaviour(self, behaviour: Behaviour) -> None:
         judged = behaviour.close(self.s, self.arrays)
@@ -428,26 +376,9 @@ class Shard:
         self._keep(WindowArrays._make(column[:kept].copy() for column in self._kept), self.settings.detector)
 
     def _keep(self, rows: WindowArrays, detector: str) -> None:
-        if not len(rows.slot):
-            return
-        names = self._names(rows.slot)
-        closed = ClosedWindows(
-            dimension=self.dimension,
-            detector=detector,
-            end=int(self.s.head[NEXT]) * PANE_US,
-            tenant=[tenant for tenant, _ in names],
-            entity=[entity for _, entity in names],
-            feature=rows.feature,
-            guarded=rows.guarded,
-            score=rows.score,
-            quantile=rows.quantile,
-            expected=rows.expected,
-            observed=rows.observed,
-            weight=rows.weight,
-            values=rows.values,
-            peaks=rows.peaks,
-        )
-        self.windows.append(closed)
+        if len(rows.slot):
+            found = names(self.s, rows.slot)
+            self.windows.append(closed_windows(self.dimension, detector, int(self.s.head[NEXT]) * PANE_US, found, rows))
 
     def _add_waiting(self) -> int | None:
         """Count the waiting rows that are within reach; the base pane of the first that is not."""

@@ -9,6 +9,7 @@ from models.alert import Alert
 from models.base import DIMENSIONS, NO_FEATURE
 from models.event import EventBatch
 from models.kernels.arrive import ScoreArrays
+from models.kernels.learn import WindowArrays
 
 
 @dataclass(slots=True)
@@ -74,6 +75,28 @@ class ClosedWindows:
 
     def __len__(self) -> int:
         return len(self.entity)
+
+
+def closed_windows(
+    dimension: int, detector: str, end: int, names: list[tuple[str, str]], rows: WindowArrays
+) -> ClosedWindows:
+    """Kept windows with the (tenant, entity) of each."""
+    return ClosedWindows(
+        dimension=dimension,
+        detector=detector,
+        end=end,
+        tenant=[tenant for tenant, _ in names],
+        entity=[entity for _, entity in names],
+        feature=rows.feature,
+        guarded=rows.guarded,
+        score=rows.score,
+        quantile=rows.quantile,
+        expected=rows.expected,
+        observed=rows.observed,
+        weight=rows.weight,
+        values=rows.values,
+        peaks=rows.peaks,
+    )
 
 
 @dataclass(slots=True)

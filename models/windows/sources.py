@@ -1,11 +1,10 @@
 """What is known of sources, beside their events: dead letters, and silence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from models.alert import Alert
 from models.base import END_OF_TIME, NONE_TIME, SKIP
@@ -16,9 +15,8 @@ from models.rules.dead_letter_surge import DeadLetterSurge
 from models.rules.source_silence import SourceSilence
 from models.windows.dead_letters import DeadLetters, Letters
 from models.windows.outage import NO_TENANT, PANE30_US
+from models.windows.rings import names
 from models.windows.silence import Silence, Speaker, Watched
-
-Names = Callable[[NDArray[np.int32]], list[tuple[str, str]]]
 
 
 class _State(msgspec.Struct):
@@ -71,7 +69,7 @@ class Sources:
             if self.sources.rules:
                 self.sources.hear(batch.source, NO_TENANT, batch.source, panes)
 
-    def hear_tenants(self, s: ShardArrays, limit: int, names: Names) -> None:
+    def hear_tenants(self, s: ShardArrays, limit: int) -> None:
         """Take notice of the tenants with events in the panes that are about to close, those before `limit`."""
         slots = s.active[: s.head[ACTIVE]].tolist() if self.tenants.rules else ()
         for slot in slots:
@@ -79,7 +77,7 @@ class Sources:
             for pane in range(int(s.head[NEXT]) // PER30, min(limit // PER30, newest + 1)):
                 if seen >> (newest - pane) & 1:
                     owner = int(s.rings["owner"][slot]) if owner is None else owner
-                    name = "" if owner in self.tenants.speakers else names(np.array([slot], np.int32))[0][0]
+                    name = "" if owner in self.tenants.speakers else names(s, np.array([slot], np.int32))[0][0]
                     self.tenants.hear(owner, name, name, (pane,))
 
     def close(self, watermark: int, created: int) -> list[Alert]:

@@ -1,0 +1,67 @@
+"""What Python asks of the entities that hold a shard's rings: names, streaks, incidents open at them."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.kernels.layout import ACTIVE, NAME, TENANT_NAME, ShardArrays
+from models.windows.incidents import Incidents
+from models.windows.waiting import Waiting
+
+NO_OWNERS = np.empty(0, np.uint64)
+NO_ROWS, NO_UIDS = np.empty(0, np.int64), np.empty((0, 16), np.uint8)
+BUSIEST = 64
+"""Entities of whose open panes a snapshot keeps events, in case a spike comes of them."""
+
+
+def names(s: ShardArrays, slots: NDArray[np.int32]) -> list[tuple[str, str]]:
+    """(tenant, entity) of some rings."""
+    tenants, entities = s.rings["tenant"][slots].tobytes(), s.rings["name"][slots].tobytes()
+    lengths = zip(s.rings["tenant_length"][slots].tolist(), s.rings["name_length"][slots].tolist(), strict=True)
+    return [
+        (
+            tenants[i * TENANT_NAME : i * TENANT_NAME + tenant].decode(),
+            entities[i * NAME : i * NAME + entity].decode(),
+        )
+        for i, (tenant, entity) in enumerate(lengths)
+    ]
+
+
+def streaking(s: ShardArrays) -> NDArray[np.uint64]:
+    """The entities of which some rule's condition held in the pane that has closed last."""
+    if not s.hot.any():
+        return NO_OWNERS
+    active = s.active[: s.head[ACTIVE]]
+    hot = active[s.hot[active] != 0]
+    owners: NDArray[np.uint64] = s.rings["owner"][hot[(s.streak[hot] > 0).any(axis=1)]]
+    return owners
+
+
+def near_spike(s: ShardArrays, waiting: Iterable[Waiting]) -> NDArray[np.uint64]:
+    """The entities that may spike next, for whom a snapshot keeps events: those with a streak, and the busiest."""
+    active = s.active[: s.head[ACTIVE]]
+    busiest = active[np.argsort(s.rings["sum5"][active, 0])[-BUSIEST:]]
+    owners = [streaking(s), s.rings["owner"][busiest]]
+    ahead = [w.rows.entity[w.rows.rows[~w.done]] for w in waiting]
+    if ahead:
+        entity, events = np.unique(np.concatenate(ahead), return_counts=True)
+        owners.append(entity[np.argsort(events)[-BUSIEST:]])
+    return np.unique(np.concatenate(owners))
+
+
+def under_incidents(
+    s: ShardArrays, incidents: Incidents, rows: NDArray[np.int64], slots: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """The rows of a slice whose entity has an open incident, and its uid for each; `slots` are the rows' rings."""
+    hit = np.flatnonzero((slots >= 0) & (s.hot[slots] != 0))
+    uid_rows: list[NDArray[np.int64]] = []
+    uids: list[NDArray[np.uint8]] = []
+    for slot in np.unique(slots[hit]).tolist():
+        mine = rows[hit[slots[hit] == slot]]
+        for uid in incidents.uids(slot):
+            uid_rows.append(mine)
+            uids.append(np.tile(np.frombuffer(uid, np.uint8), (len(mine), 1)))
+    if not uids:
+        return NO_ROWS, NO_UIDS
+    return np.concatenate(uid_rows), np.concatenate(uids)
