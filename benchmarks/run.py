@@ -54,7 +54,7 @@ def detect(path: Path, output: Path, config: Path | None = None) -> Measured:
         peak = 0.0
         while process.poll() is None:
             peak = max(peak, resident_peak(process.pid))
-            sleep(0.02)
+            sleep(0.1)
         wall = perf_counter() - began
         if process.returncode:
             raise SystemExit(f"lapwing detect ended with {process.returncode}")

@@ -27,14 +27,18 @@ from flows.config import Config, config_hash, load, state_identity, table_limits
 from flows.connectors.file_sink import FileSink
 from flows.connectors.files import ClockParams, FileSource
 from flows.connectors.output_directory import ACTIONS, ALERTS, DEAD_LETTERS, SCORED, SUPPRESSED, TEXTS, WINDOWS
+from flows.connectors.partition import Partition
 from flows.connectors.staged_lines import finish
 from flows.connectors.stdout_sink import StdoutSink
 from flows.connectors.synthetic import SyntheticSource
 from flows.connectors.window_sink import WindowSink, merge_windows
 from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
-from flows.formats.lapwing import canonical, decode
+from flows.formats.lapwing import Decoded, canonical, decode
 from flows.formats.limits import Limits
+from flows.formats.raw import RawBatch
+from flows.formats.rehearsal import rehearsal_events
+from flows.formats.scored import encode
 from flows.formats.simulated import simulate
 from flows.formats.windows import table_of
 from flows.kernels_cache import load_numba
@@ -48,7 +52,7 @@ from flows.steps.encode import (
     encode_dead,
     encode_scored,
 )
-from flows.steps.gather import Gather
+from flows.steps.gather import Gather, gather
 from flows.steps.split import split
 from flows.totals import Progress, RunResult, Totals
 from models.base import DIMENSIONS, WATCHED
@@ -81,23 +85,7 @@ def make_source(
     on_failure: Callable[[LapwingError], None] | None = None,
 ) -> Source:
     """The source that an `--input` names."""
-    times = config.time
-    limits = Limits(
-        max_message_bytes=config.input.max_message_bytes,
-        max_depth=config.input.max_depth,
-        max_future_us=times.max_future_us,
-        timezone=config.input.timezone or None,
-        ipv6_prefix=config.input.ipv6_prefix,
-    )
-    clock = ClockParams(
-        lateness=times.lateness_us,
-        late_count_max=times.late_count_max_us,
-        max_jump=times.max_jump_us,
-        max_skew=times.max_skew_us,
-        idle_after_s=times.idle_after_us / 1e6,
-    )
-    reading = partial(decode, limits=limits, program=program_of(config.detection))
-    rows = config.input.batch_rows
+    clock, reading, rows = clock_params(config), reading_of(config), config.input.batch_rows
     if path == "synthetic":
         chunks = partial(simulate, SYNTHETIC_EVENTS, SYNTHETIC_SEED)
         return SyntheticSource(chunks, reading, clock, stop, close_at_end, rows)
@@ -114,6 +102,48 @@ def make_source(
         on_failure=on_failure,
         on_ignored=lambda names: print(f"lapwing: passed over {', '.join(names)}", file=sys.stderr),
     )
+
+
+def clock_params(config: Config) -> ClockParams:
+    """What a source's clock needs of the configuration."""
+    times = config.time
+    return ClockParams(
+        lateness=times.lateness_us,
+        late_count_max=times.late_count_max_us,
+        max_jump=times.max_jump_us,
+        max_skew=times.max_skew_us,
+        idle_after_s=times.idle_after_us / 1e6,
+    )
+
+
+def reading_of(config: Config) -> Callable[[RawBatch], Decoded]:
+    """What makes columns of messages."""
+    limits = Limits(
+        max_message_bytes=config.input.max_message_bytes,
+        max_depth=config.input.max_depth,
+        max_future_us=config.time.max_future_us,
+        timezone=config.input.timezone or None,
+        ipv6_prefix=config.input.ipv6_prefix,
+    )
+    return partial(decode, limits=limits, program=program_of(config.detection))
+
+
+def rehearse(config: Config) -> None:
+    """Pass a few events through all compiled code, so that no real one waits until that is compiled or loaded."""
+    program = program_of(config.detection)
+    joint = joints(program)
+    partition = Partition("rehearsal", ("rehearsal",), reading_of(config), clock_params(config))
+    partition.feed(rehearsal_events(), ended=True)
+    batches = []
+    while partition.pending:
+        batches.append(partition.take())
+    shards = {
+        at: Shard(at, shard_settings(config, WATCHED[at], program), table_secret(config), canonical)
+        for at in (*range(len(DIMENSIONS)), *joint)
+    }
+    for batch in (*batches, partition.last_item(close=True)):
+        pieces = [shards[piece.dimension].assess(piece) for _, piece in split(batch, 1, joint)]
+        encode(gather(pieces).scored)
 
 
 def shard_settings(config: Config, name: str, program: Program) -> ShardSettings:
@@ -243,6 +273,7 @@ def run(
     if format != "lapwing":
         raise UsageError(f"no format {format!r}; there is: lapwing")
     load_numba()
+    rehearse(config)
     gc.collect()
     gc.freeze()  # modules and compiled kernels are looked through with every full collection otherwise
     began = time.monotonic()
