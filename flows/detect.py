@@ -276,6 +276,7 @@ def run(
     rehearse(config)
     gc.collect()
     gc.freeze()  # modules and compiled kernels are looked through with every full collection otherwise
+    gc.set_threshold(10_000, 20, 20)  # a batch makes a thousand objects that need no collector
     began = time.monotonic()
     failures: list[LapwingError] = []
     totals = Totals()

@@ -71,20 +71,24 @@ def table_of(closed: Sequence[ClosedWindows], config_hash: str) -> pa.Table:
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(c, name) for c in closed])
 
-    def repeated(values: Iterable[Any]) -> NDArray[Any]:
-        return np.repeat(np.array(list(values)), [len(c.entity) for c in closed])
+    lengths = [len(c.entity) for c in closed]
+
+    def repeated(values: Iterable[int]) -> NDArray[Any]:
+        return np.repeat(np.array(list(values)), lengths)
+
+    detectors = sorted({c.detector for c in closed})
 
     end = repeated(c.end for c in closed)
     columns: dict[str, Any] = {
         "tenant": [tenant for c in closed for tenant in c.tenant],
-        "dimension": repeated(DIMENSIONS[c.dimension] for c in closed),
+        "dimension": pa.array(DIMENSIONS).take(repeated(c.dimension for c in closed)),
         "entity": [entity for c in closed for entity in c.entity],
-        "detector": repeated(c.detector for c in closed),
+        "detector": pa.array(detectors).take(repeated(detectors.index(c.detector) for c in closed)),
         "start": end - MINUTE_US,
         "end": end,
         "sample_weight": joined("weight"),
         "config_hash": config_hash,
-        "feature": np.array(FEATURES)[joined("feature")],
+        "feature": pa.array(FEATURES).take(joined("feature")),
     }
     columns |= {name: joined(name) for name in ("score", "quantile", "guarded", "expected", "observed")}
     values, peaks = joined("values"), joined("peaks")
@@ -99,6 +103,8 @@ def _column(field: pa.Field, columns: Mapping[str, Any], rows: int) -> pa.Array:
             raise KeyError(field.name)
         return pa.nulls(rows, field.type)
     values = columns[field.name]
+    if isinstance(values, pa.Array):
+        return values
     if isinstance(values, str):
         return pa.repeat(pa.scalar(values, field.type), rows)
     if field.type == pa.float64():

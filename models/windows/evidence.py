@@ -93,6 +93,8 @@ class Evidence:
         """Events of an entity placed in [start, end) that have one of the marks `counted`, by (time, content)."""
         found: list[Witness] = []
         for chunk in self.chunks:
+            if chunk.newest < start:
+                continue
             hit = np.flatnonzero(
                 (chunk.entity == np.uint64(entity))
                 & (chunk.place >= start)

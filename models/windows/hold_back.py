@@ -128,6 +128,8 @@ class HoldBack:
         for held in self.held:
             if held.newest // PER30 >= pane:
                 rows = held.rows[held.batch.entity[self.dimension, held.rows] == entity]
+                if not len(rows):
+                    continue
                 kept = self._kept(held._replace(rows=rows))
                 hit = np.flatnonzero(kept.pane == pane)
                 if len(hit):
