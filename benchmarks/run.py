@@ -169,6 +169,9 @@ def table(figures: dict[str, Any]) -> str:
         "",
         f"speed b/a {figures['detect_over_typed_decode']:.2f} (aim 0.20)   "
         f"speed b/c {figures['detect_over_reference']:.0f} (aim 100)   peak memory {figures['peak_mib']:.0f} MiB",
+        f"with behaviour {ns['typed_decode'] / ns['detect_behaviour']:.2f} and "
+        f"{ns['reference'] / ns['detect_behaviour']:.0f}; beside the plain loop "
+        f"{ns['plain_loop'] / ns['detect']:.2f}, with behaviour {ns['plain_loop'] / ns['detect_behaviour']:.2f}",
         "",
         f"{'stop, in one process with clocks':42}{'share':>12}{'ns/event':>12}",
     ]
