@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.flood import Flood, regular_lines, stream
 from benchmarks.lasting import resident_peak
-from flows.config import load, table_limits
+from flows.config import Config, load, table_limits
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import RawBatch
@@ -33,7 +33,7 @@ _CHILD = "import sys; from benchmarks.memory import remembering; remembering(sys
 
 def remembering(path: str) -> None:
     """Be the `lapwing` command, and leave behind what its shards remember."""
-    from flows import cli
+    from flows import cli, detect
 
     shards: list[shard.Shard] = []
     begin = shard.Shard.__init__
@@ -42,7 +42,14 @@ def remembering(path: str) -> None:
         begin(self, *args, **named)
         shards.append(self)
 
+    rehearse = detect.rehearse
+
+    def rehearsed(config: Config) -> None:
+        rehearse(config)
+        shards.clear()  # those were made to be tried on
+
     shard.Shard.__init__ = noted  # type: ignore[method-assign]
+    detect.rehearse = rehearsed
     try:
         cli.main()
     finally:

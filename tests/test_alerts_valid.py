@@ -74,4 +74,4 @@ def test_scored_events_name_the_incidents(alerts: list[dict[str, Any]], detected
         for line in file:
             named.update(json.loads(line)["lapwing"]["alerts"])
     assert named <= uids
-    assert uids - named < learned, "most of them are named, too"
+    assert uids - named <= learned, "every other one is named, too"
