@@ -32,6 +32,7 @@ from flows.connectors.staged_lines import finish
 from flows.connectors.stdout_sink import StdoutSink
 from flows.connectors.synthetic import SyntheticSource
 from flows.connectors.window_sink import WindowSink, merge_windows
+from flows.detector_block import behaviour_of
 from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
 from flows.formats.lapwing import Decoded, canonical, decode
@@ -57,7 +58,6 @@ from flows.steps.split import split
 from flows.totals import Progress, RunResult, Totals
 from models.base import DIMENSIONS, WATCHED
 from models.detectors.ewma import EwmaParams
-from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.event import EventBatch
 from models.kernels.arrive import Learned
 from models.rules import of_entities, of_sources, threshold
@@ -178,13 +178,13 @@ def shard_settings(config: Config, name: str, program: Program) -> ShardSettings
 
 
 def _behaviour(config: Config, name: str) -> BehaviourSettings | None:
-    found = [row for row in config.detector if isinstance(row, HalfSpaceTreesParams)]
-    if not found or name not in ("ip", "endpoint", "user"):
+    params = behaviour_of(config.detector, name)
+    if params is None:
         return None
     return BehaviourSettings(
-        params=found[0],
-        half_life_minutes=max(1, microseconds(found[0].half_life) // 60_000_000),
-        accept_after_minutes=microseconds(found[0].accept_after) // 60_000_000,
+        params=params,
+        half_life_minutes=max(1, microseconds(params.half_life) // 60_000_000),
+        accept_after_minutes=microseconds(params.accept_after) // 60_000_000,
     )
 
 

@@ -1,6 +1,7 @@
 """What may be wrong with the list of detectors, and what it means to the rest of a configuration."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from models import rules
 from models.detectors.ewma import EwmaParams
@@ -14,6 +15,10 @@ DEFAULT_DETECTORS: tuple[Detector, ...] = (EwmaParams(),)
 """Rates and levels. Behaviour costs half as much again, and is learned by those who ask for it."""
 
 
+BEHAVING: Final = ("ip", "endpoint", "user")
+"""The dimensions whose entities behave; a tenant is many, and two together are too few."""
+
+
 def detector_faults(rows: Sequence[object], path: str) -> list[str]:
     """Too many of a type, or none of one that must be there; `rows` as they are written."""
     kinds = [row.get("type") for row in rows if isinstance(row, Mapping)]
@@ -24,9 +29,20 @@ def detector_faults(rows: Sequence[object], path: str) -> list[str]:
     return faults
 
 
+def behaviour_of(detectors: Sequence[Detector], dimension: str) -> HalfSpaceTreesParams | None:
+    """The detector that learns how the entities of a dimension behave, if there is one.
+
+    >>> both = [EwmaParams(), HalfSpaceTreesParams()]
+    >>> behaviour_of(both, "user") == both[1], behaviour_of(both, "tenant"), behaviour_of(both[:1], "user")
+    (True, None, None)
+    """
+    found = (row for row in detectors if isinstance(row, HalfSpaceTreesParams))
+    return next(found, None) if dimension in BEHAVING else None
+
+
 def learns_behaviour(detectors: Sequence[Detector]) -> bool:
     """Whether some detector learns how entities behave."""
-    return any(isinstance(row, HalfSpaceTreesParams) for row in detectors)
+    return any(behaviour_of(detectors, dimension) for dimension in BEHAVING)
 
 
 def default_detections(detectors: Sequence[Detector]) -> tuple[rules.Rule, ...]:

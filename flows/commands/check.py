@@ -11,12 +11,12 @@ from flows.commands.console import columns, plain, result
 from flows.commands.options import Json
 from flows.config import PANES, Config, config_hash, load, ring_panes, state_identity, table_limits
 from flows.detection_block import WINDOW_OF
+from flows.detector_block import behaviour_of
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
 from flows.formats.explain import described
 from models import rules
 from models.base import WATCHED
-from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.exceptions import MATCH_KEYS, AlertException
 from models.rules.base_detection import BaseDetection
 from models.rules.behaviour_anomaly import BehaviourAnomaly
@@ -193,9 +193,7 @@ def _memory_bytes(config: Config) -> int:
         total += places(records) * allocate_records(1).nbytes
         total += places(rings * PAIRS_A_RING) * allocate_pairs(1).nbytes
         total += rings * one_ring
-        if dimension in ("ip", "endpoint", "user") and any(
-            isinstance(row, HalfSpaceTreesParams) for row in config.detector
-        ):
+        if behaviour_of(config.detector, dimension):
             record_bytes, ring_bytes = behaviour_bytes()
             total += places(records) * record_bytes + rings * ring_bytes
     return config.state.shards * total
