@@ -52,8 +52,8 @@ STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("encode scored", ((scored, "encode"),)),
     ("encode alerts", ((detect, "alert_encoder"),)),
     ("windows: table", ((detect, "table_of"),)),
-    ("windows: write", ((window_sink.WindowParts, "write_batch"), (window_sink.WindowParts, "close"),
-                        (detect, "merge_windows"))),
+    ("windows: write", ((window_sink.WindowParts, "write_batch"), (window_sink._Draft, "append"),
+                        (window_sink._Draft, "place"), (detect, "merge_windows"))),
     ("sink: lines", ((file_sink, "append"),)),
 )  # fmt: skip
 """Each stop, and the functions that it is, where the flow looks them up."""

@@ -33,7 +33,7 @@ class Totals:
         self.scored += len(batch)
         self.dead_letters += len(batch.dead)
         self.late += int(np.count_nonzero(batch.flags & LATE))
-        self.windows += sum(len(closed.entity) for closed in gathered.windows)
+        self.windows += sum(len(closed) for closed in gathered.windows)
         self.heads |= gathered.heads
         return gathered
 

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence, Sized
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from flows.connectors.output_directory import PARTS, WINDOWS, cannot_write, open_directory, remove, synced
+from flows.connectors.write_behind import WriteBehind
 from flows.errors import OutputError
 from flows.formats.windows import SCHEMA
 
@@ -21,7 +23,8 @@ TableOf = Callable[[list[Any]], pa.Table]
 
 _VERSION = 1
 _NEXT = b"lapwing.next"  # in the metadata of windows.parquet: the parts below this number are in it
-_ROWS = 1 << 16  # rows of a row group, and of a part without state
+_ROWS = 1 << 16  # rows of a row group
+_GROUP = 1 << 13  # the same of a part that is written while its epoch goes on
 _FAN = 16
 _TEXTS = [field.name for field in SCHEMA if field.type == pa.string()]
 _PART = re.compile(r"windows-(\d{12})-(\d{12})\.parquet")
@@ -59,16 +62,21 @@ class WindowParts(StatefulSinkPartition[Sequence[Sized], State]):
     A part at or above the state's number belongs to an epoch that will come again, and is removed at the start. 16
     parts of one epoch become one larger part, 16 of those again one, so that a week's epochs are fewer than 64 files.
     Only parts of durable epochs are joined: at the first write of the next epoch. The larger part is there before the
-    smaller ones go; a part inside another's range is such a leftover. Without `staged` there is no state to go on with.
+    smaller ones go; a part inside another's range is such a leftover.
 
-    `close` writes nothing: it also comes when another step has failed, perhaps for want of space, and an error raised
-    there while Bytewax unwinds aborts the process without a word. A normal end takes a snapshot before it closes.
+    Without `staged` there is no state to go on with: then an epoch's part is written group by group of rows, behind the
+    flow's back.
+
+    `close` completes nothing: it also comes when another step has failed, perhaps for want of space, and an error
+    raised there while Bytewax unwinds aborts the process without a word. A normal end takes a snapshot before that.
     """
 
     def __init__(self, directory: Path, staged: bool, table_of: TableOf, resume: State) -> None:
         self._directory, self._staged, self._table_of = directory, staged, table_of
         self._waiting: list[Sized] = []
         self._rows = 0
+        self._draft: _Draft | None = None
+        self._behind = None if staged else WriteBehind()
         if resume is None:
             self._next = 0
             remove(directory / WINDOWS)
@@ -87,29 +95,53 @@ class WindowParts(StatefulSinkPartition[Sequence[Sized], State]):
 
     def write_batch(self, items: list[Sequence[Sized]]) -> None:
         """Keeps the items' rows; joins parts of the epochs before, which are durable now."""
+        if self._behind:
+            self._behind.look()
         if self._durable < self._next:
             self._durable = self._next
             _compact(self._directory)
         for item in items:
             self._waiting += item
             self._rows += sum(map(len, item))
-        if not self._staged and self._rows >= _ROWS:
-            self._flush()
+        if self._behind and self._rows >= _GROUP:
+            self._put()
 
     def snapshot(self) -> State:
         """Writes the epoch's rows, and gives the number of the next part."""
-        self._flush()
+        if self._rows:
+            self._put()
+        self._do(self._end)
+        if self._behind:
+            self._behind.settle()
         return (_VERSION, self._next) if self._staged else None
 
-    def _flush(self) -> None:
-        if self._rows:
-            part = _part(self._directory, self._next, self._next)
-            _write(self._directory, part, iter([self._table_of(self._waiting)]), self._next + 1, self._staged)
-            self._next += 1
+    def close(self) -> None:
+        """Lets go of what belongs to an epoch that has not ended."""
+        if self._behind:
+            self._behind.close()
+        if self._draft:
+            self._draft.drop()
+
+    def _do(self, job: Callable[[], object]) -> None:
+        if self._behind:
+            self._behind.write(job)
+        else:
+            job()
+
+    def _put(self) -> None:
+        self._do(partial(self._append, self._waiting))
         self._waiting, self._rows = [], 0
 
-    def close(self) -> None:
-        """Nothing: what waits belongs to an epoch that has not ended."""
+    def _append(self, pieces: list[Sized]) -> None:
+        if self._draft is None:
+            self._draft = _Draft(self._directory, _part(self._directory, self._next, self._next), self._next + 1)
+        self._draft.append(self._table_of(pieces))
+
+    def _end(self) -> None:
+        if self._draft is not None:
+            self._draft.place(self._staged)
+            self._draft = None
+            self._next += 1
 
 
 def merge_windows(directory: str) -> None:
@@ -205,30 +237,65 @@ def _rows_of(paths: list[Path]) -> Iterator[pa.Table]:
             raise OutputError(f"{path}: not a table of windows; move it away") from error
 
 
-def _write(directory: Path, path: Path, rows: Iterator[pa.Table], end: int, durable: bool = True) -> None:
+def _write(directory: Path, path: Path, rows: Iterator[pa.Table], end: int) -> None:
     """Writes a table among the parts, of all rows before part `end`, and puts it in its place at once."""
-    draft = directory / PARTS / f"{path.name}.tmp"
-    metadata = {_NEXT: str(end).encode()}
-    schema = SCHEMA.with_metadata(metadata)
+    draft = _Draft(directory, path, end)
     try:
-        with pq.ParquetWriter(draft, schema, compression="zstd", use_dictionary=_TEXTS) as file:
-            waiting: list[pa.Table] = []
-            count = 0
-            for table in rows:
-                waiting.append(table.replace_schema_metadata(metadata))
-                count += table.num_rows
-                if count >= _ROWS:
-                    file.write_table(pa.concat_tables(waiting))
-                    waiting, count = [], 0
-            if waiting:
-                file.write_table(pa.concat_tables(waiting))
-        if durable:
-            synced(draft)
-    except OSError as error:
-        with suppress(OSError):
-            remove(draft)
-        raise cannot_write(path, error) from error
-    _place(draft, path)
+        waiting: list[pa.Table] = []
+        count = 0
+        for table in rows:
+            waiting.append(table)
+            count += table.num_rows
+            if count >= _ROWS:
+                draft.append(pa.concat_tables(waiting))
+                waiting, count = [], 0
+        if waiting:
+            draft.append(pa.concat_tables(waiting))
+    except BaseException:
+        draft.drop()
+        raise
+    draft.place(durable=True)
+
+
+class _Draft:
+    """A table on its way among the parts, of all rows before part `end`; what fails leaves nothing behind."""
+
+    def __init__(self, directory: Path, path: Path, end: int) -> None:
+        self._path, self._draft = path, directory / PARTS / f"{path.name}.tmp"
+        self._metadata = {_NEXT: str(end).encode()}
+        self._file: Any = None
+        schema = SCHEMA.with_metadata(self._metadata)
+        with self._failing():
+            self._file = pq.ParquetWriter(self._draft, schema, compression="zstd", use_dictionary=_TEXTS)
+
+    def append(self, table: pa.Table) -> None:
+        """Writes some rows as a row group."""
+        with self._failing():
+            self._file.write_table(table.replace_schema_metadata(self._metadata))
+
+    def place(self, durable: bool) -> None:
+        """Puts the table in its place at once."""
+        with self._failing():
+            self._file.close()
+            if durable:
+                synced(self._draft)
+        _place(self._draft, self._path)
+
+    def drop(self) -> None:
+        """Removes what there is; says nothing of failures, as it comes after one."""
+        if self._file is not None:
+            with suppress(OSError, pa.ArrowException):
+                self._file.close()
+        with suppress(OSError, OutputError):
+            remove(self._draft)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.drop()
+            raise cannot_write(self._path, error) from error
 
 
 def _place(draft: Path, path: Path) -> None:

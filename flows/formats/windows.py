@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from models.base import DIMENSIONS, FEATURES
-from models.windows.slice import ClosedWindows
+from models.windows.slice import ClosedWindows, Texts
 
 MEASURED: Final = tuple(feature for feature in FEATURES if feature != "behaviour")
 """The features that a window has a value of; `behaviour` is a score, not a measure."""
@@ -71,7 +71,7 @@ def table_of(closed: Sequence[ClosedWindows], config_hash: str) -> pa.Table:
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(c, name) for c in closed])
 
-    lengths = [len(c.entity) for c in closed]
+    lengths = [len(c) for c in closed]
 
     def repeated(values: Iterable[int]) -> NDArray[Any]:
         return np.repeat(np.array(list(values)), lengths)
@@ -80,9 +80,9 @@ def table_of(closed: Sequence[ClosedWindows], config_hash: str) -> pa.Table:
 
     end = repeated(c.end for c in closed)
     columns: dict[str, Any] = {
-        "tenant": [tenant for c in closed for tenant in c.tenant],
+        "tenant": _texts([c.tenant for c in closed]),
         "dimension": pa.array(DIMENSIONS).take(repeated(c.dimension for c in closed)),
-        "entity": [entity for c in closed for entity in c.entity],
+        "entity": _texts([c.entity for c in closed]),
         "detector": pa.array(detectors).take(repeated(detectors.index(c.detector) for c in closed)),
         "start": end - MINUTE_US,
         "end": end,
@@ -95,6 +95,16 @@ def table_of(closed: Sequence[ClosedWindows], config_hash: str) -> pa.Table:
     for i, name in enumerate(MEASURED):
         columns[name], columns[f"peak_{name}"] = values[:, i], peaks[:, i]
     return table(columns)
+
+
+def _texts(pieces: Sequence[Texts]) -> pa.Array:
+    """The names of all pieces, without making a string of any."""
+    sizes = np.array([len(piece.blob) for piece in pieces])
+    before = np.repeat(np.cumsum(sizes) - sizes, [len(piece) for piece in pieces])
+    ends = np.concatenate([piece.ends[1:] for piece in pieces]) + before
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    blob = np.concatenate([piece.blob for piece in pieces])
+    return pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(blob))
 
 
 def _column(field: pa.Field, columns: Mapping[str, Any], rows: int) -> pa.Array:

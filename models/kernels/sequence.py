@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import ACTIONS, FAILURE, IP, SUCCESS
+from models.base import ACTIONS, FAILURE, IP, SKIP, SUCCESS
 from models.kernels.cells import add_to_cell, cell_of
 from models.kernels.kernel import inlined, kernel
-from models.kernels.layout import MINUTE, PER30, WINDOW15M, RuleArrays, ShardArrays
+from models.kernels.layout import MINUTE, PANE_US, PER30, WINDOW15M, RuleArrays, ShardArrays
 from models.kernels.pairs import COUNTERPART, distinct, pair_key, within
 from models.kernels.panes import at30, sum30
 from models.kernels.table import spot
@@ -40,6 +40,32 @@ def known(s: ShardArrays, slot: int, other: np.uint64, pane: int, failed: bool) 
         return False
     mask = s.pairs[at].failed if failed else s.pairs[at].succeeded
     return within(mask, s.pairs[at].newest, pane - 1, WINDOW15M - 1)
+
+
+@kernel
+def pick(
+    rows: NDArray[np.int64],
+    entity: NDArray[np.uint64],
+    counts: NDArray[np.uint8],
+    flags: NDArray[np.uint8],
+    place: NDArray[np.int64],
+    wanted: np.uint64,
+    floor: int,
+    pane: int,
+    picked: NDArray[np.int64],
+) -> int:
+    """Pick the failures and successes of one entity and 30 s pane: how many they are.
+
+    What was placed in panes before base pane `floor` counts in that.
+    """
+    n = 0
+    for row in rows:
+        if entity[row] != wanted or counts[row] & (FAILURE | SUCCESS) == 0 or flags[row] & SKIP:
+            continue
+        if max(place[row] // PANE_US, floor) // PER30 == pane:
+            picked[n] = row
+            n += 1
+    return n
 
 
 @kernel

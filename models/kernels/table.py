@@ -156,6 +156,39 @@ def enter(
 
 
 @kernel
+def lengths_of_names(s: ShardArrays, slots: NDArray[np.int32]) -> tuple[int, int]:
+    """Bytes of the tenants' and of the entities' names of some rings."""
+    tenants = names = 0
+    for slot in slots:
+        tenants += s.rings[slot].tenant_length
+        names += s.rings[slot].name_length
+    return tenants, names
+
+
+@kernel
+def copy_names(
+    s: ShardArrays,
+    slots: NDArray[np.int32],
+    tenants: NDArray[np.uint8],
+    tenant_ends: NDArray[np.int32],
+    names: NDArray[np.uint8],
+    name_ends: NDArray[np.int32],
+) -> None:
+    """Copy the names of some rings one after another; name i ends at ends[i + 1]."""
+    tenant_ends[0] = name_ends[0] = a = b = 0
+    for i in range(len(slots)):
+        slot = slots[i]
+        for k in range(s.rings[slot].tenant_length):
+            tenants[a + k] = s.rings[slot].tenant[k]
+        for k in range(s.rings[slot].name_length):
+            names[b + k] = s.rings[slot].name[k]
+        a += s.rings[slot].tenant_length
+        b += s.rings[slot].name_length
+        tenant_ends[i + 1] = a
+        name_ends[i + 1] = b
+
+
+@kernel
 def release_before(s: ShardArrays, oldest: int, pane: int) -> None:
     """Give back the rings whose newest pane is before `oldest` and that nothing pins; `pane` is the first open one."""
     kept = 0

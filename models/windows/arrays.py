@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.arrive import RowArrays
+from models.kernels.direct import direct
 from models.kernels.layout import (
     EVICTED,
     FREE,
@@ -29,6 +30,9 @@ from models.kernels.layout import (
 )
 from models.kernels.pairs import live_pairs, refill_pairs
 from models.kernels.table import newcomers, refill
+
+_NEWCOMERS, _REFILL = direct(newcomers), direct(refill)
+_LIVE_PAIRS, _REFILL_PAIRS = direct(live_pairs), direct(refill_pairs)
 
 LOAD = 0.6
 """Greatest share of a table's places in use."""
@@ -64,7 +68,7 @@ def make_room(s: ShardArrays, rows: RowArrays) -> ShardArrays:
     """The same shard with room for the entities of some rows and their pairs, as far as its limits allow."""
     n = len(rows.rows)
     if s.head[RECORDS] + n > min(LOAD * len(s.records), s.head[RECORD_LIMIT]):
-        s = _more_records(s, newcomers(s, rows.entity, rows.rows))
+        s = _more_records(s, _NEWCOMERS(s, rows.entity, rows.rows))
     pairs = n * (2 + s.cell.shape[1])
     if s.head[PAIRS] + pairs > LOAD * len(s.pairs):
         s = _more_pairs(s, pairs, len(s.rings) * PAIRS_A_RING)
@@ -83,7 +87,7 @@ def _more_records(s: ShardArrays, new: int) -> ShardArrays:
     keep[gone] = False
     size = places(min(kept + 2 * new + 3 * len(s.records) // 2, limit))
     grown = s._replace(records=allocate_records(max(size, LEAST)))
-    refill(s, grown, keep)
+    _REFILL(s, grown, keep)
     return grown
 
 
@@ -110,6 +114,6 @@ def _evicted(s: ShardArrays, excess: int, limit: int) -> NDArray[np.intp]:
 
 def _more_pairs(s: ShardArrays, more: int, limit: int) -> ShardArrays:
     oldest = int(s.head[NEXT]) // PER30 - WINDOW15M - 1 if s.head[NEXT] != NEVER else NEVER
-    new = s._replace(pairs=allocate_pairs(min(places(4 * live_pairs(s, oldest) + more), places(limit))))
-    refill_pairs(s, new, oldest)
+    new = s._replace(pairs=allocate_pairs(min(places(4 * _LIVE_PAIRS(s, oldest) + more), places(limit))))
+    _REFILL_PAIRS(s, new, oldest)
     return new

@@ -1,7 +1,7 @@
 """Rows that are held until their pane is final, because a rule asks in which order they happened."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +11,10 @@ from models.base import FAILURE, SKIP, SUCCESS
 from models.event import EventBatch
 from models.kernels.direct import direct
 from models.kernels.layout import PANE_US, PER30, RuleArrays, ShardArrays
-from models.kernels.sequence import follow
+from models.kernels.sequence import follow, pick
 from models.windows.evidence import MESSAGE_LIMIT, Chunk, Evidence
 
-_FOLLOW = direct(follow)
+_FOLLOW, _PICK = direct(follow), direct(pick)
 _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("entity", np.uint64), ("other", np.uint64), ("place", np.int64), ("time", np.int64), ("counts", np.uint8),
     ("action", np.uint8),
@@ -85,7 +85,7 @@ class HoldBack:
         sequence = self.sequences[rule]
         entity = s.rings["owner"][slot]
         found = [*self._of(entity, pane)]
-        if not found:
+        if not any((one.columns["counts"] & SUCCESS).any() for one in found):
             return
         columns = {name: np.concatenate([one.columns[name] for one in found]) for name, _ in _COLUMNS}
         order = np.argsort(columns["place"], kind="stable")
@@ -119,26 +119,30 @@ class HoldBack:
             )
         )
 
-    def _of(self, entity: np.uint64, pane: int) -> Any:
+    def _of(self, entity: np.uint64, pane: int) -> Iterator[Kept]:
         """The failures and successes of one entity and pane, by batch."""
         for kept in self.kept:
             hit = np.flatnonzero((kept.columns["entity"] == entity) & (kept.pane == pane))
             if len(hit):
                 yield _part(kept, hit)
         for held in self.held:
-            if held.newest // PER30 >= pane:
-                rows = held.rows[held.batch.entity[self.dimension, held.rows] == entity]
-                if not len(rows):
-                    continue
-                kept = self._kept(held._replace(rows=rows))
-                hit = np.flatnonzero(kept.pane == pane)
-                if len(hit):
-                    yield _part(kept, hit)
+            if held.newest // PER30 < pane:
+                continue
+            batch, picked = held.batch, np.empty(len(held.rows), np.int64)
+            whose = np.ascontiguousarray(batch.entity[self.dimension])  # what `direct` asks for
+            n = _PICK(held.rows, whose, batch.counts, batch.flags, batch.place, entity, held.floor, pane, picked)
+            if n:
+                yield self._columns(held._replace(rows=picked[:n]))
 
     def _kept(self, held: Held) -> Kept:
         """The failures and successes among held rows, as columns."""
         batch, rows = held.batch, held.rows
-        rows = rows[(batch.counts[rows] & (FAILURE | SUCCESS) != 0) & (batch.flags[rows] & SKIP == 0)]
+        counted = (batch.counts[rows] & (FAILURE | SUCCESS) != 0) & (batch.flags[rows] & SKIP == 0)
+        return self._columns(held._replace(rows=rows[counted]))
+
+    def _columns(self, held: Held) -> Kept:
+        """Held rows as columns."""
+        batch, rows = held.batch, held.rows
         columns = {"entity": batch.entity[self.dimension, rows], "other": batch.entity[self.other, rows]}
         columns |= {name: getattr(batch, name)[rows] for name in ("place", "time", "counts", "action")}
         pane = np.maximum(columns["place"] // PANE_US, held.floor) // PER30

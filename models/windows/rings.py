@@ -5,27 +5,32 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.layout import ACTIVE, NAME, TENANT_NAME, ShardArrays
+from models.kernels.direct import direct
+from models.kernels.layout import ACTIVE, ShardArrays
+from models.kernels.table import copy_names, lengths_of_names
 from models.windows.incidents import Incidents
+from models.windows.slice import Texts
 from models.windows.waiting import Waiting
 
+_LENGTHS_OF_NAMES, _COPY_NAMES = direct(lengths_of_names), direct(copy_names)
 NO_OWNERS = np.empty(0, np.uint64)
 NO_ROWS, NO_UIDS = np.empty(0, np.int64), np.empty((0, 16), np.uint8)
 BUSIEST = 64
 """Entities of whose open panes a snapshot keeps events, in case a spike comes of them."""
 
 
-def names(s: ShardArrays, slots: NDArray[np.int32]) -> list[tuple[str, str]]:
-    """(tenant, entity) of some rings."""
-    tenants, entities = s.rings["tenant"][slots].tobytes(), s.rings["name"][slots].tobytes()
-    lengths = zip(s.rings["tenant_length"][slots].tolist(), s.rings["name_length"][slots].tolist(), strict=True)
-    return [
-        (
-            tenants[i * TENANT_NAME : i * TENANT_NAME + tenant].decode(),
-            entities[i * NAME : i * NAME + entity].decode(),
-        )
-        for i, (tenant, entity) in enumerate(lengths)
-    ]
+def names(s: ShardArrays, slots: NDArray[np.int32]) -> tuple[Texts, Texts]:
+    """The tenants and the entities of some rings."""
+    sizes = _LENGTHS_OF_NAMES(s, slots)
+    tenants, entities = (Texts(np.empty(size, np.uint8), np.empty(len(slots) + 1, np.int32)) for size in sizes)
+    _COPY_NAMES(s, slots, tenants.blob, tenants.ends, entities.blob, entities.ends)
+    return tenants, entities
+
+
+def name_of(s: ShardArrays, slot: int) -> tuple[str, str]:
+    """(tenant, entity) of a ring."""
+    tenants, entities = names(s, np.array([slot], np.int32))
+    return tenants[0], entities[0]
 
 
 def streaking(s: ShardArrays) -> NDArray[np.uint64]:

@@ -56,7 +56,7 @@ from models.windows.hold_back import HoldBack
 from models.windows.incidents import Incidents
 from models.windows.joint import forget_idle
 from models.windows.recent import Recent
-from models.windows.rings import NO_ROWS, NO_UIDS, names, streaking, under_incidents
+from models.windows.rings import NO_ROWS, NO_UIDS, name_of, names, streaking, under_incidents
 from models.windows.rules import rule_arrays, sequences
 from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores, closed_windows
 from models.windows.sources import Sources
@@ -326,7 +326,7 @@ class Shard:
                 self._judge(step[RULE], slot, step[PANE], pane)
                 continue
             if step[KIND] == OPEN:
-                (name,) = names(self.s, np.array([slot], np.int32))
+                name = name_of(self.s, slot)
                 owner = int(self.s.rings["owner"][slot])
             alert = self.incidents.take(step, each, owner, name, created, features)
             if alert is None:

@@ -1,6 +1,8 @@
 """What travels to a shard and back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +52,34 @@ class Finding:
     alert: Alert
 
 
+@dataclass(slots=True, frozen=True)
+class Texts(Sequence[str]):
+    """Names one after another in UTF-8, as Arrow has them: the i-th ends at ends[i + 1]. Decoded when asked for.
+
+    >>> texts = Texts(np.frombuffer(b"samada", np.uint8), np.array([0, 3, 6], np.int32))
+    >>> len(texts), list(texts)
+    (2, ['sam', 'ada'])
+    """
+
+    blob: NDArray[np.uint8]
+    ends: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        return self.blob[self.ends[at] : self.ends[at + 1]].tobytes().decode()
+
+
 @dataclass(slots=True)
 class ClosedWindows:
     """The learning windows of one shard that are kept of one minute; columns of length k.
@@ -61,8 +91,8 @@ class ClosedWindows:
     dimension: int
     detector: str
     end: int  # microseconds UTC; they begin a minute before
-    tenant: list[str]
-    entity: list[str]
+    tenant: Texts
+    entity: Texts
     feature: NDArray[np.int64]  # what stood out most, an index into FEATURES
     guarded: NDArray[np.bool_]
     score: NDArray[np.float64]
@@ -78,15 +108,15 @@ class ClosedWindows:
 
 
 def closed_windows(
-    dimension: int, detector: str, end: int, names: list[tuple[str, str]], rows: WindowArrays
+    dimension: int, detector: str, end: int, names: tuple[Texts, Texts], rows: WindowArrays
 ) -> ClosedWindows:
-    """Kept windows with the (tenant, entity) of each."""
+    """Kept windows with the tenant and the entity of each."""
     return ClosedWindows(
         dimension=dimension,
         detector=detector,
         end=end,
-        tenant=[tenant for tenant, _ in names],
-        entity=[entity for _, entity in names],
+        tenant=names[0],
+        entity=names[1],
         feature=rows.feature,
         guarded=rows.guarded,
         score=rows.score,

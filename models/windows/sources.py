@@ -15,7 +15,7 @@ from models.rules.dead_letter_surge import DeadLetterSurge
 from models.rules.source_silence import SourceSilence
 from models.windows.dead_letters import DeadLetters, Letters
 from models.windows.outage import NO_TENANT, PANE30_US
-from models.windows.rings import names
+from models.windows.rings import name_of
 from models.windows.silence import Silence, Speaker, Watched
 
 
@@ -77,7 +77,7 @@ class Sources:
             for pane in range(int(s.head[NEXT]) // PER30, min(limit // PER30, newest + 1)):
                 if seen >> (newest - pane) & 1:
                     owner = int(s.rings["owner"][slot]) if owner is None else owner
-                    name = "" if owner in self.tenants.speakers else names(s, np.array([slot], np.int32))[0][0]
+                    name = "" if owner in self.tenants.speakers else name_of(s, slot)[0]
                     self.tenants.hear(owner, name, name, (pane,))
 
     def close(self, watermark: int, created: int) -> list[Alert]:
