@@ -111,7 +111,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered, and how much of it at most."""
 
     path: str = ""
-    shards: Annotated[int, Meta(ge=1, le=64)] = 8
+    shards: Annotated[int, Meta(ge=1, le=64)] = 4
     max_entities: Annotated[int, Meta(ge=1_000, le=100_000_000)] = 1_000_000
     max_active: Annotated[int, Meta(ge=100, le=10_000_000)] = 100_000
     hash_seed_env: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = "LAPWING_HASH_SEED"

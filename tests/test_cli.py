@@ -343,10 +343,10 @@ def test_check_knows_a_state(run: Run, tmp_path: Path) -> None:
     open_state(state, state_identity(load())).close()
     assert "everything is kept, the run goes on" in run("check", "--state", state).out
     file = tmp_path / "config.toml"
-    file.write_text("[state]\nshards = 4\n")
+    file.write_text("[state]\nshards = 8\n")
     ended = run("check", str(file), "--state", state)
     assert ended.code == 3
-    assert "state.shards was 8, now 4" in ended.err
+    assert "state.shards was 4, now 8" in ended.err
     assert json.loads(run("check", str(file), "--state", state, "--json").out)["state"]["refused"]
 
 

@@ -63,9 +63,9 @@ def test_whoever_learns_behaviour_is_told_of_it(tmp_path: Path) -> None:
 
 
 def test_config_in_the_working_directory_is_not_read_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "config.toml").write_text("[state]\nshards = 4\n")
+    (tmp_path / "config.toml").write_text("[state]\nshards = 8\n")
     monkeypatch.chdir(tmp_path)
-    assert load().state.shards == 8
+    assert load().state.shards == 4
 
 
 def test_a_constraint_reads_as_promised(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_flag_heals_no_fault_of_the_file(tmp_path: Path) -> None:
         ('[time]\nlateness = "6s"\n', False),
         ("[input]\nipv6_prefix = 56\n", False),
         ("[output]\nwindow_sample = 0.5\n", False),
-        ("[state]\nshards = 4\n", False),
+        ("[state]\nshards = 8\n", False),
         ('[[detector]]\ntype = "ewma"\nguard = 0.99\n', False),
         ('[[detection]]\ntype = "brute_force_ip"\n', False),
     ],
@@ -279,7 +279,7 @@ def test_the_hash_follows_what_shapes_results(tmp_path: Path, text: str, same: b
 def test_thresholds_are_no_part_of_the_states_identity(tmp_path: Path) -> None:
     rule = '[[detection]]\ntype = "brute_force_ip"\nat_least = 99\n'
     assert state_identity(read(tmp_path, rule)) == state_identity(load())
-    assert state_identity(read(tmp_path, "[state]\nshards = 4\n")) != state_identity(load())
+    assert state_identity(read(tmp_path, "[state]\nshards = 8\n")) != state_identity(load())
     assert state_identity(read(tmp_path, '[[detector]]\ntype = "ewma"\nalpha = 0.1\n')) != state_identity(load())
 
 

@@ -10,7 +10,7 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.testing import TestingSink, TestingSource, cluster_main
 
 from flows.steps.split import shard_keys
-from models.base import WATCHED
+from models.base import DIMENSIONS, WATCHED
 from tests.naive_siphash import rust_hash, siphash
 
 
@@ -34,25 +34,32 @@ def routed(keys: list[str], workers: int) -> dict[str, int]:
     return {key: numbers[threads[key]] for key in keys}
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4, 8])
-def test_eight_shards_of_each_dimension_split_evenly(workers):
-    keys = [key for dimension in shard_keys(8) for key in dimension]
-    assert len(set(keys)) == 8 * len(WATCHED)
+@pytest.mark.parametrize(("shards", "workers"), [(4, 1), (4, 2), (4, 4), (8, 1), (8, 2), (8, 4), (8, 8)])
+def test_shards_of_each_dimension_split_evenly(shards, workers):
+    keys = [key for dimension in shard_keys(shards) for key in dimension]
+    assert len(set(keys)) == shards * len(WATCHED)
     where = routed(keys, workers)
     assert sorted(Counter(where.values()).values()) == [len(keys) // workers] * workers
-    for dimension in shard_keys(8):
-        assert sorted(Counter(where[key] for key in dimension).values()) == [8 // workers] * workers
+    for dimension in shard_keys(shards):
+        assert sorted(Counter(where[key] for key in dimension).values()) == [shards // workers] * workers
 
 
-def test_salts_are_found_again_by_the_hash_that_bytewax_uses():
+def test_four_shards_of_the_four_dimensions_fill_eight_workers():
+    keys = [key for dimension in shard_keys(4)[: len(DIMENSIONS)] for key in dimension]
+    assert sorted(Counter(routed(keys, 8).values()).values()) == [2] * 8
+
+
+@pytest.mark.parametrize("shards", [4, 8])
+def test_salts_are_found_again_by_the_hash_that_bytewax_uses(shards):
     assert siphash(bytes(range(15)), 0x0706050403020100, 0x0F0E0D0C0B0A0908) == 0xA129CA6149BE45E5
-    for name, keys in zip(WATCHED, shard_keys(8), strict=True):
+    for at, (name, keys) in enumerate(zip(WATCHED, shard_keys(shards), strict=True)):
         for shard, key in enumerate(keys):
-            salt = next(n for n in range(1000) if rust_hash(f"{name}/{shard}.{n}") % 8 == shard)
+            place = shard + 4 * (at % 2) if shards == 4 else shard
+            salt = next(n for n in range(1000) if rust_hash(f"{name}/{shard}.{n}") % 8 == place)
             assert key == f"{name}/{shard}.{salt}"
 
 
 def test_other_numbers_of_shards_have_keys_of_their_own():
-    for shards in (1, 2, 4, 16, 64):
+    for shards in (1, 2, 4, 8, 16, 64):
         keys = [key for dimension in shard_keys(shards) for key in dimension]
         assert len(set(keys)) == shards * len(WATCHED)
