@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,8 @@ class Measured:
 
 
 def detect(path: Path, output: Path, config: Path | None = None) -> Measured:
-    """Run `lapwing detect` on a file, in a process of its own."""
+    """Run `lapwing detect` on a file, in a process of its own, into a folder that is not there yet."""
+    shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-c", _DETECT, "detect", "--input", str(path), "--output", str(output)]
     command += ["--config", str(config)] if config else []
     began = perf_counter()
@@ -112,6 +114,7 @@ def measure(folder: Path, events: int, rounds: int, seed: int, say: Callable[[st
         behaviour.append(detect(path, output, learning).seconds / events * 1e9)
         reference.append(reference_flow.run(first) / len(first) * 1e9)
         reference_few.append(reference_flow.run(few) / len(few) * 1e9)
+        shutil.rmtree(output, ignore_errors=True)
         seconds, seen = stops.run(str(path), str(output))
         stop_rounds.append({stop: spent / seen * 1e9 for stop, spent in seconds.items()})
     run_ns = median(m.seconds for m in whole) / events * 1e9

@@ -17,7 +17,7 @@ from flows import detect
 from flows.config import load
 from flows.connectors import file_sink, partition, window_sink
 from flows.connectors.file_reader import FileReader
-from flows.formats import lapwing, scored
+from flows.formats import lapwing, ocsf, scored
 from flows.steps import gather
 from flows.steps.assess import Assess
 from flows.steps.decide import Decide
@@ -50,7 +50,7 @@ STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("risk", ((gather, "risk"),)),
     ("decide", ((Decide, "on_batch"),)),
     ("encode scored", ((scored, "encode"),)),
-    ("encode alerts", ((detect, "alert_encoder"),)),
+    ("encode alerts", ((ocsf, "encode_alert"),)),
     ("windows: table", ((detect, "table_of"),)),
     ("windows: write", ((window_sink.WindowParts, "write_batch"), (window_sink._Draft, "append"),
                         (window_sink._Draft, "place"), (detect, "merge_windows"))),

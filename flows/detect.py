@@ -48,8 +48,8 @@ from flows.steps.assess import Assess
 from flows.steps.decide import Decide, policy
 from flows.steps.encode import (
     action_limits,
-    alert_encoder,
     encode_actions,
+    encode_alerts,
     encode_dead,
     encode_scored,
 )
@@ -234,13 +234,14 @@ def build(
         lambda resume: Decide(policy(config), not kept, resume),
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
-    alerts = op.map_value("encode_alerts", counted, alert_encoder(rules, version("lapwing")))
+    told = partial(encode_alerts, rules=rules, version=version("lapwing"))
+    alerts = op.map_value("encode_alerts", counted, told)
     if output == "-":
         op.output("alerts", alerts, StdoutSink())
         return flow
     body = config.output.dead_letter_body
     op.output("alerts", alerts, FileSink(output, ALERTS, kept))
-    kept_back = op.map_value("encode_suppressed", counted, alert_encoder(rules, version("lapwing"), suppressed=True))
+    kept_back = op.map_value("encode_suppressed", counted, partial(told, suppressed=True))
     op.output("suppressed", kept_back, FileSink(output, SUPPRESSED, kept))
     limits = action_limits(config)
     actions = op.map_value("encode_actions", counted, partial(encode_actions, rules=rules, limits=limits))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from flows.connectors.output_directory import append, open_directory, opened, remove
+from flows.connectors.output_directory import append, open_directory, remove, replaced
 from flows.connectors.staged_lines import Lines, StagedLines, State, stages
 from flows.connectors.write_behind import WriteBehind
 
@@ -46,7 +46,7 @@ class DirectLines(StatefulSinkPartition[Lines, State]):
         self._path = directory / name
         for stage in stages(directory, name):
             remove(stage)
-        self._file = opened(self._path, os.O_TRUNC)
+        self._file = replaced(self._path)
         self._size = 0
         self._behind = WriteBehind()
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -82,6 +83,19 @@ def opened(path: Path, flags: int = 0) -> int:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o644)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def replaced(path: Path) -> int:
+    """A descriptor to an empty file in the place of one that may be there.
+
+    A regular file is removed, not cut: on ext4 the close of a file that was cut waits until all its bytes are on their
+    way to the disk, and who still reads the old one reads it to its end. What cannot be removed, a device or a pipe is
+    written to as it is.
+    """
+    with suppress(OSError):
+        if stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
+    return opened(path, os.O_TRUNC)
 
 
 def view_of(payload: Payload) -> memoryview:

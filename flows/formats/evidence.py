@@ -22,6 +22,8 @@ def clean(text: str, longest: int = LONGEST) -> str:
     'a\\ufffdb'
     """
     short = text if len(text) <= longest else text[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    if short.isascii():
+        return short
     return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= char <= "\udfff" else char for char in short)
 
 
@@ -31,9 +33,12 @@ def shown(text: str, longest: int = LONGEST) -> str:
     >>> shown("sam\\r\\n\\u202eevil")
     'sam\\\\u000d\\\\u000a\\\\u202eevil'
     """
+    valid = clean(text, longest)
+    if valid.isascii() and valid.isprintable():
+        return valid
     return "".join(
         f"\\u{ord(char):04x}" if unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" else char
-        for char in clean(text, longest)
+        for char in valid
     )
 
 

@@ -13,7 +13,7 @@ from models.windows.slice import Slice, unknown
 
 NO_JOINTS: Mapping[int, np.uint64] = {}
 
-_SALTS = {
+_SALTS: Mapping[int, Mapping[str, tuple[int, ...]]] = {
     4: {
         "tenant": (3, 9, 3, 36),
         "ip": (13, 11, 12, 11),

@@ -67,8 +67,10 @@ def empty(rules: RuleArrays, record_limit: int, rings: int, secret: NDArray[np.u
 def make_room(s: ShardArrays, rows: RowArrays) -> ShardArrays:
     """The same shard with room for the entities of some rows and their pairs, as far as its limits allow."""
     n = len(rows.rows)
-    if s.head[RECORDS] + n > min(LOAD * len(s.records), s.head[RECORD_LIMIT]):
+    if s.head[RECORDS] + n > s.head[RECORD_LIMIT]:
         s = _more_records(s, _NEWCOMERS(s, rows.entity, rows.rows))
+    elif s.head[RECORDS] + n > LOAD * len(s.records):
+        s = _more_records(s, n)  # below the limit nobody has to be counted: the table grows a little early
     pairs = n * (2 + s.cell.shape[1])
     if s.head[PAIRS] + pairs > LOAD * len(s.pairs):
         s = _more_pairs(s, pairs, len(s.rings) * PAIRS_A_RING)
