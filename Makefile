@@ -6,7 +6,7 @@ CODE := flows models tests benchmarks notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo look test test-system check fmt bench bench-memory bench-growth bench-behaviour soak clean
+.PHONY: help setup demo look test test-system check fmt bench bench-memory bench-growth bench-behaviour bench-peers soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,10 +53,13 @@ bench-growth: .venv/.test ## cost by entities and by detections, and growth.svg
 bench-behaviour: .venv/.test ## strange behaviour in simulated days: how much is found, how much is false
 	$(BIN)/python -m benchmarks.behaviour
 
+bench-peers: .venv/.test .venv-peers/.peers ## one counting job in csp, Flink SQL (needs Java) and Pathway, beside ours; 2 GB
+	$(BIN)/python -m benchmarks.engines --events $(or $(EVENTS),200000)
+
 soak: .venv/.test ## twelve simulated hours at full speed: does anything grow or slow down
 	$(BIN)/python -m benchmarks.soak
 
-clean: ## remove results and caches; .venv stays
+clean: ## remove results and caches; .venv and .venv-peers stay
 	rm -rf demo out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find flows models tests benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -88,4 +91,8 @@ clean: ## remove results and caches; .venv stays
 
 .venv/.check: .venv/.core
 	$(SYNC) --group test --group system --group check
+	@touch $@
+
+.venv-peers/.peers: pyproject.toml uv.lock | .venv/bin/uv
+	UV_PROJECT_ENVIRONMENT=.venv-peers UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --only-group peers --python $(BIN)/python
 	@touch $@

@@ -1,10 +1,7 @@
-"""The growth, soak, plain loop and peer benchmarks run, and their verdicts are those of their numbers."""
+"""The growth, soak and plain loop benchmarks run, and their verdicts are those of their numbers."""
 
 import json
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +10,6 @@ from flows.config import load
 from flows.formats.simulated import simulate
 
 LEFT_OUT = ("brute_force_ip", "traffic_spike_tenant")
-PEERS = Path(growth.__file__).parent / "peers"
 
 
 @pytest.fixture(scope="module")
@@ -100,46 +96,3 @@ def test_the_plain_loop_reads_every_line():
     assert plain_loop.run(lines) > 0
     with pytest.raises(ValueError, match=r"JSON|unexpected"):
         plain_loop.run([*lines, b"{"])
-
-
-def peer(name, *arguments):
-    command = [sys.executable, str(PEERS / f"{name}_counts.py"), *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
-
-
-@pytest.mark.parametrize("name", ["csp", "flink", "pathway"])
-def test_a_peer_that_is_not_installed_says_so_in_one_line(name, tmp_path):
-    done = peer(name, str(tmp_path / "events.ndjson"))
-    assert done.returncode == 2
-    assert "is not installed" in done.stdout
-    assert len((done.stdout + done.stderr).splitlines()) == 1
-    assert peer(name).returncode == 2
-
-
-def test_a_peer_is_checked_against_the_plain_loop(tmp_path):
-    events = [
-        ("1.1.1.1", 0, "failure"),
-        ("1.1.1.1", 59, "success"),
-        ("1.1.1.1", 60, "blocked"),
-        ("2.2.2.2", 0, "failure"),
-    ]
-    path = tmp_path / "events.ndjson"
-    rows = [
-        {"time": f"2026-01-01T00:{at // 60:02}:{at % 60:02}Z", "ip": ip, "action": "login", "outcome": outcome}
-        for ip, at, outcome in events
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"time": "2026-01-01T00:00:00Z", "user": "u"}]))
-    code = f"""
-import sys; sys.path.insert(0, {str(PEERS)!r})
-import job
-print(job.plain({str(path)!r}))
-right = job.main("json", "json", job.plain, [{str(path)!r}])
-wrong = job.main("json", "json", lambda path: (3, 4, 2), [{str(path)!r}])
-print(right, wrong)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
-    assert lines[0] == "(3, 4, 3)"
-    assert "3 windows, 4 events, 3 failed logins" in lines[1]
-    assert lines[-1] == "0 1"
-    assert "plain loop counts (3, 4, 3)" in done.stderr

@@ -1,39 +1,55 @@
-# /// script
-# requires-python = ">=3.11,<3.13"
-# dependencies = ["pathway>=0.20"]
-# ///
-"""Counts by address and minute in Pathway: a static read of the file, grouped by address and minute."""
+"""The job in Pathway, static: the file is read whole and grouped by entity and minute, each entity's minutes sorted.
+
+As a stream Pathway would tell every count anew with each batch of events; the static run is its cheapest.
+"""
 
 import sys
 
-from job import FAILED, Counts, main
+from benchmarks.peers.job import DIMENSIONS, MINUTE, Smoothed
+from benchmarks.peers.measured import main
 
 
-def job(path: str) -> Counts:
-    """A file's counts."""
+def smoothed(minutes: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int, float], ...]:
+    """An entity's minutes in their order, each with its z-score."""
+    of = Smoothed()
+    return tuple((minute, n, of.z(n)) for minute, n in minutes)
+
+
+def job(events: str, output: str) -> None:
+    """One graph of its own for each call."""
     import pathway as pw
 
     class Event(pw.Schema):
         time: str
-        ip: str | None
-        action: str | None
-        outcome: str | None
+        tenant: str
+        ip: str | None = pw.column_definition(default_value=None)
+        endpoint: str | None = pw.column_definition(default_value=None)
+        user: str | None = pw.column_definition(default_value=None)
 
-    events = pw.io.jsonlines.read(path, schema=Event, mode="static").filter(pw.this.ip.is_not_none())
-    failed = pw.apply(
-        lambda action, outcome: int(action == "login" and outcome in FAILED), pw.this.action, pw.this.outcome
+    pw.internals.parse_graph.G.clear()
+    read = pw.io.jsonlines.read(events, schema=Event, mode="static")
+    timed = read.with_columns(minute=pw.this.time.str.slice(0, MINUTE))
+    keyed = pw.Table.concat_reindex(
+        *(
+            timed.filter(timed[name].is_not_none()).select(
+                dimension=name, tenant=pw.this.tenant, entity=pw.unwrap(pw.this[name]), minute=pw.this.minute
+            )
+            for name in DIMENSIONS
+        )
     )
-    rows = events.select(pw.this.ip, minute=pw.apply(lambda time: time[:16], pw.this.time), failed=failed)
-    counts = rows.groupby(pw.this.ip, pw.this.minute).reduce(
-        n=pw.reducers.count(), failed=pw.reducers.sum(pw.this.failed)
+    key = (pw.this.dimension, pw.this.tenant, pw.this.entity)
+    counts = keyed.groupby(*key, pw.this.minute).reduce(*key, pw.this.minute, n=pw.reducers.count())
+    entities = counts.groupby(*key).reduce(
+        *key, minutes=pw.reducers.sorted_tuple(pw.make_tuple(pw.this.minute, pw.this.n))
     )
-    total = counts.reduce(
-        windows=pw.reducers.count(), events=pw.reducers.sum(pw.this.n), failed=pw.reducers.sum(pw.this.failed)
+    scored = entities.select(
+        *key, row=pw.apply_with_type(smoothed, tuple[tuple[str, int, float], ...], pw.this.minutes)
     )
-    _, columns = pw.debug.table_to_dicts(total)
-    windows, seen, failures = (next(iter(columns[name].values())) for name in ("windows", "events", "failed"))
-    return int(windows), int(seen), int(failures)
+    flat = scored.flatten(pw.this.row)
+    rows = flat.select(*key, minute=pw.this.row[0], n=pw.this.row[1], z=pw.this.row[2])
+    pw.io.jsonlines.write(rows, output)
+    pw.run(monitoring_level=pw.MonitoringLevel.NONE)
 
 
 if __name__ == "__main__":
-    sys.exit(main("pathway", "pathway", job, sys.argv[1:]))
+    sys.exit(main(job, packages=("pathway",)))
