@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.formats.canonical import canonical
 from flows.formats.dead_letter import REASONS, bury
-from flows.formats.lapwing import Decoded, _decode, canonical, decode
+from flows.formats.lapwing import Decoded, _decode, decode
 from flows.formats.limits import Limits
 from flows.formats.raw import RawBatch
 from models.base import ACTIONS, HAS_ID, NONE_TIME, OUTCOMES

@@ -7,9 +7,10 @@ import time
 import numpy as np
 import pytest
 
+from flows.formats.canonical import _shown_at_once, _shown_slowly, canonical
 from flows.formats.dead_letter import REASONS, Body, redact
 from flows.formats.dead_letter import encode as encode_dead
-from flows.formats.lapwing import canonical, decode
+from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from models.kernels.columns import MAX_NAME, MAX_TENANT
 from tests.odd_lines import lines, mutated, odd, ordinary
@@ -121,6 +122,23 @@ def test_200_000_mutated_lines() -> None:
         "empty",
         "reserved_member",
     }
+
+
+def test_an_ordinary_message_is_shown_as_it_would_be_slowly() -> None:
+    rng = random.Random(11)
+    quick = 0
+    plain = [json.dumps(ordinary(rng), ensure_ascii=False).encode() for _ in range(2_000)]
+    changed = [mutated(rng, line) for line in plain for _ in range(5)]
+    for message in [*plain, *changed, *lines(12, 20_000), *(message for message, _ in CASES.values())]:
+        raw = batch([message])
+        shown = _shown_at_once(raw, message)
+        if shown is not None:
+            quick += 1
+            slowly = _shown_slowly(raw)
+            assert shown == slowly
+            assert [*map(type, shown.values())] == [*map(type, slowly.values())]
+            assert [*shown] == [*slowly]
+    assert quick > 4_000
 
 
 def test_dead_letters_are_json_and_canonical_never_raises() -> None:

@@ -20,7 +20,7 @@ from benchmarks.peers.measured import main
 from flows.config import Config, load
 from flows.detect import EPOCH_WITHOUT_STATE, make_source, shard_settings, table_secret
 from flows.errors import LapwingError
-from flows.formats.lapwing import canonical
+from flows.formats.canonical import canonical
 from flows.formats.windows import MINUTE_US
 from flows.kernels_cache import load_numba
 from flows.steps.assess import Assess

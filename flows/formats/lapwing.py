@@ -1,7 +1,6 @@
 """The format `lapwing`: messages to columns, fast where they are ordinary, whole where they are not."""
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 from flows.formats.dead_letter import bury
 from flows.formats.limits import Limits
 from flows.formats.raw import RawBatch
-from flows.formats.repair import Death, Number, Pairs, Reading, read
-from models.base import NONE_TIME
+from flows.formats.repair import Death, Reading, read
 from models.event import DeadLetter
 from models.kernels.columns import FUTURE_TIME, MAX_NAME, MAX_TENANT, MISSING_TIME, NO_ENTITY, Columns, codes, fill
 from models.kernels.marks import Marks, Spans, mark
@@ -23,12 +21,10 @@ from models.rules.program import Program
 
 MOST_NOTED: Final = 5
 """Members named in a note; `"..."` stands for more."""
-LONGEST_EVIDENCE: Final = 256
-"""Characters of a string among an alert's evidences."""
 
-_WORDS: Final = words_of(MEMBERS)
-_WANTED: Final = wanted_spans()
-_CODES: Final = codes()
+WORDS: Final = words_of(MEMBERS)
+WANTED: Final = wanted_spans()
+CODES: Final = codes()
 _NAME_ROOM: Final = MAX_TENANT + 3 * MAX_NAME
 
 
@@ -82,14 +78,16 @@ class _Spans(NamedTuple):
     state: NDArray[np.uint8]
 
 
-def _spans(n: int, spans: int = SPANS) -> _Spans:
+def spans_of(n: int, spans: int = SPANS) -> _Spans:
+    """Room for the spans of n rows."""
     return _Spans(
         np.empty((n, spans), np.int64), np.empty((n, spans), np.int64), np.empty((n, spans), np.uint8),
         np.zeros(n, np.int64), np.zeros(n, np.int32), np.empty(n, np.uint8),
     )  # fmt: skip
 
 
-def _columns(n: int) -> Columns:
+def columns_of(n: int) -> Columns:
+    """Room for the columns of n rows."""
     return Columns(
         time=np.empty(n, np.int64), record_time=np.empty(n, np.int64), flags=np.empty(n, np.uint8),
         counts=np.empty(n, np.uint8), action=np.empty(n, np.uint8), outcome=np.empty(n, np.uint8),
@@ -107,7 +105,7 @@ def _marks(n: int, program: Program | None) -> Marks:
     )  # fmt: skip
 
 
-def _sealed(column: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
+def sealed(column: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
     """A read-only view: one type, so that the kernels are compiled once, whoever owns the column."""
     view = np.ascontiguousarray(column, kind).view()
     view.flags.writeable = False
@@ -141,17 +139,17 @@ def _note(reading: Reading) -> bytes:
     return json.dumps(names, separators=(",", ":")).encode() if names else b""
 
 
-class _SlowPath:
+class SlowPath:
     """The rows of one batch that the scanner or the columns' kernel sent back: read one by one, filled together."""
 
     def __init__(
         self, raw: RawBatch, limits: Limits, spans: _Spans, columns: Columns, program: Program | None = None
     ) -> None:
         self.raw, self.limits, self.spans, self.columns = raw, limits, spans, columns
-        self.slots = (program.wanted if program else _WANTED).slots.tolist()
+        self.slots = (program.wanted if program else WANTED).slots.tolist()
         self.compared = {member for member, slot in enumerate(self.slots) if slot >= SPANS}
-        self.buffer = _sealed(np.empty(0, np.uint8), np.uint8)  # the values of all rows
-        self.recorded = _sealed(raw.timestamp, np.int64)
+        self.buffer = sealed(np.empty(0, np.uint8), np.uint8)  # the values of all rows
+        self.recorded = sealed(raw.timestamp, np.int64)
         self.readings: dict[int, Reading] = {}
         self.deaths: dict[int, Death] = {}
         self.more = bytearray()  # what the batch's buffer gets at its end
@@ -176,7 +174,7 @@ class _SlowPath:
         self.spans.tag[rows] = ABSENT
         where, which, at, size, kind = np.array(cells, np.int64).reshape(-1, 5).T
         self.spans.at[where, which], self.spans.size[where, which], self.spans.tag[where, which] = at, size, kind
-        self.buffer = _sealed(np.frombuffer(side, np.uint8), np.uint8)
+        self.buffer = sealed(np.frombuffer(side, np.uint8), np.uint8)
         todo = list(self.readings)
         while todo:
             used = self._fill(todo, used)
@@ -187,7 +185,7 @@ class _SlowPath:
         spans = self.spans
         return fill(
             self.buffer, np.array(rows, np.int64), spans.at, spans.size, spans.tag, self.recorded,
-            self.limits.max_future_us, self.limits.ipv6_prefix, _CODES, used, self.columns,
+            self.limits.max_future_us, self.limits.ipv6_prefix, CODES, used, self.columns,
         )  # fmt: skip
 
     def _again(self, row: int) -> bool:
@@ -247,12 +245,12 @@ def _decode(raw: RawBatch, limits: Limits, program: Program | None, every_row_sl
     n = len(raw.start)
     if not len(raw.length) == len(raw.offset) == len(raw.index) == len(raw.timestamp) == n:
         raise ValueError("the columns of a raw batch differ in length")
-    buffer = _sealed(raw.buffer, np.uint8)
-    start, length, recorded = (_sealed(column, np.int64) for column in (raw.start, raw.length, raw.timestamp))
-    wanted = program.wanted if program else _WANTED
-    spans, columns, marks = _spans(n, wanted.spans), _columns(n), _marks(n, program)
+    buffer = sealed(raw.buffer, np.uint8)
+    start, length, recorded = (sealed(column, np.int64) for column in (raw.start, raw.length, raw.timestamp))
+    wanted = program.wanted if program else WANTED
+    spans, columns, marks = spans_of(n, wanted.spans), columns_of(n), _marks(n, program)
     scan(
-        buffer, start, length, _WORDS, wanted.kinds, wanted.slots, limits.max_depth,
+        buffer, start, length, WORDS, wanted.kinds, wanted.slots, limits.max_depth,
         spans.at, spans.size, spans.tag, spans.begin, spans.extent, spans.state,
     )  # fmt: skip
     if (spans.state == OUTSIDE).any():
@@ -261,7 +259,7 @@ def _decode(raw: RawBatch, limits: Limits, program: Program | None, every_row_sl
     fast = np.flatnonzero(plain)
     used = fill(
         buffer, fast, spans.at, spans.size, spans.tag, recorded,
-        limits.max_future_us, limits.ipv6_prefix, _CODES, 0, columns,
+        limits.max_future_us, limits.ipv6_prefix, CODES, 0, columns,
     )  # fmt: skip
     if program:
         mark(program.code, buffer, fast, Spans(spans.at, spans.size, spans.tag), columns, marks)
@@ -271,14 +269,14 @@ def _decode(raw: RawBatch, limits: Limits, program: Program | None, every_row_sl
     slow = np.flatnonzero(~plain | (columns.fault != 0))
     if len(slow):
         columns.fault[slow] = 0
-        path = _SlowPath(raw, limits, spans, columns, program)
+        path = SlowPath(raw, limits, spans, columns, program)
         used = path.run(slow, used)
         if program:
             alive_rows = np.array([*path.readings], np.int64)
             mark(program.code, path.buffer, alive_rows, Spans(spans.at, spans.size, spans.tag), columns, marks)
         path.place(note_start, note_length)
         if path.more:
-            buffer = _sealed(np.concatenate((buffer, np.frombuffer(path.more, np.uint8))), np.uint8)
+            buffer = sealed(np.concatenate((buffer, np.frombuffer(path.more, np.uint8))), np.uint8)
         if path.deaths:
             alive = np.ones(n, bool)
             alive[list(path.deaths)] = False
@@ -318,46 +316,3 @@ def _decode(raw: RawBatch, limits: Limits, program: Program | None, every_row_sl
         numbers=marks.numbers[:, kept],
         dead=dead,
     )
-
-
-def _evidence(value: Any, depth: int = 0) -> Any:
-    """A value as an alert may show it: numbers as numbers, strings and lists cut, nothing deep."""
-    if isinstance(value, Number):
-        number = float(value) if len(value) <= 64 else math.inf
-        if not math.isfinite(number):
-            return None
-        return int(number) if number == int(number) and abs(number) < 2**53 else number
-    if isinstance(value, str):
-        return value[:LONGEST_EVIDENCE]
-    if isinstance(value, Pairs):
-        return {key[:LONGEST_EVIDENCE]: _evidence(inner, depth + 1) for key, inner in value[:8]} if depth < 3 else None
-    if isinstance(value, list):
-        return [_evidence(inner, depth + 1) for inner in value[:8]] if depth < 3 else None
-    return value
-
-
-def canonical(message: bytes) -> dict[str, Any]:
-    """The canonical members of a message as an alert's evidence: what was ignored is not in it, strings are cut.
-
-    Only names of the closed list, so no secret that a platform put beside them; of `changes` only each one's `path`,
-    because old and new values may be personal or secret. Empty where the message is no event.
-
-    Examples
-    --------
-    >>> canonical(b'{"time":1763874000,"ip":"-","user":"u-1","password":"hunter2","status":"401"}')
-    {'time': 1763874000, 'user': 'u-1', 'status': 401}
-    """
-    raw = RawBatch(
-        "", np.frombuffer(message, np.uint8), np.zeros(1, np.int64), np.full(1, len(message)), np.zeros(1, np.int64),
-        np.zeros(1, np.int32), np.full(1, NONE_TIME),
-    )  # fmt: skip
-    path = _SlowPath(raw, Limits(max_message_bytes=1 << 30), _spans(1), _columns(1))
-    path.run(np.zeros(1, np.int64), 0)
-    if not path.readings:
-        return {}
-    values = path.readings[0].values
-    shown = {name: _evidence(values[name]) for name in MEMBERS if name in values and name != "changes"}
-    if "changes" in values:
-        paths = (dict(change).get("path") for change in values["changes"] if isinstance(change, Pairs))
-        shown["changes"] = [path[:LONGEST_EVIDENCE] for path in paths if type(path) is str][:8]
-    return {name: value for name, value in shown.items() if value is not None}
