@@ -19,7 +19,7 @@ from flows.connectors import file_sink, partition, window_sink
 from flows.connectors.file_reader import FileReader
 from flows.formats import lapwing, ocsf, scored
 from flows.steps import gather
-from flows.steps.assess import Assess
+from flows.steps.assess import Assess, Assessing
 from flows.steps.decide import Decide
 from models.windows import shard
 from models.windows.behaviour import Behaviour
@@ -32,7 +32,7 @@ STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("read, split lines", ((FileReader, "read"),)),
     ("decode: scan", ((lapwing, "scan"),)),
     ("decode: columns", ((lapwing, "fill"),)),
-    ("decode: unusual events", ((lapwing._SlowPath, "run"), (lapwing._SlowPath, "place"))),
+    ("decode: unusual events", ((lapwing.SlowPath, "run"), (lapwing.SlowPath, "place"))),
     ("decode: rest", ((lapwing, "_decode"),)),
     ("clock, cut", ((partition.Partition, "feed"), (partition.Partition, "take"))),
     ("split", ((detect, "split"),)),
@@ -45,7 +45,7 @@ STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("assess: incidents", ((Incidents, "take"), (shard.Shard, "_follow"), (shard, "under_incidents"))),
     ("assess: evidence", ((Evidence, "add"), (Evidence, "forget"), (Recent, "add"), (Recent, "forget"))),
     ("assess: room", ((shard, "make_room"),)),
-    ("assess: rest", ((Assess, "on_batch"),)),
+    ("assess: rest", ((Assess, "on_batch"), (Assessing, "go_on"), (Assessing, "result"))),
     ("gather", ((gather, "gather"),)),
     ("risk", ((gather, "risk"),)),
     ("decide", ((Decide, "on_batch"),)),

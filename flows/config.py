@@ -274,7 +274,7 @@ def table_limits(config: Config, dimension: str) -> tuple[int, int]:
     """The most records and rings of one shard of a dimension: its share of `max_entities` and `max_active`.
 
     >>> table_limits(load(), "user")
-    (62500, 6250)
+    (125000, 12500)
     """
     few = ("tenant", "endpoint")  # they keep their share: the others divide what is left
     many = sum(TABLE_SHARE[name] for name in rules.watched(config.detection) if name not in few)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -35,7 +36,8 @@ from flows.connectors.window_sink import WindowSink, merge_windows
 from flows.detector_block import behaviour_of
 from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
-from flows.formats.lapwing import Decoded, canonical, decode
+from flows.formats.canonical import canonical
+from flows.formats.lapwing import Decoded, decode
 from flows.formats.limits import Limits
 from flows.formats.raw import RawBatch
 from flows.formats.rehearsal import rehearsal_events
@@ -70,6 +72,8 @@ from models.windows.shard import Shard, ShardSettings
 EPOCH = timedelta(seconds=1)
 EPOCH_WITHOUT_STATE = timedelta(seconds=30)
 """Nothing waits for an epoch's end then but the closed windows in memory."""
+MOST_BESIDE = 4
+"""Threads at most on which minutes end: more shards than that are seldom at it at once."""
 SYNTHETIC_EVENTS, SYNTHETIC_SEED = 300_000, 1
 Source = FileSource | SyntheticSource
 
@@ -221,10 +225,12 @@ def build(
     def make_shard(at: int, state: bytes | None) -> Shard:
         return Shard(at, settings[at], secret, shown, state)
 
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    beside = ThreadPoolExecutor(min(cores - 1, MOST_BESIDE), "assess") if cores > 1 else None
     flow = Dataflow("lapwing_detect")
     batches = op.input("source", flow, source)
     slices = op.flat_map("split", batches, partial(split, shards=shards, joint=joint))
-    assessed = op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, kept, resume))
+    assessed = op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, kept, resume, beside))
     by_source = op.map("by_source", assessed, lambda item: item[1])
     gathered = op.stateful_batch("gather", by_source, lambda resume: Gather(shards, len(joint)))
     seen = op.map_value("seen", gathered, totals.see)

@@ -1,42 +1,97 @@
 """`assess`: one shard's state, fed with its slices."""
 
 from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
 
 import zstandard
 from bytewax.operators import StatefulBatchLogic
 
 from models.windows.shard import Shard
 from models.windows.slice import Slice, SliceScores
+from models.windows.work import Work
 
 MakeShard = Callable[[int, bytes | None], Shard]
 """A shard of a dimension, new or as a snapshot says."""
 
 
-class Assess(StatefulBatchLogic[Slice, tuple[str, SliceScores], bytes]):
-    """Passes slices to the shard, and keeps its state for recovery.
+class Assessed:
+    """A slice's scores, as they come from another process. `number` is the batch's."""
 
-    The snapshot is the shard's own bytes, compressed; without recovery Bytewax asks for it all the same, so `kept`
-    says whether anybody will read it.
+    __slots__ = ("_scores", "number")
+
+    def __init__(self, number: int, scores: SliceScores) -> None:
+        self.number, self._scores = number, scores
+
+    def go_on(self) -> None:
+        """Nothing: all is done."""
+
+    def result(self) -> SliceScores:
+        """The scores."""
+        return self._scores
+
+
+class Assessing:
+    """A slice that is being assessed: who gathers a batch asks for the scores when all its slices are under way.
+
+    To another process go the scores themselves.
     """
 
-    def __init__(self, make: MakeShard, kept: bool, resume: bytes | None) -> None:
+    __slots__ = ("_work", "number")
+
+    def __init__(self, number: int, work: Work[SliceScores]) -> None:
+        self.number, self._work = number, work
+
+    def go_on(self) -> None:
+        """As `Work`."""
+        self._work.go_on()
+
+    def result(self) -> SliceScores:
+        """The scores, waiting for them."""
+        return self._work.result()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Assessed, (self.number, self.result())
+
+
+class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes]):
+    """Passes slices to the shard, and keeps its state for recovery.
+
+    The end of a minute goes on beside the other shards' work on `thread`, if there is one; the shard's next slice, and
+    its snapshot, wait for it. The snapshot is the shard's own bytes, compressed; without recovery Bytewax asks for it
+    all the same, so `kept` says whether anybody will read it.
+    """
+
+    def __init__(self, make: MakeShard, kept: bool, resume: bytes | None, thread: Executor | None = None) -> None:
         self._make = make
         self._shard: Shard | None = None
         self._kept = kept
         self._resume = resume or None
+        self._thread = thread
+        self._last: Work[SliceScores] | None = None
 
-    def on_batch(self, values: list[Slice]) -> tuple[list[tuple[str, SliceScores]], bool]:
+    def on_batch(self, values: list[Slice]) -> tuple[list[tuple[str, Assessing | Assessed]], bool]:
         """Assess slices in the order of their arrival."""
         # Bytewax does not say for which key a logic is built: the first slice does.
         shard = self._shard or self._begin(values[0].dimension)
-        return [(piece.batch.source, shard.assess(piece)) for piece in values], StatefulBatchLogic.RETAIN
+        out: list[tuple[str, Assessing | Assessed]] = []
+        for piece in values:
+            self._settle()
+            self._last = Work(shard.steps(piece), self._thread)
+            out.append((piece.batch.source, Assessing(piece.batch.number, self._last)))
+        return out, StatefulBatchLogic.RETAIN
 
     def _begin(self, dimension: int) -> Shard:
         state = zstandard.ZstdDecompressor().decompress(self._resume) if self._resume else None
         self._shard, self._resume = self._make(dimension, state), None
         return self._shard
 
-    def on_eof(self) -> tuple[list[tuple[str, SliceScores]], bool]:
+    def _settle(self) -> None:
+        if self._last is not None:
+            self._last.result()
+            self._last = None
+
+    def on_eof(self) -> tuple[list[tuple[str, Assessing | Assessed]], bool]:
         """Nothing: what is open stays open (a finite input ends with an item that closes it)."""
         return [], StatefulBatchLogic.RETAIN
 
@@ -46,4 +101,5 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, SliceScores], bytes]):
             return b""
         if self._shard is None:
             return self._resume or b""
+        self._settle()
         return zstandard.ZstdCompressor(level=1).compress(self._shard.snapshot())

@@ -6,6 +6,7 @@ import numpy as np
 from bytewax.operators import StatefulBatchLogic
 from numpy.typing import NDArray
 
+from flows.steps.assess import Assessed, Assessing
 from models.base import DIMENSIONS
 from models.event import EventBatch, ScoredBatch
 from models.kernels.arrive import ScoreArrays
@@ -29,7 +30,7 @@ class Gathered:
     heads: dict[tuple[int, int], NDArray[np.int64]]
 
 
-class Gather(StatefulBatchLogic[SliceScores, Gathered, list[object]]):
+class Gather(StatefulBatchLogic[Assessing | Assessed, Gathered, list[object]]):
     """Waits for the slices of each batch of one source, of four dimensions and those that are `joint`.
 
     Every slice of an item is assessed in the epoch of the item, so at an epoch's end nothing waits here. If something
@@ -38,9 +39,9 @@ class Gather(StatefulBatchLogic[SliceScores, Gathered, list[object]]):
 
     def __init__(self, shards: int, joint: int = 0) -> None:
         self._slices = shards * (len(DIMENSIONS) + joint)
-        self._waiting: dict[int, list[SliceScores]] = {}
+        self._waiting: dict[int, list[Assessing | Assessed]] = {}
 
-    def on_batch(self, values: list[SliceScores]) -> tuple[list[Gathered], bool]:
+    def on_batch(self, values: list[Assessing | Assessed]) -> tuple[list[Gathered], bool]:
         """Give each batch whose last slice has come."""
         out = []
         for piece in values:
@@ -48,7 +49,9 @@ class Gather(StatefulBatchLogic[SliceScores, Gathered, list[object]]):
             pieces.append(piece)
             if len(pieces) == self._slices:
                 del self._waiting[piece.number]
-                out.append(gather(pieces))
+                for under_way in pieces:
+                    under_way.go_on()
+                out.append(gather([piece.result() for piece in pieces]))
         return out, StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> list[object]:

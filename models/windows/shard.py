@@ -1,6 +1,7 @@
 """One shard of one dimension: its entities' windows, what they taught, and their open incidents."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -61,6 +62,7 @@ from models.windows.rules import rule_arrays, sequences
 from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores, closed_windows
 from models.windows.sources import Sources
 from models.windows.waiting import Waiting, call_arrays, row_arrays, wait
+from models.windows.work import Steps, Work
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
@@ -137,9 +139,13 @@ class Shard:
 
     def assess(self, piece: Slice) -> SliceScores:
         """Count and score a slice's rows, then do what its watermark makes due."""
+        return Work(self.steps(piece)).result()
+
+    def steps(self, piece: Slice) -> Steps[SliceScores]:
+        """`assess`, with a pause wherever a minute ends: that is compiled code, and may run on another thread."""
         batch = piece.batch
         self._stirred = NO_SLOTS
-        self._hear(batch.source, batch.sources, batch.watermark_before, idle=batch.idle and not len(batch))
+        yield from self._hear(batch.source, batch.sources, batch.watermark_before, idle=batch.idle and not len(batch))
         uid_rows, uids = self._arrive(piece) if len(piece.rows) else (NO_ROWS, NO_UIDS)
         sources = self.sources
         if sources:
@@ -149,7 +155,7 @@ class Shard:
                 sources.take(batch, self.reached.get(batch.source, (-1, -1)))
         if self.reached.get(batch.source, (-1, -1)) < batch.reached:
             self.reached[batch.source] = batch.reached
-        self._hear(batch.source, batch.sources, batch.watermark, idle=batch.idle)
+        yield from self._hear(batch.source, batch.sources, batch.watermark, idle=batch.idle)
         if self._early:
             self._open_early()
         if sources and sources.due(self.watermark):
@@ -178,7 +184,7 @@ class Shard:
         """The shard as versioned plain bytes; `Shard(..., state=...)` goes on from them."""
         return saved.snapshot(self)
 
-    def _hear(self, source: str, sources: tuple[str, ...], watermark: int, *, idle: bool) -> None:
+    def _hear(self, source: str, sources: tuple[str, ...], watermark: int, *, idle: bool) -> Steps[None]:
         marks = self.watermarks
         if (
             watermark <= marks.get(source, NONE_TIME - 1)
@@ -200,7 +206,7 @@ class Shard:
         if moving and min(moving) > self.watermark:
             before, self.watermark = self.watermark, min(moving)
             if self.watermark // PANE_US > before // PANE_US or self.s.head[NEXT] == NEVER:
-                self._advance()
+                yield from self._advance()
 
     def _arrive(self, piece: Slice) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Count and score the rows of a slice; the rows under an open incident, and its uid for each."""
@@ -244,7 +250,7 @@ class Shard:
         old = (mine < offset) | ((mine == offset) & (batch.index[rows] <= index))
         return int(np.count_nonzero(old))
 
-    def _advance(self) -> None:
+    def _advance(self) -> Steps[None]:
         """Close every pane before the stream's watermark, adding waiting rows as they come within reach."""
         ended = self.watermark == END_OF_TIME
         head = self.s.head
@@ -268,7 +274,7 @@ class Shard:
                 if head[NEXT] < until:
                     continue
                 break
-            self._close(until if next_waiting is None else min(until, int(head[NEXT]) + 6))
+            yield from self._close(until if next_waiting is None else min(until, int(head[NEXT]) + 6))
         before = int(head[NEXT])
         self.evidence.forget(before * PANE_US)
         if self.hold_back.sequences:
@@ -276,7 +282,7 @@ class Shard:
         if self.recent.closed(before):
             self.recent.forget(before, streaking(self.s))
 
-    def _close(self, limit: int) -> None:
+    def _close(self, limit: int) -> Steps[None]:
         if self.sources:
             self.sources.hear_tenants(self.s, limit)
         steps, numbers = self._room(2 * int(self.s.head[ACTIVE]) * len(self.arrays.kind))
@@ -287,8 +293,8 @@ class Shard:
             self._follow(steps[:n], numbers[:n], pane)
             if minute:
                 if self.behaviour is not None:
-                    self._close_behaviour(self.behaviour)
-                self._learn()
+                    yield from self._close_behaviour(self.behaviour)
+                yield from self._learn()
 
     def _open_early(self) -> None:
         """Nothing can open that was not open before unless something was counted, or another pane is the first."""
@@ -345,14 +351,14 @@ class Shard:
         n = _SETTLE(self.s, self.arrays, self.learned, rule, slot, pane30, steps, numbers)
         self._follow(steps[:n], numbers[:n], pane)
 
-    def _close_behaviour(self, behaviour: Behaviour) -> None:
-        judged = behaviour.close(self.s, self.arrays)
+    def _close_behaviour(self, behaviour: Behaviour) -> Steps[None]:
+        judged = yield partial(behaviour.close, self.s, self.arrays)
         if judged is None:
             return
         self._follow(judged.steps, judged.numbers, int(self.s.head[NEXT]) - 1, reasons_of(judged.reasons))
         self._keep(judged.windows, behaviour.detector)
 
-    def _learn(self) -> None:
+    def _learn(self) -> Steps[None]:
         if self.dimension >= len(DIMENSIONS):
             # Of joint entities nothing is learned: there are too many of them, and each is seen too seldom.
             _RELEASE_BEFORE(self.s, int(self.s.head[NEXT]) - LINGER, int(self.s.head[NEXT]))
@@ -361,18 +367,10 @@ class Shard:
         active = int(self.s.head[ACTIVE])
         if active > len(self._kept.slot):
             self._kept = window_arrays(2 * active)
-        kept = _LEARN_MINUTE(
-            self.s,
-            self.arrays,
-            self.learned,
-            self.edges,
-            self.codes,
-            self.dimension,
-            self.settings.half_life_minutes,
-            self.settings.keep_quantile,
-            self.settings.keep_share,
-            self._kept,
-        )
+        kept = yield partial(
+            _LEARN_MINUTE, self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension,
+            self.settings.half_life_minutes, self.settings.keep_quantile, self.settings.keep_share, self._kept,
+        )  # fmt: skip
         self._keep(WindowArrays._make(column[:kept].copy() for column in self._kept), self.settings.detector)
 
     def _keep(self, rows: WindowArrays, detector: str) -> None:
