@@ -226,7 +226,7 @@ def build(
         return Shard(at, settings[at], secret, shown, state)
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    beside = ThreadPoolExecutor(min(cores - 1, MOST_BESIDE), "assess") if cores > 1 else None
+    beside = ThreadPoolExecutor(min(cores, MOST_BESIDE), "assess") if cores > 1 else None
     flow = Dataflow("lapwing_detect")
     batches = op.input("source", flow, source)
     slices = op.flat_map("split", batches, partial(split, shards=shards, joint=joint))
