@@ -43,14 +43,14 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> list[_Lapwing]:
         return [decode(line).lapwing for line in lines]
 
 
-@pytest.mark.parametrize(("dimension", "most"), [("ip", 0.002), ("user", 0.002), ("endpoint", 0.0035)])
-def test_one_event_in_a_thousand_is_as_rare_as_it_says(scored: list[_Lapwing], dimension: str, most: float) -> None:
-    """Endpoints are few and follow the hour, which no baseline knows yet: theirs vary more from seed to seed."""
+@pytest.mark.parametrize("dimension", ["ip", "user", "endpoint"])
+def test_one_event_in_a_thousand_is_as_rare_as_it_says(scored: list[_Lapwing], dimension: str) -> None:
+    """Within a factor of two. Endpoints are few and follow the hour: theirs vary more from seed to seed."""
     known = np.array(
         [s.quantile for event in scored if (s := event.scores.get(dimension)) is not None and s.quantile is not None]
     )
     assert len(known) > 0.9 * EVENTS
-    assert 0.0005 <= np.mean(known >= 0.999) <= most
+    assert 0.0005 <= np.mean(known >= 0.999) <= 0.002
 
 
 def test_risk_follows_the_rarest_dimension(scored: list[_Lapwing]) -> None:

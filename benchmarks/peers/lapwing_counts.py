@@ -101,7 +101,7 @@ def job(events: str, output: str) -> None:
     assessed = op.stateful_batch(
         "assess", op.flat_map("split", batches, slices), lambda resume: Assess(make_shard, False, resume)
     )
-    told = op.map("told", assessed, lambda item: ("rows", item[1][1]))
+    told = op.map("told", assessed, lambda item: ("rows", item[1][1].result()))
     op.output("rows", told, _Rows(output))
     run_main(flow, epoch_interval=EPOCH_WITHOUT_STATE)
     if failures:
