@@ -135,9 +135,9 @@ def _incidents_kept(alerts: list[dict[str, Any]], flood: Flood) -> int:
     names = {f"u-{flood.regulars + k:08d}" for k in range(flood.victims)}
     steps: dict[str, list[tuple[int, int]]] = {}
     for alert in alerts:
-        who = {each.get("value") for each in alert["observables"]} & names
-        if alert["unmapped"]["detection"] == "brute_force_user" and len(who) == 1:
-            steps.setdefault(who.pop(), []).append((alert["activity_id"], alert["end_time"] * 1000))
+        who = alert["unmapped"]["entity"]
+        if alert["unmapped"]["detection"] == "brute_force_user" and who in names:
+            steps.setdefault(who, []).append((alert["activity_id"], alert["end_time"] * 1000))
     return sum(
         [kind for kind, _ in each if kind != 2] == [1, 3] and each[-1][1] > flood.ends - 60_000_000
         for each in steps.values()
@@ -149,7 +149,7 @@ def _latecomers_found(alerts: list[dict[str, Any]], flood: Flood) -> int:
     first = flood.regulars + flood.victims
     names = {f"u-{first + k:08d}" for k in range(flood.latecomers)}
     found = [alert for alert in alerts if alert["unmapped"]["detection"] == "brute_force_user"]
-    return len({each.get("value") for alert in found for each in alert["observables"]} & names)
+    return len({alert["unmapped"]["entity"] for alert in found} & names)
 
 
 def report(figures: dict[str, Any], path: Path | None = None) -> str:
