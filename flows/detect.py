@@ -207,8 +207,9 @@ def build(
     *,
     kept: bool,
     totals: Totals,
+    alone: bool = True,
 ) -> Dataflow:
-    """The dataflow from a source to an output, a directory or `-`.
+    """The dataflow from a source to an output, a directory or `-`; `alone` if no other process shares the work.
 
     `kept` says whether there is a recovery store: results are then published when their epoch is durable, and what is
     held at the end of the input waits for the next run. Step ids are the identity of saved state: never rename them.
@@ -226,7 +227,8 @@ def build(
         return Shard(at, settings[at], secret, shown, state)
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    beside = ThreadPoolExecutor(min(cores, MOST_BESIDE), "assess") if cores > 1 else None
+    # What is sent to another process has to be done before.
+    beside = ThreadPoolExecutor(min(cores, MOST_BESIDE), "assess") if alone and cores > 1 else None
     flow = Dataflow("lapwing_detect")
     batches = op.input("source", flow, source)
     slices = op.flat_map("split", batches, partial(split, shards=shards, joint=joint))
@@ -351,7 +353,7 @@ def flow(config_path: str | None = None) -> Dataflow:
     alone = not flags & {"-i", "--process-id", "-a", "--addresses"}
     source = make_source(config, config.input.path, stop, close_at_end=not kept, alone=alone)
     atexit.register(_published, config.output.path)
-    return build(config, source, config.output.path, kept=kept, totals=Totals())
+    return build(config, source, config.output.path, kept=kept, totals=Totals(), alone=alone)
 
 
 def _published(output: str) -> list[str]:

@@ -39,6 +39,33 @@ def out() -> Iterator[Path]:
         yield Path(directory) / "out"
 
 
+def written(out: Path, first: int, end: int) -> None:
+    """A run without state."""
+    part = part_of(FileSink(str(out), SCORED, False), None)
+    part.write_batch([lines(first, end)])
+    part.snapshot()
+    part.close()
+
+
+def test_a_replaced_result_keeps_its_permissions_and_its_reader(out: Path) -> None:
+    written(out, 0, 50)
+    (out / SCORED).chmod(0o600)
+    with (out / SCORED).open("rb") as reading:
+        written(out, 50, 60)
+        assert reading.read() == bytes(lines(0, 50).payload)
+    assert (out / SCORED).read_bytes() == bytes(lines(50, 60).payload)
+    assert (out / SCORED).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_result_that_is_a_link_stays_one(out: Path, tmp_path: Path) -> None:
+    out.mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"old")
+    (out / SCORED).symlink_to(tmp_path / "elsewhere")
+    written(out, 0, 9)
+    assert (out / SCORED).is_symlink()
+    assert (tmp_path / "elsewhere").read_bytes() == bytes(lines(0, 9).payload)
+
+
 @settings(max_examples=60, deadline=None)
 @given(EPOCHS, st.booleans())
 def test_each_line_is_public_once_and_never_taken_back(

@@ -125,6 +125,48 @@ def test_a_foreign_table_of_windows_is_named(out: Path) -> None:
         part_of(sink, state)
 
 
+def test_a_damaged_part_is_named(out: Path) -> None:
+    for first in (0, 30_000, 60_000):
+        part = part_of(WindowSink(str(out), True, pa.concat_tables), (1, first // 30_000) if first else None)
+        part.write_batch([[windows(first, first + 30_000)]])
+        part.snapshot()
+        part.close()
+    damaged = out / PARTS / "windows-000000000001-000000000001.parquet"
+    text = damaged.read_bytes()
+    damaged.write_bytes(text[:1000] + bytes(len(text) - 3000) + text[-2000:])
+    with pytest.raises(OutputError, match=rf"{damaged.name}: (cannot be read|not a table)"):
+        merge_windows(str(out))
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_what_a_killed_run_left_behind_goes_with_the_next_start(out: Path, staged: bool) -> None:
+    part = part_of(WindowSink(str(out), staged, pa.concat_tables), None)
+    part.write_batch([[windows(0, 1)]])
+    state = part.snapshot()
+    part.close()
+    left = out / PARTS / "windows-000000000007-000000000007.parquet.tmp"
+    left.write_bytes(b"half a table")
+    part_of(WindowSink(str(out), staged, pa.concat_tables), state).close()
+    assert not left.exists()
+
+
+def test_behind_the_flow_a_full_disk_is_told_and_leaves_no_draft(out: Path) -> None:
+    part = part_of(WindowSink(str(out), False, pa.concat_tables), None)
+    with file_size_limit(100):
+        part.write_batch([[windows(0, 50_000)]])
+        with pytest.raises(OutputError, match="the quota or the greatest file size"):
+            part.snapshot()
+    part.close()
+    assert not [*(out / PARTS).iterdir()]
+
+
+def test_a_step_that_fails_leaves_no_draft_behind_the_flow(out: Path) -> None:
+    part = part_of(WindowSink(str(out), False, pa.concat_tables), None)
+    part.write_batch([[windows(0, 50_000)]])
+    part.close()
+    assert not [*(out / PARTS).iterdir()]
+
+
 def test_the_columns_of_a_window() -> None:
     rows = table({
         "tenant": ["a", "b"], "dimension": "user", "entity": ["u", "\N{SNOWMAN}"], "detector": "ewma",

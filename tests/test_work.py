@@ -3,16 +3,22 @@
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from bytewax.errors import BytewaxRuntimeError
 
+from flows import detect
+from flows.config import load
 from flows.steps.assess import Assess, Assessing
 from models.base import IP
 from models.rules.program import Program
+from models.windows import shard
 from models.windows.slice import Slice
 from models.windows.work import Steps, Work
 from tests.batches import marked, partition_batches, piece, row
+from tests.command import simulate
 from tests.test_bounds import SETUP
 from tests.test_definitions import shard_of
 
@@ -128,6 +134,25 @@ def test_another_process_gets_the_scores() -> None:
         assert not any(isinstance(one, Assessing) for one in sent)
         assert [one.number for one in sent] == [one.number for one in under_way]
         assert [said(one) for one in sent] == [said(one) for one in under_way]
+
+
+def test_an_error_beside_the_flow_stops_it_with_its_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = simulate(tmp_path / "events.ndjson", 5_000, 3)
+    times = 0
+
+    def failing(*_: object) -> None:
+        nonlocal times
+        times += 1
+        raise ZeroDivisionError("of a kernel")
+
+    monkeypatch.setattr(detect, "rehearse", lambda _: monkeypatch.setattr(shard, "_LEARN_MINUTE", failing))
+    with pytest.raises(BytewaxRuntimeError) as caught:
+        detect.run(load(None), str(events), str(tmp_path / "out"), None, False, "lapwing", threading.Event())
+    error: BaseException | None = caught.value
+    while error is not None and not isinstance(error, ZeroDivisionError):
+        error = error.__cause__
+    assert times
+    assert str(error) == "of a kernel"
 
 
 def said(one: Assessing) -> tuple[int, list[tuple[int, list[str], list[float]]], bytes]:

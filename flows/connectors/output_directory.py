@@ -77,25 +77,33 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-def opened(path: Path, flags: int = 0) -> int:
+def opened(path: Path, flags: int = 0, mode: int = 0o644) -> int:
     """A descriptor to write the file with, made where it was missing."""
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o644)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, mode)
     except OSError as error:
         raise cannot_write(path, error) from error
 
 
 def replaced(path: Path) -> int:
-    """A descriptor to an empty file in the place of one that may be there.
+    """A descriptor to an empty file in the place of one that may be there, with its permissions and owner.
 
     A regular file is removed, not cut: on ext4 the close of a file that was cut waits until all its bytes are on their
     way to the disk, and who still reads the old one reads it to its end. What cannot be removed, a device or a pipe is
     written to as it is.
     """
-    with suppress(OSError):
-        if stat.S_ISREG(path.lstat().st_mode):
-            path.unlink()
-    return opened(path, os.O_TRUNC)
+    try:
+        old = path.lstat()
+        if not stat.S_ISREG(old.st_mode):
+            return opened(path, os.O_TRUNC)
+        path.unlink()
+    except OSError:
+        return opened(path, os.O_TRUNC)
+    file = opened(path, os.O_TRUNC, 0o600)
+    with suppress(OSError):  # only root gives files away
+        os.fchown(file, old.st_uid, old.st_gid)
+    os.fchmod(file, stat.S_IMODE(old.st_mode))
+    return file
 
 
 def view_of(payload: Payload) -> memoryview:

@@ -91,6 +91,8 @@ class WindowParts(StatefulSinkPartition[Sequence[Sized], State]):
                 if first < self._next:
                     raise OutputError(f"{part}: belongs to a later state; start a new --state")
                 remove(part)
+        for draft in (directory / PARTS).glob("windows-*.parquet.tmp"):  # of a run that was killed
+            remove(draft)
         self._durable = self._next
 
     def write_batch(self, items: list[Sequence[Sized]]) -> None:
@@ -235,6 +237,8 @@ def _rows_of(paths: list[Path]) -> Iterator[pa.Table]:
                     yield pa.Table.from_arrays(columns, schema=SCHEMA)
         except pa.ArrowException as error:
             raise OutputError(f"{path}: not a table of windows; move it away") from error
+        except OSError as error:  # of damaged pages too
+            raise OutputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _write(directory: Path, path: Path, rows: Iterator[pa.Table], end: int) -> None:

@@ -32,8 +32,6 @@ class Work(Generic[T]):
         self._ended: tuple[T] | None = None
         self._error: BaseException | None = None
         self._go_on(lambda: None, thread)
-        if thread is None:
-            self.result()
 
     def go_on(self) -> None:
         """Wait for the job, and go on to the next pause: who has several in hand does so with each of them first."""
