@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import deque
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ _COLLECT, _COPY_ROWS = direct(collect), direct(copy_rows)
 MESSAGE_LIMIT = 2048
 SHARD_LIMIT = 16 << 20
 MERGE_ABOVE = 64
+WHOLE = SHARD_LIMIT // 64
+"""Bytes from which a chunk is merged no more: it could not be let go of while newer events are in it."""
 LEAST, MOST = 3, 2
 LOOK_BACK_US = 900_000_000
 """So far back at least, from the end of a closing pane, every counted event is still there; or a rule's window."""
@@ -108,13 +111,24 @@ class Evidence:
         return found
 
     def _merge(self) -> None:
-        old = [self.chunks.popleft() for _ in range(MERGE_ABOVE // 2)]
+        """Make one chunk of the oldest small ones. What has become large stays as it is, and goes when it is old."""
+        chunks, first = list(self.chunks), 0
+        for small, run in groupby(chunks, lambda chunk: len(chunk.blob) < WHOLE):
+            n = len(list(run))
+            if small and n > 1:
+                break
+            first += n
+        else:
+            return
+        last = first + min(n, MERGE_ABOVE // 2)
+        old = chunks[first:last]
         shift = np.cumsum([0] + [len(c.blob) for c in old])
         columns = [np.concatenate([c[i] for c in old]) for i in range(4)]
         start = np.concatenate([c.start + shift[i] for i, c in enumerate(old)])
         length = np.concatenate([c.length for c in old])
         blob = np.concatenate([c.blob for c in old])
-        self.chunks.appendleft(Chunk._make([*columns, start, length, blob, max(c.newest for c in old)]))
+        one = Chunk._make([*columns, start, length, blob, max(c.newest for c in old)])
+        self.chunks = deque([*chunks[:first], one, *chunks[last:]])
 
     def snapshot(self) -> list[list[bytes]]:
         """The chunks as bytes."""
