@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from benchmarks.peers.job import DIMENSIONS
@@ -26,9 +25,8 @@ from benchmarks.peers.lapwing_counts import as_counted, counting
 from benchmarks.peers.measured import MISSING
 from benchmarks.run import detect, machine, write_events
 from flows.detect import reading_of
-from flows.formats.raw import RawBatch
+from flows.formats.raw import raw_batch
 from models.base import DIMENSIONS as NAMED
-from models.base import NONE_TIME
 
 ROOT = Path(__file__).parents[1]
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
@@ -41,17 +39,7 @@ _BATCH = 8_192
 
 def named(lines: Sequence[bytes]) -> Iterator[bytes]:
     """Valid events with the entities that Lapwing sees in them as their `tenant`, `ip`, `endpoint` and `user`."""
-    length = np.array([len(line) for line in lines], np.int64)
-    raw = RawBatch(
-        source="peers",
-        buffer=np.frombuffer(b"".join(lines), np.uint8),
-        start=np.cumsum(length) - length,
-        length=length,
-        offset=np.arange(len(lines)),
-        index=np.zeros(len(lines), np.int32),
-        timestamp=np.full(len(lines), NONE_TIME),
-    )
-    read = reading_of(counting())(raw)
+    read = reading_of(counting())(raw_batch("peers", lines))
     names = read.names.tobytes()
     for k, row in enumerate(read.row.tolist()):
         event = orjson.loads(lines[row])

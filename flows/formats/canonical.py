@@ -8,9 +8,8 @@ import numpy as np
 
 from flows.formats.lapwing import CODES, WANTED, WORDS, SlowPath, columns_of, sealed, spans_of
 from flows.formats.limits import Limits
-from flows.formats.raw import RawBatch
+from flows.formats.raw import RawBatch, raw_batch
 from flows.formats.repair import Number, Pairs
-from models.base import NONE_TIME
 from models.kernels.columns import fill
 from models.kernels.scan import KINDS, MEMBERS, NUMBER_KIND, PLAIN, STRING_KIND, scan
 
@@ -31,10 +30,7 @@ def canonical(message: bytes) -> dict[str, Any]:
     >>> canonical(b'{"time":1763874000,"ip":"-","user":"u-1","password":"hunter2","status":"401"}')
     {'time': 1763874000, 'user': 'u-1', 'status': 401}
     """
-    raw = RawBatch(
-        "", np.frombuffer(message, np.uint8), np.zeros(1, np.int64), np.full(1, len(message)), np.zeros(1, np.int64),
-        np.zeros(1, np.int32), np.full(1, NONE_TIME),
-    )  # fmt: skip
+    raw = raw_batch("", [message])
     shown = _shown_at_once(raw, message)
     return _shown_slowly(raw) if shown is None else shown
 

@@ -1,10 +1,12 @@
 """What a reader hands to a format: messages as they came."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.base import NONE_TIME
 from models.event import DeadLetter
 
 
@@ -32,3 +34,21 @@ class RawBatch:
         """The row's bytes as they came."""
         at = int(self.start[row])
         return self.buffer[at : at + int(self.length[row])].tobytes()
+
+
+def raw_batch(source: str, messages: Sequence[bytes]) -> RawBatch:
+    """Messages at hand, numbered from 0, whose records have no time of their own.
+
+    >>> raw_batch("demo", [b"{}", b"[1]"]).message(1)
+    b'[1]'
+    """
+    length = np.array([len(message) for message in messages], np.int64)
+    return RawBatch(
+        source=source,
+        buffer=np.frombuffer(b"".join(messages), np.uint8),
+        start=np.cumsum(length) - length,
+        length=length,
+        offset=np.arange(len(messages)),
+        index=np.zeros(len(messages), np.int32),
+        timestamp=np.full(len(messages), NONE_TIME),
+    )

@@ -2,10 +2,7 @@
 
 import json
 
-import numpy as np
-
-from flows.formats.raw import RawBatch
-from models.base import NONE_TIME
+from flows.formats.raw import RawBatch, raw_batch
 
 _BEGIN = 1_763_874_000
 _ACTIONS = ("login", "password_reset_request", "account_delete", "login")
@@ -25,13 +22,4 @@ def rehearsal_events() -> RawBatch:
         }).encode()
         for i in range(90)
     ]  # fmt: skip
-    length = np.array([len(line) for line in lines], np.int64)
-    return RawBatch(
-        source="rehearsal",
-        buffer=np.frombuffer(b"".join(lines), np.uint8),
-        start=np.cumsum(length) - length,
-        length=length,
-        offset=np.arange(len(lines)),
-        index=np.zeros(len(lines), np.int32),
-        timestamp=np.full(len(lines), NONE_TIME),
-    )
+    return raw_batch("rehearsal", lines)
