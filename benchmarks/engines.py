@@ -24,8 +24,8 @@ from benchmarks.peers.job import DIMENSIONS
 from benchmarks.peers.lapwing_counts import as_counted, counting
 from benchmarks.peers.measured import MISSING
 from benchmarks.run import detect, machine, write_events
-from flows.detect import reading_of
 from flows.formats.raw import raw_batch
+from flows.parts import reading_of
 from models.base import DIMENSIONS as NAMED
 
 ROOT = Path(__file__).parents[1]

@@ -17,10 +17,11 @@ import numpy as np
 
 from benchmarks.flood import Flood, regular_lines, stream
 from benchmarks.lasting import resident_peak
-from flows.config import Config, load, table_limits
+from flows.config import Config, load
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import RawBatch
+from flows.state_shape import table_limits
 from models.base import DIMENSIONS, IP, NONE_TIME, USER
 from models.event import DeadLetter
 from models.kernels.layout import ACTIVE, PAIR, RECORD, RECORDS, RING

@@ -20,8 +20,9 @@ from unittest.mock import patch
 
 from benchmarks.lasting import resident, slope
 from flows import detect
-from flows.config import Config, load, table_limits
+from flows.config import Config, load
 from flows.formats.simulated import Chunk, simulate
+from flows.state_shape import table_limits
 from models.base import DIMENSIONS
 
 FLAT = 0.02

@@ -11,41 +11,29 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import lru_cache, partial
-from hashlib import blake2b
 from importlib.metadata import version
 from operator import attrgetter
 from typing import Any
 
 import bytewax.operators as op
-import numpy as np
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
-from numpy.typing import NDArray
 
-from flows.config import Config, config_hash, load, state_identity, table_limits
+from flows.config import Config, config_hash, load
 from flows.connectors.file_sink import FileSink
-from flows.connectors.files import ClockParams, FileSource
 from flows.connectors.output_directory import ACTIONS, ALERTS, DEAD_LETTERS, SCORED, SUPPRESSED, TEXTS, WINDOWS
-from flows.connectors.partition import Partition
 from flows.connectors.staged_lines import finish
 from flows.connectors.stdout_sink import StdoutSink
-from flows.connectors.synthetic import SyntheticSource
 from flows.connectors.window_sink import WindowSink, merge_windows
-from flows.detector_block import behaviour_of
-from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
 from flows.formats.canonical import canonical
-from flows.formats.lapwing import Decoded, decode
-from flows.formats.limits import Limits
-from flows.formats.raw import RawBatch
-from flows.formats.rehearsal import rehearsal_events
-from flows.formats.scored import encode
-from flows.formats.simulated import simulate
 from flows.formats.windows import table_of
 from flows.kernels_cache import load_numba
+from flows.parts import Source, make_source, rehearse, shard_settings, table_secret
 from flows.state_dir import known_sources, open_state, store_failure
+from flows.state_shape import state_identity
 from flows.steps.assess import Assess
 from flows.steps.decide import Decide, policy
 from flows.steps.encode import (
@@ -55,149 +43,20 @@ from flows.steps.encode import (
     encode_dead,
     encode_scored,
 )
-from flows.steps.gather import Gather, gather
+from flows.steps.gather import Gather
 from flows.steps.split import split
 from flows.totals import Progress, RunResult, Totals
 from models.base import DIMENSIONS, WATCHED
-from models.detectors.ewma import EwmaParams
 from models.event import EventBatch
-from models.kernels.arrive import Learned
-from models.rules import of_entities, of_sources, threshold
 from models.rules import program as program_of
-from models.rules.program import Program
-from models.windows.behaviour import BehaviourSettings
 from models.windows.joint import joints
-from models.windows.shard import Shard, ShardSettings
+from models.windows.shard import Shard
 
 EPOCH = timedelta(seconds=1)
 EPOCH_WITHOUT_STATE = timedelta(seconds=30)
 """Nothing waits for an epoch's end then but the closed windows in memory."""
 MOST_BESIDE = 4
 """Threads at most on which minutes end: more shards than that are seldom at it at once."""
-SYNTHETIC_EVENTS, SYNTHETIC_SEED = 300_000, 1
-Source = FileSource | SyntheticSource
-
-
-def make_source(
-    config: Config,
-    path: str,
-    stop: threading.Event,
-    *,
-    close_at_end: bool,
-    known: tuple[str, ...] = (),
-    alone: bool = True,
-    on_failure: Callable[[LapwingError], None] | None = None,
-) -> Source:
-    """The source that an `--input` names."""
-    clock, reading, rows = clock_params(config), reading_of(config), config.input.batch_rows
-    if path == "synthetic":
-        chunks = partial(simulate, SYNTHETIC_EVENTS, SYNTHETIC_SEED)
-        return SyntheticSource(chunks, reading, clock, stop, close_at_end, rows)
-    return FileSource(
-        path,
-        reading,
-        clock,
-        stop,
-        close_at_end,
-        rows,
-        config.input.max_message_bytes,
-        known=known,
-        alone=alone,
-        on_failure=on_failure,
-        on_ignored=lambda names: print(f"lapwing: passed over {', '.join(names)}", file=sys.stderr),
-    )
-
-
-def clock_params(config: Config) -> ClockParams:
-    """What a source's clock needs of the configuration."""
-    times = config.time
-    return ClockParams(
-        lateness=times.lateness_us,
-        late_count_max=times.late_count_max_us,
-        max_jump=times.max_jump_us,
-        max_skew=times.max_skew_us,
-        idle_after_s=times.idle_after_us / 1e6,
-    )
-
-
-def reading_of(config: Config) -> Callable[[RawBatch], Decoded]:
-    """What makes columns of messages."""
-    limits = Limits(
-        max_message_bytes=config.input.max_message_bytes,
-        max_depth=config.input.max_depth,
-        max_future_us=config.time.max_future_us,
-        timezone=config.input.timezone or None,
-        ipv6_prefix=config.input.ipv6_prefix,
-    )
-    return partial(decode, limits=limits, program=program_of(config.detection))
-
-
-def rehearse(config: Config) -> None:
-    """Pass a few events through all compiled code, so that no real one waits until that is compiled or loaded."""
-    program = program_of(config.detection)
-    joint = joints(program)
-    partition = Partition("rehearsal", ("rehearsal",), reading_of(config), clock_params(config))
-    partition.feed(rehearsal_events(), ended=True)
-    batches = []
-    while partition.pending:
-        batches.append(partition.take())
-    shards = {
-        at: Shard(at, shard_settings(config, WATCHED[at], program), table_secret(config), canonical)
-        for at in (*range(len(DIMENSIONS)), *joint)
-    }
-    for batch in (*batches, partition.last_item(close=True)):
-        pieces = [shards[piece.dimension].assess(piece) for _, piece in split(batch, 1, joint)]
-        encode(gather(pieces).scored)
-
-
-def shard_settings(config: Config, name: str, program: Program) -> ShardSettings:
-    """What the shards of a dimension need of the configuration."""
-    detector = next(row for row in config.detector if isinstance(row, EwmaParams))
-    rules = of_entities(config.detection, name)
-    records, rings = table_limits(config, name)
-    return ShardSettings(
-        rules=rules,
-        source_rules=of_sources(config.detection),
-        quiet_us=tuple(found.quiet_us if (found := threshold(rule)) else microseconds(rule.quiet) for rule in rules),
-        program=program,
-        detector=detector.id,
-        learned=Learned(
-            alpha=detector.alpha,
-            pool_alpha=detector.alpha / 10,
-            warm_up=detector.warm_up,
-            entity_warm_up=detector.entity_warm_up,
-            guard=detector.guard,
-            accept_after=microseconds(detector.accept_after) // 60_000_000,
-            floor_failures=detector.floor_failures,
-            floor_targets=detector.floor_targets,
-        ),
-        half_life_minutes=max(1, microseconds(detector.half_life) // 60_000_000),
-        lateness_us=config.time.lateness_us,
-        keep_quantile=config.output.window_quantile,
-        keep_share=config.output.window_sample,
-        max_records=records,
-        max_rings=rings,
-        behaviour=_behaviour(config, name),
-    )
-
-
-def _behaviour(config: Config, name: str) -> BehaviourSettings | None:
-    params = behaviour_of(config.detector, name)
-    if params is None:
-        return None
-    return BehaviourSettings(
-        params=params,
-        half_life_minutes=max(1, microseconds(params.half_life) // 60_000_000),
-        accept_after_minutes=microseconds(params.accept_after) // 60_000_000,
-    )
-
-
-def table_secret(config: Config) -> NDArray[np.uint64]:
-    """The secret that says where things lie in tables: from the environment, else drawn anew; no result hangs on it."""
-    seed = os.environ.get(config.state.hash_seed_env)
-    if seed is None:
-        return np.frombuffer(os.urandom(16), np.uint64).copy()
-    return np.frombuffer(blake2b(seed.encode(), digest_size=16).digest(), np.uint64).copy()
 
 
 def build(

@@ -23,10 +23,11 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main, run_main
 
 from flows import detect, state_dir
-from flows.config import Config, state_identity
+from flows.config import Config
 from flows.connectors.staged_lines import finish
 from flows.connectors.window_sink import merge_windows
 from flows.state_dir import known_sources, open_state
+from flows.state_shape import state_identity
 
 state_dir.RECOVERY_PARTS = 1  # type: ignore[misc]  # every epoch waits for the syncs of each, and epochs are short here
 STRAY = 30

@@ -23,9 +23,10 @@ from flows import cli, kernels_cache
 from flows.commands import progress
 from flows.commands.console import columns
 from flows.commands.stopping import stoppable
-from flows.config import Config, config_hash, load, state_identity
+from flows.config import Config, config_hash, load
 from flows.errors import InputError
 from flows.state_dir import open_state
+from flows.state_shape import state_identity
 
 LAPWING = str(Path(sys.executable).with_name("lapwing"))
 ROOT = Path(__file__).parent.parent

@@ -20,9 +20,9 @@ from flows.config import (
     load,
     origins,
     ring_panes,
-    state_identity,
 )
 from flows.errors import ConfigError
+from flows.state_shape import state_identity
 from models import rules
 from models.kernels import layout
 from models.rules.base_detection import BaseDetection

@@ -6,7 +6,8 @@ import threading
 from bytewax.visualize import to_json
 
 from flows.config import load
-from flows.detect import build, make_source
+from flows.detect import build
+from flows.parts import make_source
 from flows.totals import Totals
 
 STEPS = [

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from flows import query
 from flows.compare import compare
-from flows.config import load, state_identity, table_limits
+from flows.config import load
+from flows.state_shape import state_identity, table_limits
 from flows.steps.split import split
 from models.base import DIMENSIONS, IP, JOINTS, SKIP, USER, WATCHED
 from models.kernels.arrive import EVERY_MARK

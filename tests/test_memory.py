@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks import flood, memory
 from benchmarks.flood import Flood, regular_lines, stream
-from flows.config import load, table_limits
-from flows.detect import table_secret
+from flows.config import load
+from flows.parts import table_secret
+from flows.state_shape import table_limits
 from models.base import DIMENSIONS
 from models.kernels.layout import PAIR, RECORD, RING
 from models.kernels.table import spot

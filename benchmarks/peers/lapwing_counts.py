@@ -18,11 +18,12 @@ from msgspec.structs import replace
 from benchmarks.peers.job import MINUTE, row
 from benchmarks.peers.measured import main
 from flows.config import Config, load
-from flows.detect import EPOCH_WITHOUT_STATE, make_source, shard_settings, table_secret
+from flows.detect import EPOCH_WITHOUT_STATE
 from flows.errors import LapwingError
 from flows.formats.canonical import canonical
 from flows.formats.windows import MINUTE_US
 from flows.kernels_cache import load_numba
+from flows.parts import make_source, shard_settings, table_secret
 from flows.steps.assess import Assess
 from flows.steps.split import split
 from models.base import DIMENSIONS, FEATURES, TENANT

@@ -9,12 +9,13 @@ import typer
 from flows import durations
 from flows.commands.console import columns, plain, result
 from flows.commands.options import Json
-from flows.config import PANES, Config, config_hash, load, ring_panes, state_identity, table_limits
+from flows.config import PANES, Config, config_hash, load, ring_panes
 from flows.detection_block import WINDOW_OF
 from flows.detector_block import behaviour_of
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
 from flows.formats.explain import described
+from flows.state_shape import state_identity, table_limits
 from models import rules
 from models.base import WATCHED
 from models.exceptions import MATCH_KEYS, AlertException

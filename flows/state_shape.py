@@ -1,0 +1,49 @@
+"""What the configuration says of saved state: what it was made for, and how large its tables are."""
+
+from typing import Final
+
+from flows import durations
+from flows.config import PANES, Config
+from flows.detector_block import learned_shape
+from models import rules
+from models.base import WATCHED
+
+TABLE_SHARE: Final = dict.fromkeys(WATCHED, 32 / 64) | {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64}
+"""How the limits of records and rings are divided over the dimensions that are watched."""
+
+
+def state_identity(config: Config) -> dict[str, str]:
+    """What a state directory was made for; with any other, its content would be misread.
+
+    Thresholds, severities and texts are not in it: they may change between runs. What is in it, and why: the layout of
+    tables and rings (dimensions, shards, sizes, panes and the time they must span), who an entity is, and the
+    parameters that give a learned number its meaning.
+    """
+    identity = {
+        "layout": "3",
+        "dimensions": " ".join(rules.watched(config.detection)),
+        "panes": " ".join(f"{window}/{pane}" for window, pane in PANES.items()),
+        "state.shards": str(config.state.shards),
+        "state.max_entities": str(config.state.max_entities),
+        "state.max_active": str(config.state.max_active),
+        "input.format": config.input.format,
+        "input.ipv6_prefix": str(config.input.ipv6_prefix),
+    }
+    for key in ("lateness", "max_skew", "max_future"):
+        identity[f"time.{key}"] = durations.spell(durations.microseconds(getattr(config.time, key)))
+    for detector in config.detector:
+        identity[f"detector {detector.id}"] = learned_shape(detector)
+    return identity
+
+
+def table_limits(config: Config, dimension: str) -> tuple[int, int]:
+    """The most records and rings of one shard of a dimension: its share of `max_entities` and `max_active`.
+
+    >>> from flows.config import load
+    >>> table_limits(load(), "user")
+    (125000, 12500)
+    """
+    few = ("tenant", "endpoint")  # they keep their share: the others divide what is left
+    many = sum(TABLE_SHARE[name] for name in rules.watched(config.detection) if name not in few)
+    share = TABLE_SHARE[dimension] * (1 if dimension in few else 60 / 64 / many) / config.state.shards
+    return max(1024, int(config.state.max_entities * share)), max(64, int(config.state.max_active * share))
