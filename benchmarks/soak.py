@@ -19,7 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.lasting import resident, slope
-from flows import detect
+from flows import detect, parts
 from flows.config import Config, load
 from flows.formats.simulated import Chunk, simulate
 from flows.state_shape import table_limits
@@ -85,7 +85,7 @@ def run(hours: int, rate: float, seed: int, output: str) -> dict[str, Any]:
     config = load()
     watched = Watched(int(hours * HOUR * rate), hours, seed)
     with (
-        patch.object(detect, "simulate", lambda *_: watched.chunks()),
+        patch.object(parts, "simulate", lambda *_: watched.chunks()),
         patch.object(detect, "Totals", lambda: watched.totals),
     ):
         done = detect.run(config, "synthetic", output, None, False, "lapwing", threading.Event())
