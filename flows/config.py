@@ -22,6 +22,7 @@ from flows.detector_block import (
 from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
+from flows.kafka_block import Kafka, kafka
 from flows.structure import is_duration_field, meant, shown, structure, tagged
 from models import rules
 from models.exceptions import AlertException, network
@@ -123,6 +124,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     output: Output = Output()
     time: Time = Time()
     state: State = State()
+    kafka: Kafka = Kafka()
     detector: tuple[Detector, ...] = DEFAULT_DETECTORS
     detection: tuple[rules.Rule, ...] = default_detections(DEFAULT_DETECTORS)
     exception: tuple[AlertException, ...] = ()
@@ -130,14 +132,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     given: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-_BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {"input": Input, "output": Output, "time": Time, "state": State}
+_BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
+    "input": Input, "output": Output, "time": Time, "state": State, "kafka": Kafka,
+}  # fmt: skip
 _LISTS: Final = ("detector", "detection")
 
 
 def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> Config:
     """The configuration of a TOML file, or the defaults, with the command line's values on top.
 
-    `flags` maps a key such as `input.path` to its value; flags reach the four plain blocks only. No file is read
+    `flags` maps a key such as `input.path` to its value; flags reach the plain blocks only. No file is read
     unless it is named.
 
     Raises
@@ -161,11 +165,11 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
     flag_faults: list[str] = []
     for key, value in (flags or {}).items():
         block, name = key.split(".")
-        structure(_BLOCKS[block], {name: value}, f"$.{block}", flag_faults)
+        _block(block, {name: value}, flag_faults)
         below = tables.get(block, {})
         tables[block] = {**below, name: value} if isinstance(below, Mapping) else below
         given[key] = "flag"
-    blocks = {name: structure(cls, tables.get(name, {}), f"$.{name}", faults) for name, cls in _BLOCKS.items()}
+    blocks = {name: _block(name, tables.get(name, {}), faults) for name in _BLOCKS}
     beside: list[Example] = []
     lists: dict[str, tuple[Any, ...]] = {
         name: _list(name, tables[name], faults, given, beside) for name in _LISTS if name in tables
@@ -201,7 +205,7 @@ def config_hash(config: Config) -> str:
         "state": ("path", "hash_seed_env"),
     }
     shape: dict[str, Any] = {}
-    for name in _BLOCKS:
+    for name in _BLOCKS.keys() - {"kafka"}:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
     for name in (*_LISTS, "exception"):
@@ -251,6 +255,11 @@ def ring_panes(config: Config, window: str) -> int:
     time, pane = config.time, durations.microseconds(PANES[window])
     moving = time.lateness_us + time.max_skew_us + time.max_future_us + BATCH_SPAN_US
     return LOOKED_BACK[window] + math.ceil(moving / pane) + 1
+
+
+def _block(name: str, table: object, faults: list[str]) -> msgspec.Struct:
+    at = f"$.{name}"
+    return kafka(table, at, faults) if name == "kafka" else structure(_BLOCKS[name], table, at, faults)
 
 
 def _keys(table: object) -> list[str]:

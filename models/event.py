@@ -1,16 +1,52 @@
 """Audit events as columns: the one shape that everything between decode and encode speaks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+Headers = tuple[tuple[str, bytes | None], ...]
+"""A record's headers in their order; a name may come more than once."""
+
+
+@dataclass(slots=True, frozen=True)
+class Envelopes:
+    """What records carry beside their value, where the source is a broker; row k is the k-th raw message.
+
+    `headers` is None where no record has any. `timestamp` is the record's own, epoch ms, -1 for none.
+    """
+
+    keys: Sequence[bytes | None]
+    headers: Sequence[Headers] | None
+    timestamp: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def take(self, rows: NDArray[np.int64]) -> "Envelopes":
+        """Some of them."""
+        at = rows.tolist()
+        headers = self.headers
+        return Envelopes(
+            [self.keys[k] for k in at], None if headers is None else [headers[k] for k in at], self.timestamp[rows]
+        )
+
+    def joined(self, other: "Envelopes") -> "Envelopes":
+        """These, followed by others."""
+        headers: list[Headers] | None = None
+        if self.headers is not None or other.headers is not None:
+            headers = [*(self.headers or [()] * len(self)), *(other.headers or [()] * len(other))]
+        return Envelopes([*self.keys, *other.keys], headers, np.concatenate((self.timestamp, other.timestamp)))
+
+
 @dataclass(slots=True, frozen=True)
 class DeadLetter:
     """One message that could not become an event; `reason` is from a closed list.
 
-    `body` holds at most 64 KiB of the raw bytes, not yet redacted or encoded.
+    `body` holds at most 64 KiB of the raw bytes, not yet redacted or encoded; `key`, `headers` and `timestamp`
+    (epoch ms, -1 for none) are those of its record.
     """
 
     stage: str
@@ -22,6 +58,9 @@ class DeadLetter:
     sha256: str
     body: bytes
     detail: str = ""
+    key: bytes | None = None
+    headers: Headers = ()
+    timestamp: int = -1
 
 
 @dataclass(slots=True)
@@ -62,6 +101,9 @@ class EventBatch:
     name_start: NDArray[np.int64]  # (4, n)
     name_length: NDArray[np.int32]  # (4, n)
     target: NDArray[np.uint64]  # hash of the object of a deletion, 0: none
+    # Which of `envelopes` is each row's, where the source is a broker.
+    row: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    envelopes: Envelopes | None = None
     dead: tuple[DeadLetter, ...] = ()
     # For each of `dead` the greatest event time that its source had shown before it, NONE_TIME for none.
     dead_place: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))

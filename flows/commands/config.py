@@ -39,18 +39,24 @@ def config(
 
 
 def toml_value(value: Any) -> str:
-    """A value on one line of TOML; tables are inline, without what is empty in them.
+    """A value on one line of TOML; a block inside a block is an inline table, without what is empty in it.
 
-    >>> toml_value({"count": True, "times": None}), toml_value(("a", 1.5))
-    ('{ count = true }', '["a", 1.5]')
+    >>> toml_value(("a", 1.5)), toml_value({"enable.ssl": False})
+    ('["a", 1.5]', '{ "enable.ssl" = false }')
     """
+    empty: tuple[Any, ...] = (None,) if isinstance(value, dict) else (None, "", False, [])
     plain = msgspec.to_builtins(value)
     if isinstance(plain, dict):
-        cells = [f"{key} = {toml_value(inner)}" for key, inner in plain.items() if inner not in (None, "", False, [])]
-        return "{ " + ", ".join(cells) + " }"
+        cells = [f"{_key(key)} = {toml_value(inner)}" for key, inner in plain.items() if inner not in empty]
+        return "{ " + ", ".join(cells) + " }" if cells else "{}"
     if isinstance(plain, list | tuple):
         return "[" + ", ".join(toml_value(inner) for inner in plain) + "]"
     return msgspec.json.encode(plain).decode()
+
+
+def _key(key: str) -> str:
+    bare = key.replace("_", "").replace("-", "")
+    return key if bare.isascii() and bare.isalnum() else msgspec.json.encode(key).decode()
 
 
 def as_toml(config: Config, every: bool) -> str:

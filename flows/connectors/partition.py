@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
 from models.base import END_OF_TIME, LATE, NONE_TIME
-from models.event import DeadLetter, EventBatch
+from models.event import DeadLetter, Envelopes, EventBatch
 from models.kernels.clock import batch_end, tick
 
 SECOND: Final = 1_000_000
@@ -121,13 +121,13 @@ class Partition:
             self.params.lateness, self.params.late_count_max, self.params.max_jump,
             place, decoded.flags, greatest, candidate,
         )  # fmt: skip
-        dead = decoded.dead
+        dead = decoded.dead if raw.envelopes is None else _addressed(decoded.dead, raw, raw.envelopes)
         if decided < rows:
             self._held = _tail(raw, int(decoded.row[decided]))
             at = (int(decoded.offset[decided]), int(decoded.index[decided]))
             dead = tuple(letter for letter in dead if (letter.offset, letter.index) < at)
         if decided or dead:
-            self._pending = _Pending(decoded, place[:decided], greatest, candidate, dead)
+            self._pending = _Pending(decoded, place[:decided], greatest, candidate, dead, raw.envelopes)
 
     def take(self) -> EventBatch:
         """The next batch. It accounts for every message from `first` (excluded) to `reached` (included)."""
@@ -181,6 +181,7 @@ class Partition:
             offset=raw.offset[kept],
             index=raw.index[kept],
             timestamp=raw.timestamp[kept],
+            envelopes=raw.envelopes and raw.envelopes.take(np.flatnonzero(kept)),
             oversize=tuple(letter for letter in raw.oversize if (letter.offset, letter.index) > (offset, index)),
         )
 
@@ -212,7 +213,7 @@ class Partition:
 class _Pending:
     """A decoded micro-batch on its way out, from row `at` on."""
 
-    __slots__ = ("at", "candidate", "dead", "decoded", "flat", "greatest", "place", "stacked")
+    __slots__ = ("at", "candidate", "dead", "decoded", "envelopes", "flat", "greatest", "place", "stacked")
 
     def __init__(
         self,
@@ -221,8 +222,10 @@ class _Pending:
         greatest: NDArray[np.int64],
         candidate: NDArray[np.int64],
         dead: tuple[DeadLetter, ...],
+        envelopes: Envelopes | None,
     ) -> None:
         self.decoded = decoded
+        self.envelopes = envelopes
         self.flat = {name: _typed(getattr(decoded, name), name) for name in _FLAT} | {"place": place}
         self.flat["marks"] = _marked(decoded)
         self.stacked = {name: _typed(getattr(decoded, name), name) for name in _STACKED}
@@ -237,10 +240,12 @@ class _Pending:
         at = self.at
         if end == at:
             return _NO_ROWS
-        columns = {name: column[at:end] for name, column in self.flat.items()}
+        columns: dict[str, Any] = {name: column[at:end] for name, column in self.flat.items()}
         for name, column in self.stacked.items():
             columns[name] = column[:, at:end]
         columns["buffer"], columns["names"] = self.decoded.buffer, self.decoded.names
+        if self.envelopes is not None:
+            columns["row"], columns["envelopes"] = self.decoded.row[at:end], self.envelopes
         return columns
 
     def dead_before(self, end: int) -> tuple[DeadLetter, ...]:
@@ -290,6 +295,19 @@ def _typed(column: NDArray[Any], name: str) -> NDArray[Any]:
     return column.astype(_SHAPE[name], copy=False)
 
 
+def _addressed(dead: tuple[DeadLetter, ...], raw: RawBatch, envelopes: Envelopes) -> tuple[DeadLetter, ...]:
+    """Dead letters with what their records carried; the reader has seen to its own."""
+    out = []
+    for letter in dead:
+        at = int(np.searchsorted(raw.offset, letter.offset))
+        if at < len(raw) and raw.offset[at] == letter.offset:
+            headers = envelopes.headers[at] if envelopes.headers is not None else ()
+            timestamp = int(envelopes.timestamp[at])
+            letter = replace(letter, key=envelopes.keys[at], headers=headers, timestamp=timestamp)
+        out.append(letter)
+    return tuple(out)
+
+
 def _tail(raw: RawBatch, row: int) -> RawBatch:
     """The messages from a row on, copied out so that the rest of the buffer can go."""
     begin, stop = int(raw.start[row]), int(raw.start[-1] + raw.length[-1])
@@ -302,6 +320,7 @@ def _tail(raw: RawBatch, row: int) -> RawBatch:
         offset=raw.offset[row:],
         index=raw.index[row:],
         timestamp=raw.timestamp[row:],
+        envelopes=raw.envelopes and raw.envelopes.take(np.arange(row, len(raw))),
         oversize=tuple(letter for letter in raw.oversize if (letter.offset, letter.index) > at),
     )
 
@@ -317,4 +336,5 @@ def _joined(left: RawBatch, right: RawBatch) -> RawBatch:
         index=np.concatenate((left.index, right.index)),
         timestamp=np.concatenate((left.timestamp, right.timestamp)),
         oversize=left.oversize + right.oversize,
+        envelopes=None if left.envelopes is None or right.envelopes is None else left.envelopes.joined(right.envelopes),
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import NONE_TIME
-from models.event import DeadLetter
+from models.event import DeadLetter, Envelopes
 
 
 @dataclass(slots=True, frozen=True)
@@ -15,7 +15,8 @@ class RawBatch:
     """n messages of one source partition, in order: message k is `buffer[start[k] : start[k] + length[k]]`.
 
     `timestamp` is the record's own in microseconds UTC, `models.base.NONE_TIME` where it has none. `oversize` are the
-    messages that the reader has already refused as `too_large`; they have no row.
+    messages that the reader has already refused as `too_large`; they have no row. `envelopes` are the records' keys and
+    headers, of n rows, where the source is a broker.
     """
 
     source: str
@@ -26,6 +27,7 @@ class RawBatch:
     index: NDArray[np.int32]
     timestamp: NDArray[np.int64]
     oversize: tuple[DeadLetter, ...] = ()
+    envelopes: Envelopes | None = None
 
     def __len__(self) -> int:
         return len(self.start)
