@@ -18,11 +18,14 @@ from typing import Any
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource
+from bytewax.operators import KeyedStream
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
 from flows.config import Config, config_hash, load
 from flows.connectors.file_sink import FileSink
+from flows.connectors.kafka import KafkaSource
+from flows.connectors.kafka_sink import KafkaSink
 from flows.connectors.output_directory import ACTIONS, ALERTS, DEAD_LETTERS, SCORED, SUPPRESSED, TEXTS, WINDOWS
 from flows.connectors.staged_lines import finish
 from flows.connectors.stdout_sink import StdoutSink
@@ -31,11 +34,14 @@ from flows.errors import LapwingError, UsageError
 from flows.formats.canonical import canonical
 from flows.formats.windows import table_of
 from flows.kernels_cache import load_numba
-from flows.parts import Source, make_source, rehearse, shard_settings, table_secret
+from flows.lineage import known_starts
+from flows.lineage import lineage as lineage_of
+from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, table_secret
 from flows.state_dir import known_sources, open_state, store_failure
 from flows.state_shape import state_identity
 from flows.steps.assess import Assess
 from flows.steps.decide import Decide, policy
+from flows.steps.deliver import Delivery, deliver, tell
 from flows.steps.encode import (
     action_limits,
     encode_actions,
@@ -43,9 +49,10 @@ from flows.steps.encode import (
     encode_dead,
     encode_scored,
 )
-from flows.steps.gather import Gather
+from flows.steps.gather import Gather, Gathered
 from flows.steps.split import split
 from flows.totals import Progress, RunResult, Totals
+from models.alert import Alert
 from models.base import DIMENSIONS, WATCHED
 from models.event import EventBatch
 from models.rules import program as program_of
@@ -67,11 +74,13 @@ def build(
     kept: bool,
     totals: Totals,
     alone: bool = True,
+    lineage: str | None = None,
 ) -> Dataflow:
-    """The dataflow from a source to an output, a directory or `-`; `alone` if no other process shares the work.
+    """The dataflow from a source to an output: a directory, `-` or `kafka`. `alone`: no other process shares the work.
 
     `kept` says whether there is a recovery store: results are then published when their epoch is durable, and what is
-    held at the end of the input waits for the next run. Step ids are the identity of saved state: never rename them.
+    held at the end of the input waits for the next run; `lineage` is the state's name among transactions. Step ids are
+    the identity of saved state: never rename them.
     """
     shards = config.state.shards
     secret = table_secret(config)
@@ -101,6 +110,9 @@ def build(
         lambda resume: Decide(policy(config), not kept, resume),
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
+    if output == KAFKA:
+        _to_topics(config, seen, counted, lineage)
+        return flow
     told = partial(encode_alerts, rules=rules, version=version("lapwing"))
     alerts = op.map_value("encode_alerts", counted, told)
     if output == "-":
@@ -119,6 +131,19 @@ def build(
     windows = op.map_value("closed_windows", seen, attrgetter("windows"))
     op.output("windows", windows, WindowSink(output, kept, partial(table_of, config_hash=config_hash(config))))
     return flow
+
+
+def _to_topics(
+    config: Config, seen: KeyedStream[Gathered], counted: KeyedStream[list[Alert]], lineage: str | None
+) -> None:
+    """All results to topics: one step, so that a sink partition has one transaction for what comes from everywhere."""
+    kafka = config.kafka
+    delivery = Delivery(kafka.topics, kafka.sinks, config.output.dead_letter_body, config_hash(config))
+    rules = {rule.id: rule for rule in config.detection}
+    results = op.flat_map("deliver", seen, partial(deliver, delivery=delivery))
+    telling = partial(tell, delivery=delivery, rules=rules, actions=action_limits(config))
+    told = op.map("deliver_alerts", counted, telling)
+    op.output("results", op.merge("delivered", results, told), KafkaSink(kafka, lineage))
 
 
 def run(
@@ -151,12 +176,22 @@ def run(
     kept = open_state(state, state_identity(config)) if state else None
     try:
         known = known_sources(kept) if kept else ()
+        starts = known_starts(kept.path) if kept else {}
         source = make_source(
-            config, input, stop, close_at_end=close or not kept, known=known, on_failure=failures.append
+            config,
+            input,
+            stop,
+            close_at_end=close or not kept,
+            known=known,
+            starts=starts,
+            on_failure=failures.append,
         )
         if kept:
+            if isinstance(source, KafkaSource):
+                known_starts(kept.path, source.starts)
             known_sources(kept, source.partitions)
-        flow = build(config, source, output, kept=kept is not None, totals=totals)
+        lineage = lineage_of(kept.path) if kept and output == KAFKA else None
+        flow = build(config, source, output, kept=kept is not None, totals=totals, lineage=lineage)
         with _Watching(source, totals, on_progress):
             recovery = RecoveryConfig(str(kept.recovery)) if kept else None  # type: ignore[no-untyped-call]
             try:
@@ -217,7 +252,7 @@ def flow(config_path: str | None = None) -> Dataflow:
 
 def _published(output: str) -> list[str]:
     """What waits becomes public; the names of the result files."""
-    if output == "-":
+    if output in ("-", KAFKA):
         return []
     finish(output)
     merge_windows(output)

@@ -40,6 +40,7 @@ class Topics(msgspec.Struct, frozen=True, kw_only=True):
 class Kafka(msgspec.Struct, frozen=True, kw_only=True):
     """How to speak with the brokers.
 
+    `start` is where a first run begins; with `until = "end"` a run ends where the partitions ended when it began.
     `application` names the consumer group and the transactions: two deployments on one cluster need two names.
     Secrets are named, not given: the environment variable, or the file, in which they stand. `options` are librdkafka's
     own, for every client; `consumer` and `producer` those of one kind.
@@ -48,6 +49,7 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap: Annotated[str, Meta(max_length=4096)] = "localhost:9092"
     application: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "lapwing"
     start: str = ""
+    until: Literal["", "end"] = ""
     on_gap: Literal["fail", "earliest"] = "fail"
     sinks: Annotated[int, Meta(ge=1, le=64)] = 4
     delivery: Literal["exactly-once", "at-least-once"] = "exactly-once"

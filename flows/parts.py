@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flows.config import Config
 from flows.connectors.files import ClockParams, FileSource
+from flows.connectors.kafka import KafkaSource, Starts
 from flows.connectors.partition import Partition
 from flows.connectors.synthetic import SyntheticSource
 from flows.detector_block import behaviour_of
@@ -38,7 +39,8 @@ from models.windows.joint import joints
 from models.windows.shard import Shard, ShardSettings
 
 SYNTHETIC_EVENTS, SYNTHETIC_SEED = 300_000, 1
-Source = FileSource | SyntheticSource
+KAFKA = "kafka"
+Source = FileSource | SyntheticSource | KafkaSource
 
 
 def make_source(
@@ -48,11 +50,28 @@ def make_source(
     *,
     close_at_end: bool,
     known: tuple[str, ...] = (),
+    starts: Starts | None = None,
     alone: bool = True,
     on_failure: Callable[[LapwingError], None] | None = None,
 ) -> Source:
-    """The source that an `--input` names."""
+    """The source that an `--input` names. `starts` are the first offsets of earlier runs over a topic."""
     clock, reading, rows = clock_params(config), reading_of(config), config.input.batch_rows
+    if path == KAFKA:
+        return KafkaSource(
+            config.kafka,
+            reading,
+            clock,
+            stop,
+            close_at_end,
+            rows,
+            config.input.max_message_bytes,
+            known=known,
+            starts=starts,
+            until_end=config.kafka.until == "end",
+            alone=alone,
+            on_note=lambda text: print(f"lapwing: {text}", file=sys.stderr),
+            on_failure=on_failure,
+        )
     if path == "synthetic":
         chunks = partial(simulate, SYNTHETIC_EVENTS, SYNTHETIC_SEED)
         return SyntheticSource(chunks, reading, clock, stop, close_at_end, rows)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-
 Headers = tuple[tuple[str, bytes | None], ...]
 """A record's headers in their order; a name may come more than once."""
 

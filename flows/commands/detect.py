@@ -20,15 +20,27 @@ def detect(
     config: ConfigFile = None,
     source: Annotated[
         str | None,
-        typer.Option("--input", metavar="PATH|DIR|-|synthetic", help="ndjson, also .gz and .zst; - is stdin."),
+        typer.Option("--input", metavar="PATH|DIR|-|synthetic|kafka", help="ndjson, also .gz and .zst; - is stdin."),
     ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", metavar="DIR|-", help="Folder of the result files; - prints alerts only.")
+        str | None,
+        typer.Option("--output", metavar="DIR|-|kafka", help="Folder of the result files; - prints alerts only."),
     ] = None,
     state: Annotated[
         str | None, typer.Option("--state", metavar="DIR", help="Remember here, and go on from here next time.")
     ] = None,
     input_format: Annotated[str | None, typer.Option("--format", metavar="NAME", help="Format of the input.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="earliest|latest|TIME", help="Where a first run over a topic begins."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="end", help="Read a topic to where it ends now, and end.")
+    ] = None,
+    on_gap: Annotated[
+        str | None,
+        typer.Option("--on-gap", metavar="fail|earliest", help="When retention has removed what was to be read next."),
+    ] = None,
     close: Annotated[
         bool, typer.Option("--close", help="Close windows and incidents at the end of the input, also with --state.")
     ] = False,
@@ -48,12 +60,16 @@ def detect(
       lapwing detect --input logs/ --output out --state state
       zcat events.gz | lapwing detect --input - --output - | jq .message
       lapwing detect --config config.toml --json
+      lapwing detect --input kafka --output kafka --state state --start latest
     """
     with stoppable() as stop:
         flags = {"input.path": source, "output.path": output, "state.path": state, "input.format": input_format}
+        flags |= {"kafka.start": start, "kafka.until": until, "kafka.on_gap": on_gap}
         chosen = load(config, {key: value for key, value in flags.items() if value is not None})
         where_from, where_to = _ends(chosen, json)
         kept = chosen.state.path or None
+        if where_from == "kafka" and kept is None:
+            raise UsageError("a topic has no end, and a run over it must know where to go on: give --state DIR")
         tell = (lambda _: None) if quiet else say
         settle = kernels_cache.announce(tell)
 

@@ -18,6 +18,9 @@ REASONS: Final = (
 BODY_BYTES: Final = 64 * 1024
 """So many bytes of a message are kept."""
 
+_SHOWN_BYTES: Final = 1024
+_SHOWN_HEADERS: Final = 32
+
 Body = Literal["redacted", "raw", "none"]
 
 # Every quantifier is bounded or possessive, and no alternative can begin where another has failed far behind: the time
@@ -118,11 +121,18 @@ def redact(body: bytes) -> bytes:
     return _BEARER.sub(BLANK, _JWT.sub(BLANK, b"".join(kept)))
 
 
+def _header(name: str, value: bytes | None, body: Body) -> dict[str, str | None]:
+    shown = name[:_SHOWN_BYTES]
+    hidden = value is None or body == "none" or (body == "redacted" and _VALUE.search(shown.encode() + b":"))
+    return {"name": shown, "value": None if hidden else base64.b64encode(value[:_SHOWN_BYTES]).decode()}  # type: ignore[index]
+
+
 def encode(dead: DeadLetter, topic: str, body: Body = "redacted") -> bytes:
     """One JSON object, without a line end; the body base64, null for `"none"`. `partition` is the source's name.
 
-    `key` and `headers` are null: files have none. `size` and `sha256` are those of the whole message, whatever is
-    kept of it.
+    `key` (base64) and `headers` (name and base64 value of each) are the record's, null where there are none. Of both
+    the first KiB of each value and at most 32 headers are kept; where the body is redacted, values of headers that
+    name secrets are null. `size` and `sha256` are those of the whole message, whatever is kept of it.
 
     Examples
     --------
@@ -134,11 +144,11 @@ def encode(dead: DeadLetter, topic: str, body: Body = "redacted") -> bytes:
         "stage": dead.stage,
         "reason": dead.reason,
         "topic": topic,
-        "partition": dead.source,
+        "partition": dead.source.removeprefix(f"{topic}/"),
         "offset": dead.offset,
         "index": dead.index,
-        "key": None,
-        "headers": None,
+        "key": None if dead.key is None else base64.b64encode(dead.key[:_SHOWN_BYTES]).decode(),
+        "headers": [_header(name, value, body) for name, value in dead.headers[:_SHOWN_HEADERS]] or None,
         "size": dead.size,
         "sha256": dead.sha256,
         "body": None if body == "none" else base64.b64encode(redact(kept) if body == "redacted" else kept).decode(),

@@ -88,6 +88,9 @@ def gather(pieces: list[SliceScores]) -> Gathered:
         uids=uids,
         uids_more=more,
     )
+    for piece in pieces:
+        for window in piece.windows:
+            window.shard = piece.shard
     return Gathered(
         scored=scored,
         passed=min(piece.passed for piece in pieces),

@@ -102,6 +102,7 @@ class ClosedWindows:
     weight: NDArray[np.float64]
     values: NDArray[np.float64]
     peaks: NDArray[np.float64]
+    shard: int = -1  # said by `gather`
 
     def __len__(self) -> int:
         return len(self.entity)

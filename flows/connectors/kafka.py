@@ -1,0 +1,191 @@
+"""A topic as a Bytewax source."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+from bytewax.inputs import FixedPartitionedSource
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from flows.connectors.board import Board
+from flows.connectors.kafka_client import (
+    Failures,
+    common,
+    logger,
+    made,
+    missing,
+    startup_s,
+    topic,
+    unreachable,
+)
+from flows.connectors.kafka_reader import KafkaReader, Place
+from flows.connectors.partition import ClockParams, Partition
+from flows.connectors.polled import PolledPartition, Snapshot, resumed
+from flows.connectors.read_ahead import ReadAhead
+from flows.errors import InputError, Refused, UsageError
+from flows.formats.lapwing import Decoded
+from flows.formats.raw import RawBatch
+from flows.kafka_block import EARLIEST, LATEST, Kafka, start_time
+from models.base import NONE_TIME
+from models.event import EventBatch
+
+Starts = Mapping[str, tuple[str, int]]
+"""Where each source partition began: (the topic's id, the first offset)."""
+
+
+class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
+    """Reads every partition of the topic of events.
+
+    A source partition is named `topic/partition`, its offsets are the topic's. Partitions that are added later are
+    read from their beginning by the next run. Make a new source for each run.
+
+    Parameters
+    ----------
+    known : source partitions of earlier runs with the same state.
+    starts : where earlier runs with the same state began; what is new in `self.starts` must be kept before the flow
+        begins, because a start at the latest offset is another one after a crash.
+    until_end : read to where the partitions end now, and end.
+    on_note : told, in one line, what was passed over.
+
+    Raises
+    ------
+    InputError
+        No broker answers, there is no such topic, or it is not the one that was read before.
+    UsageError
+        The first start needs to know where to begin, or options are wrong.
+
+    Notes
+    -----
+    `rows`, `bytes_read`, `bytes_total` (None), `event_time` and `lag` may be read from another thread.
+    """
+
+    bytes_total = None
+
+    def __init__(
+        self,
+        block: Kafka,
+        decode: Callable[[RawBatch], Decoded],
+        clock: ClockParams,
+        stop: Event,
+        close_at_end: bool,
+        batch_rows: int = 4096,
+        max_message_bytes: int = 1 << 20,
+        *,
+        known: tuple[str, ...] = (),
+        starts: Starts | None = None,
+        until_end: bool = False,
+        alone: bool = True,
+        on_note: Callable[[str], None] = lambda text: None,
+        on_failure: Callable[[InputError], None] | None = None,
+    ) -> None:
+        found = topic(block, block.topics.events)
+        if found is None:
+            raise InputError(missing([block.topics.events]))
+        self._block, self._topic = block, found
+        self.partitions = tuple(sorted(Place(found.name, found.id, at).name for at in range(found.partitions)))
+        if foreign := sorted({*known} - {*self.partitions}):
+            raise Refused(
+                f"the state has read {', '.join(foreign)}, which topic {found.name} does not have: "
+                "it was made anew or is another one; --fresh starts anew"
+            )
+        self._decode, self._clock, self._stop = decode, clock, stop
+        self._close_at_end, self._batch_rows, self._max_message = close_at_end, batch_rows, max_message_bytes
+        self._on_note, self._on_failure = on_note, on_failure
+        self._board = Board(clock.max_skew, self.partitions if alone else ())
+        self._built: dict[str, tuple[Partition, KafkaReader]] = {}
+        self._thread = ThreadPoolExecutor(1, "read-ahead")
+        starts = dict(starts or {})
+        fresh = [name for name in self.partitions if name not in starts and name not in known]
+        self.starts = starts | self._begin(fresh, first=not known)
+        self._ends = self._watermarks(1) if until_end else {}
+
+    def list_parts(self) -> list[str]:
+        """Every partition: all processes see the same topic."""
+        return list(self.partitions)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: Snapshot | None) -> PolledPartition:
+        """Begin a partition, or go on where a snapshot says. Connects when it is first read."""
+        position, reached = resumed(resume_state, for_part)
+        topic_id, start = position or self.starts.get(for_part, (self._topic.id, 0))
+        if topic_id != self._topic.id:
+            raise InputError(
+                f"topic {self._topic.name} was made anew (its id was {topic_id}, now {self._topic.id}): the offsets "
+                "read before say nothing of it; --fresh starts anew"
+            )
+        reader = KafkaReader(
+            self._block, Place(self._topic.name, self._topic.id, int(for_part.rpartition("/")[2])), start,
+            self._batch_rows, self._max_message,
+            until=self._ends.get(for_part, -1), share=1 / len(self.partitions), on_gap=self._on_note,
+        )  # fmt: skip
+        ahead = ReadAhead(reader, self._decode, self._thread)
+        partition = Partition(for_part, self.partitions, ahead.decode, self._clock, self._batch_rows, reached)
+        self._built[for_part] = (partition, reader)
+        self._board.join(for_part)
+        return PolledPartition(partition, ahead, self._board, self._stop, self._close_at_end, self._on_failure)
+
+    @property
+    def rows(self) -> int:
+        """Messages returned since the start, dead ones too."""
+        return sum(partition.messages for partition, _ in list(self._built.values()))
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the values taken from the brokers."""
+        return sum(reader.bytes_read for _, reader in list(self._built.values()))
+
+    @property
+    def event_time(self) -> int:
+        """The greatest event time of all partitions."""
+        return max((partition.reached.greatest for partition, _ in list(self._built.values())), default=NONE_TIME)
+
+    @property
+    def lag(self) -> dict[str, int]:
+        """Messages that wait, by source partition; -1 where the brokers have not said yet."""
+        return {name: reader.lag for name, (_, reader) in list(self._built.items())}
+
+    def _begin(self, names: list[str], first: bool) -> dict[str, tuple[str, int]]:
+        """The first offset of partitions that no run has read: as configured, or all of those that came later."""
+        if not names:
+            return {}
+        start = self._block.start if first else EARLIEST
+        if not start:
+            raise UsageError(
+                f"the first run over topic {self._topic.name} needs to know where to begin: "
+                "--start earliest, latest or a time such as 2026-11-23T05:00:00Z (or start under [kafka])"
+            )
+        if start in (EARLIEST, LATEST):
+            offsets = self._watermarks(0 if start == EARLIEST else 1)
+        else:
+            offsets = self._at_time(start_time(start))
+        return {name: (self._topic.id, offsets[name]) for name in names}
+
+    def _watermarks(self, side: int) -> dict[str, int]:
+        """The low (0) or high (1) end of each partition as it is now."""
+        return self._asked(lambda client, at: client.get_watermark_offsets(at, timeout=startup_s(self._block))[side])
+
+    def _at_time(self, moment_ms: int) -> dict[str, int]:
+        """The first offset at or after a record timestamp; the end where there is none."""
+        ends = self._watermarks(1)
+
+        def first(client: Consumer, at: TopicPartition) -> int:
+            wanted = TopicPartition(at.topic, at.partition, moment_ms)
+            return int(client.offsets_for_times([wanted], timeout=startup_s(self._block))[0].offset)
+
+        found = self._asked(first)
+        return {name: offset if offset >= 0 else ends[name] for name, offset in found.items()}
+
+    def _asked(self, ask: Callable[[Consumer, TopicPartition], int]) -> dict[str, int]:
+        failures = Failures()
+        options: dict[str, Any] = common(self._block) | dict(self._block.consumer)
+        options |= {"group.id": self._block.application, "error_cb": failures}
+        client = made(lambda: Consumer(options, logger=logger()))
+        try:
+            return {
+                name: ask(client, TopicPartition(self._topic.name, int(name.rpartition("/")[2])))
+                for name in self.partitions
+            }
+        except KafkaException as error:
+            raise unreachable(self._block, failures, error) from None
+        finally:
+            client.close()

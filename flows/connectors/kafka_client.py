@@ -1,0 +1,167 @@
+"""What every client of the brokers needs: options, secrets, the topics' layout, and errors a user can read."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+
+from flows.durations import microseconds
+from flows.errors import InputError, LapwingError, OutputError, UsageError
+from flows.kafka_block import Kafka, secret
+
+T = TypeVar("T")
+_SILENT: Final = logging.getLogger("lapwing.librdkafka")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+
+
+@dataclass(slots=True, frozen=True)
+class Topic:
+    """A topic as the brokers describe it. `most_bytes` is the largest record batch it takes."""
+
+    name: str
+    id: str
+    partitions: int
+    most_bytes: int
+
+
+def common(block: Kafka) -> dict[str, Any]:
+    """The options of every client.
+
+    Raises
+    ------
+    UsageError
+        A secret is not where the configuration says, each one named.
+    """
+    faults: list[str] = []
+    options: dict[str, Any] = dict(block.options)
+    options |= {"bootstrap.servers": block.bootstrap, "security.protocol": block.security}
+    options.setdefault("client.id", block.application)
+    if block.security.startswith("sasl"):
+        options["sasl.mechanism"] = block.sasl_mechanism
+        if name := block.username or (block.username_env and secret(block.username_env, "", "username", faults)):
+            options["sasl.username"] = name
+        if block.password_env or block.password_file:
+            options["sasl.password"] = secret(block.password_env, block.password_file, "password", faults)
+    if block.security.endswith("ssl"):
+        files = {"ca": block.ca_file, "certificate": block.certificate_file, "key": block.key_file}
+        options |= {f"ssl.{name}.location": path for name, path in files.items() if path}
+        if block.key_password_env:
+            options["ssl.key.password"] = secret(block.key_password_env, "", "key password", faults)
+    if faults:
+        raise UsageError("\n".join(f"[kafka] {fault}" for fault in faults))
+    return options
+
+
+class Failures:
+    """What a client's background threads complained of: kept for whoever has to say why nothing comes."""
+
+    def __init__(self) -> None:
+        self.last = ""
+        self.fatal: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """Take an error, as librdkafka gives it."""
+        self.last = error.str()
+        if error.fatal():
+            self.fatal = error
+
+
+def admin(block: Kafka, failures: Failures | None = None) -> AdminClient:
+    """A client that asks and changes nothing by itself."""
+    options = common(block)
+    if failures is not None:
+        options["error_cb"] = failures
+    return made(lambda: AdminClient(options, logger=_SILENT))
+
+
+def made(make: Callable[[], T]) -> T:
+    """A client, or what is wrong with its options."""
+    try:
+        return make()
+    except (KafkaException, ValueError, TypeError) as error:
+        raise UsageError(f"[kafka] {reason(error)}") from None
+
+
+def logger() -> logging.Logger:
+    """Where librdkafka's own lines go: nowhere. What matters is raised or counted."""
+    return _SILENT
+
+
+def reason(error: BaseException) -> str:
+    """A broker's or librdkafka's error in its own words."""
+    inner = error.args[0] if isinstance(error, KafkaException) and error.args else error
+    return inner.str() if isinstance(inner, KafkaError) else str(inner)
+
+
+def partitions_of(block: Kafka, names: Iterable[str]) -> dict[str, int]:
+    """How many partitions each topic has; one that does not exist is left out.
+
+    Raises
+    ------
+    InputError
+        No broker answered within `startup_timeout`, or they refuse to say.
+    """
+    failures = Failures()
+    client = admin(block, failures)
+    timeout = startup_s(block)
+    found: dict[str, int] = {}
+    for name in names:
+        try:
+            listed = client.list_topics(name, timeout=timeout).topics[name]
+        except KafkaException as error:
+            raise unreachable(block, failures, error) from None
+        if listed.error is None:
+            found[name] = len(listed.partitions)
+        elif listed.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise InputError(f"topic {name}: {listed.error.str()}")
+    return found
+
+
+def topic(block: Kafka, name: str) -> Topic | None:
+    """A topic, or None where there is none. Raises as `partitions_of`."""
+    failures = Failures()
+    client = admin(block, failures)
+    timeout = startup_s(block)
+    try:
+        answer = client.describe_topics(TopicCollection([name]), request_timeout=timeout)[name].result(timeout + 1)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        configs = client.describe_configs([resource], request_timeout=timeout)[resource].result(timeout + 1)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        raise unreachable(block, failures, error) from None
+    except TimeoutError as error:
+        raise unreachable(block, failures, error) from None
+    return Topic(name, str(answer.topic_id), len(answer.partitions), int(configs["max.message.bytes"].value))
+
+
+def unreachable(block: Kafka, failures: Failures, error: BaseException) -> InputError:
+    """The one line for brokers that do not answer."""
+    why = failures.last or reason(error)
+    return InputError(f"Kafka at {block.bootstrap}: no answer within {block.startup_timeout} ({why})")
+
+
+def startup_s(block: Kafka) -> float:
+    """Seconds to wait for brokers at the start."""
+    return microseconds(block.startup_timeout) / 1e6
+
+
+def missing(names: Iterable[str]) -> str:
+    """One line for topics that do not exist."""
+    return f"no topic {', '.join(names)}; `lapwing check --connect` prints the commands that make what is missing"
+
+
+def failed_output(error: BaseException, what: str) -> LapwingError:
+    """The error of a sink, for the user."""
+    inner = error.args[0] if isinstance(error, KafkaException) and error.args else None
+    if isinstance(inner, KafkaError) and inner.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+        return OutputError(
+            f"{what}: fenced, because another run with the same kafka.application has started; "
+            "two runs at a time need two names"
+        )
+    return OutputError(f"{what}: {reason(error)}")

@@ -1,0 +1,380 @@
+"""Results to topics: a transaction for each sink partition and epoch, with the marker that makes it exactly once."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
+
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from flows.connectors.kafka_client import (
+    Failures,
+    common,
+    failed_output,
+    logger,
+    made,
+    missing,
+    startup_s,
+    topic,
+)
+from flows.connectors.marker import Marker, Position, advanced, begun, last_marker, pieces, reached
+from flows.connectors.write_behind import WriteBehind
+from flows.durations import microseconds
+from flows.errors import OutputError, Refused
+from flows.kafka_block import Kafka
+from models.event import Headers
+
+_MARGIN: Final = 1024
+"""Bytes of a record batch that are not its one record's key, value and headers, generously."""
+_ABORT_S: Final = 5.0
+
+
+Record = tuple[str, bytes | None, bytes | None, int, None, None, int, list[tuple[str, str | bytes | None]] | None]
+"""(topic, value, key, partition, None, None, timestamp in epoch ms, headers): what `Producer.produce` takes, so that a
+scored event costs one tuple. Partition -1 leaves the choice to the key, timestamp 0 is now."""
+
+
+class Limits(NamedTuple):
+    """What the topics take: partitions, and bytes of the largest record batch."""
+
+    partitions: dict[str, int]
+    most_bytes: dict[str, int]
+
+    def fits(self, record: Record) -> bool:
+        """Whether a record is small enough for its topic, uncompressed."""
+        topic, value, key, _, _, _, _, headers = record
+        size = len(key or b"") + len(value or b"")
+        size += sum(len(name) * 4 + len(content or b"") + 8 for name, content in headers or ())
+        return size + _MARGIN <= self.most_bytes[topic]
+
+
+def record(
+    topic: str, key: bytes | None, value: bytes | None, headers: Headers = (), timestamp: int = 0, partition: int = -1
+) -> Record:
+    """One record."""
+    return (topic, value, key, partition, None, None, timestamp, list(headers) or None)
+
+
+class Ordered(Protocol):
+    """Records of a lane, in its order: some that lie behind a position may be asked for."""
+
+    @property
+    def lane(self) -> str:
+        """Whose order it is."""
+
+    @property
+    def position(self) -> Position:
+        """How far the lane is with these."""
+
+    def records(self, after: Position, limits: Limits) -> Iterable[Record]:
+        """Those behind `after`, each of which fits its topic."""
+
+
+class Named(Protocol):
+    """Records without an order, by the names that they have after every replay."""
+
+    def named(self, limits: Limits) -> Iterable[tuple[bytes, Sequence[Record]]]:
+        """All of them, each of which fits its topic."""
+
+
+Item = Ordered | Named
+State = tuple[int, str, int, tuple[bytes, ...]] | None
+"""(version, lineage, number of the last transaction, names still to come again)."""
+_STATE_VERSION: Final = 1
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the sinks of a process have done."""
+
+    records: int = 0
+    delivery_errors: int = 0
+
+
+class KafkaSink(FixedPartitionedSink[Item, State]):
+    """All topics that are written, by `sinks` partitions of its own: how many is part of the state's identity.
+
+    Keys of items are those of `sink_key`. With `lineage`, the name of the state that this run belongs to, an epoch's
+    records are one transaction for each partition, committed before the epoch is durable, and the marker in it says
+    what they were; what comes again after a crash is dropped. Without, records may come twice after a crash (and are
+    seen at once).
+
+    Raises
+    ------
+    InputError
+        No broker answers within `startup_timeout`.
+    OutputError
+        A topic is missing, or records cannot be delivered: nothing is marked done that was not.
+    """
+
+    def __init__(self, block: Kafka, lineage: str | None) -> None:
+        self._block = block
+        self._lineage = lineage if block.delivery == "exactly-once" else None
+        self.counts = Counts()
+        self.limits = _limits(block, marked=self._lineage is not None)
+        self._parts: list[_Part] = []
+        self._committing = ThreadPoolExecutor(block.sinks, "commit")
+
+    def list_parts(self) -> list[str]:
+        """As many as configured."""
+        return [_name(at) for at in range(self._block.sinks)]
+
+    def part_fn(self, item_key: str) -> int:
+        """The number that `sink_key` has put into the key."""
+        return int(item_key)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: State) -> "StatefulSinkPartition[Item, State]":
+        """Fence off whoever wrote before, and learn what was written last."""
+        at = int(for_part.rpartition("-")[2])
+        part = _Part(self._block, at, self._lineage, self.limits, self.counts, resume_state, self._commit_all)
+        self._parts.append(part)
+        return part
+
+    def _commit_all(self) -> None:
+        """Begin the commits of all partitions: each waits for the brokers, so they wait together."""
+        for part in self._parts:
+            part.begin_commit(self._committing)
+
+
+def sink_key(lane: str, sinks: int) -> str:
+    """The key of a lane's items: the lanes of neighbouring partitions and shards lie on different sink partitions.
+
+    >>> sink_key("audit.events/5", 4), sink_key("ip/2.13", 4), sink_key("alerts", 4)
+    ('1', '2', '0')
+    """
+    digits = lane.rpartition("/")[2].partition(".")[0]
+    return str(int(digits) % sinks if digits.isdecimal() else 0)
+
+
+def _name(at: int) -> str:
+    return f"sink-{at:02}"
+
+
+def _limits(block: Kafka, marked: bool) -> Limits:
+    """What the topics are like; all that are missing are named at once."""
+    names = [getattr(block.topics, key) for key in block.topics.__struct_fields__ if key not in ("events", "markers")]
+    found = {name: topic(block, name) for name in (*names, *([block.topics.markers] if marked else []))}
+    if lacking := [name for name, one in found.items() if one is None]:
+        raise OutputError(missing(lacking))
+    known = [one for one in found.values() if one is not None]
+    markers = next((one for one in known if one.name == block.topics.markers), None)
+    if markers is not None and markers.partitions < block.sinks:
+        raise OutputError(
+            f"topic {markers.name} has {markers.partitions} partitions, and kafka.sinks = {block.sinks} needs as many"
+        )
+    return Limits({one.name: one.partitions for one in known}, {one.name: one.most_bytes for one in known})
+
+
+class _Part(StatefulSinkPartition[Item, State]):
+    """One producer, and the transaction of the running epoch, filled behind the flow's back."""
+
+    def __init__(
+        self,
+        block: Kafka,
+        at: int,
+        lineage: str | None,
+        limits: Limits,
+        counts: Counts,
+        resume: State,
+        commit_all: Callable[[], None],
+    ) -> None:
+        self._block, self._at, self._limits, self._counts, self._commit_all = block, at, limits, counts, commit_all
+        self._what = f"Kafka at {block.bootstrap}"
+        self._failures = Failures()
+        self._marked = lineage is not None
+        self._producer = self._made(lineage)
+        self._behind = WriteBehind()
+        self._open = self._touched = False
+        self._commit: Future[None] | None = None
+        self._wrote: list[bytes] = []
+        self._dropped: list[bytes] = []
+        self._undelivered = ""
+        if resume is not None and resume[0] != _STATE_VERSION:
+            raise Refused("the state of the Kafka sink is of another version of Lapwing")
+        if resume is not None and resume[1] != lineage:
+            resume = None  # a copy of a state goes on under its own name, among transactions of its own
+        self._last = self._read_marker(lineage or "", resume)
+        self._lanes = dict(self._last.lanes)
+        self._awaited = self._to_come(resume)
+
+    def _made(self, lineage: str | None) -> Producer:
+        block = self._block
+        options: dict[str, Any] = {"linger.ms": 5, "compression.type": "lz4", "partitioner": "murmur2_random"}
+        options["message.max.bytes"] = max(1_000_000, *self._limits.most_bytes.values())
+        options["batch.size"] = min(1_000_000, *self._limits.most_bytes.values())
+        options |= common(block) | dict(block.producer) | {"enable.idempotence": True, "error_cb": self._failures}
+        options |= {"delivery.report.only.error": True, "on_delivery": self._report}
+        if lineage is not None:
+            options["transactional.id"] = f"{block.application}-{_name(self._at)}"
+            options["transaction.timeout.ms"] = microseconds(block.transaction_timeout) // 1000
+        return made(lambda: Producer(options, logger=logger()))
+
+    def _read_marker(self, lineage: str, resume: State) -> Marker:
+        """The last transaction's marker, when no other can follow it but ours."""
+        if not self._marked:
+            return begun("")
+        try:
+            self._producer.init_transactions(startup_s(self._block))
+        except KafkaException as error:
+            raise OutputError(f"{self._what}: {self._failures.last or failed_output(error, '').args[0]}") from None
+        found = last_marker(self._block, self._at)
+        number = resume[2] if resume else 0
+        if found is None or found.lineage != lineage:
+            if number:
+                raise Refused(
+                    f"topic {self._block.topics.markers}: the last transaction of this state is not there: the topic "
+                    "was made anew, or another state has written since; --fresh starts anew"
+                )
+            return begun(lineage)
+        if number > found.number:
+            raise Refused(
+                f"topic {self._block.topics.markers}: ends at transaction {found.number}, but the state knows of "
+                f"{number}: it was cut, or the state directory is another one"
+            )
+        return found
+
+    def _to_come(self, resume: State) -> set[bytes]:
+        """The names that will come again, because the state is from before they were written."""
+        if self._last.number > (resume[2] if resume else 0):
+            return self._last.names
+        return {*resume[3]} if resume else set()
+
+    def write_batch(self, items: list[Item]) -> None:
+        """Hand over the records of the items; a failure is raised here, at a later call, or by `snapshot`."""
+        self._behind.look()
+        self._check()
+        for item in items:
+            self._behind.write(partial(self._write, item))
+
+    def _write(self, item: Item) -> None:
+        if hasattr(item, "named"):
+            for name, records in item.named(self._limits):
+                if name in self._awaited:
+                    self._awaited.discard(name)
+                    self._dropped.append(name)
+                    continue
+                self._wrote.append(name)
+                self._produce(records)
+        else:
+            after = reached(self._last.lanes, item.lane)
+            self._produce(item.records(after, self._limits))
+            self._lanes = advanced(self._lanes, [(item.lane, item.position)])
+        self._producer.poll(0)
+
+    def _produce(self, records: Iterable[Record]) -> None:
+        produce, count = self._producer.produce, 0
+        for one in records:
+            if not self._open:
+                self._begin()
+            count += 1
+            try:
+                produce(*one)
+            except BufferError:
+                self._produce_when_there_is_room(one)
+            except KafkaException as error:
+                raise failed_output(error, self._what) from None
+        self._counts.records += count
+
+    def _produce_when_there_is_room(self, one: Record) -> None:
+        while True:
+            self._producer.poll(0.05)
+            self._check()
+            try:
+                return self._producer.produce(*one)
+            except BufferError:
+                continue
+            except KafkaException as error:
+                raise failed_output(error, self._what) from None
+
+    def _begin(self) -> None:
+        if self._marked:
+            try:
+                self._producer.begin_transaction()
+            except KafkaException as error:
+                raise failed_output(error, self._what) from None
+        self._open = True
+
+    def snapshot(self) -> State:
+        """Commit. When the epoch becomes durable, this number does; if it does not, the marker knows what was written.
+
+        Waits for the brokers: some milliseconds.
+        """
+        self._commit_all()
+        assert self._commit is not None
+        commit, self._commit = self._commit, None
+        commit.result()
+        if not self._marked:
+            return None
+        return (_STATE_VERSION, self._last.lineage, self._last.number, tuple(sorted(self._awaited)))
+
+    def begin_commit(self, threads: ThreadPoolExecutor) -> None:
+        """Begin what `snapshot` waits for."""
+        if self._commit is None:
+            self._commit = threads.submit(self._finish)
+
+    def _finish(self) -> None:
+        self._behind.settle()
+        self._check()
+        if not self._marked:
+            self._flush()
+            self._open = False
+            return
+        if not self._open and not self._dropped:
+            return
+        marker = Marker(
+            self._last.version, self._last.lineage, self._last.number + 1, dict(self._lanes),
+            tuple(self._wrote), tuple(self._dropped), tuple(sorted(self._awaited)),
+        )  # fmt: skip
+        topic = self._block.topics.markers
+        self._produce(
+            record(topic, f"{self._at}/{k}".encode(), piece, partition=self._at)
+            for k, piece in enumerate(pieces(marker))
+        )
+        self._committed()
+        self._last = marker
+        self._open = False
+        self._wrote, self._dropped = [], []
+
+    def _committed(self) -> None:
+        while True:
+            try:
+                self._producer.commit_transaction()
+                return
+            except KafkaException as error:
+                inner = error.args[0]
+                if inner.retriable():
+                    continue
+                if inner.txn_requires_abort():
+                    self._abort()
+                raise failed_output(error, self._undelivered or self._what) from None
+
+    def _flush(self) -> None:
+        while self._producer.flush(1.0):
+            self._check()
+
+    def _report(self, error: KafkaError | None, message: Any) -> None:
+        """A record that was not delivered."""
+        if error is not None and error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+            self._counts.delivery_errors += 1
+            self._undelivered = self._undelivered or f"topic {message.topic()}: {error.str()}"
+
+    def _check(self) -> None:
+        """Raise what librdkafka has found out in the background."""
+        if self._failures.fatal is not None:
+            raise failed_output(KafkaException(self._failures.fatal), self._what)
+        if self._undelivered and not self._marked:
+            raise OutputError(f"{self._undelivered}; nothing of this epoch is marked done")
+
+    def _abort(self) -> None:
+        with suppress(KafkaException):
+            self._producer.abort_transaction(_ABORT_S)
+
+    def close(self) -> None:
+        """Abort what is open, so that readers need not wait for its timeout; also called when another step failed."""
+        self._behind.close()
+        if self._marked and self._open:
+            self._abort()
+        self._open = False

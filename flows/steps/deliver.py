@@ -1,0 +1,211 @@
+"""`deliver`: results become records, each under what tells it again after a crash."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from importlib.metadata import version
+from typing import Final
+
+import numpy as np
+
+from flows.connectors.kafka_sink import Item, Limits, Record, record, sink_key
+from flows.connectors.marker import Position
+from flows.formats import dead_letter, ocsf, scored
+from flows.formats.actions import ActionLimits, action
+from flows.formats.window_rows import window_rows
+from flows.kafka_block import Topics
+from flows.steps.gather import Gathered
+from models.alert import Alert
+from models.base import SEVERITIES, WATCHED
+from models.event import DeadLetter, EventBatch, Headers, ScoredBatch
+from models.rules import Rule, about
+from models.windows.slice import ClosedWindows
+
+JSON: Final = ("content-type", b"application/json")
+_ALERT_HEADERS: Final[Headers] = (
+    JSON,
+    ("ocsf", f"{ocsf.OCSF_VERSION}/2004".encode()),
+    ("splunk.header.sourcetype", b"ocsf:detection_finding"),
+    ("splunk.header.source", b"lapwing"),
+)
+_NAME_BYTES: Final = 12
+_PLAIN: Final = 4096
+"""A record without headers that is so much smaller than the topic's limit fits for sure."""
+_BODY_CUT: Final = "body left out: the letter would not fit the topic"
+
+
+@dataclass(slots=True, frozen=True)
+class Delivery:
+    """What all records need to be made."""
+
+    topics: Topics
+    sinks: int
+    body: dead_letter.Body
+    config_hash: str
+
+
+@dataclass(slots=True, frozen=True)
+class Rows:
+    """The scored events and dead letters of a batch, in the lane of its source partition."""
+
+    batch: ScoredBatch
+    delivery: Delivery
+    lane: str
+    position: Position
+
+    def records(self, after: Position, limits: Limits) -> Iterator[Record]:
+        """Key, headers, timestamp and, with equal counts, partition are those of the source's own records."""
+        topics, batch = self.delivery.topics, self.batch.batch
+        for letter in batch.dead:
+            if (letter.offset, letter.index) > after:
+                yield dead_record(letter, self.delivery, limits)
+        if not len(batch):
+            return
+        data, ends = scored.encode(self.batch)
+        lines, begin = data.tobytes(), 0
+        partition = _partition(batch.source, limits.partitions[topics.scored] == len(batch.sources))
+        room, topic = limits.most_bytes[topics.scored] - _PLAIN, topics.scored
+        rows = zip(
+            ends.tolist(), batch.offset.tolist(), batch.index.tolist(), *_carried(batch), strict=True
+        )  # fmt: skip
+        for row, (end, offset, index, key, headers, stamp) in enumerate(rows):
+            value, begin = lines[begin : end - 1], end
+            if (offset, index) <= after:
+                continue
+            one: Record = (topic, value, key, partition, None, None, stamp, list(headers) if headers else None)
+            if (not headers and len(value) + len(key or b"") < room) or limits.fits(one):
+                yield one
+            else:
+                yield dead_record(_too_large(batch, row, key, headers, stamp), self.delivery, limits)
+
+
+@dataclass(slots=True, frozen=True)
+class Windows:
+    """The windows that a shard has closed at the end of a minute, in the lane of the shard."""
+
+    closed: ClosedWindows
+    delivery: Delivery
+    lane: str
+    position: Position
+
+    def records(self, after: Position, limits: Limits) -> Iterator[Record]:
+        """One record for each window; none if the minute lies behind."""
+        if self.position > after:
+            topic = self.delivery.topics.windows
+            for key, value in window_rows(self.closed, self.delivery.config_hash):
+                one = record(topic, key, value, (JSON,), self.closed.end // 1000)
+                if limits.fits(one):
+                    yield one
+
+
+@dataclass(slots=True, frozen=True)
+class Told:
+    """Alerts, and what is proposed to do about them. `at` is epoch ms."""
+
+    alerts: Sequence[Alert]
+    rules: Mapping[str, Rule]
+    actions: ActionLimits
+    topics: Topics
+    version: str
+    at: int
+
+    def named(self, limits: Limits) -> Iterator[tuple[bytes, list[Record]]]:
+        """Each alert's records by a name that a replay gives it again."""
+        for alert in self.alerts:
+            kept_back = bool(alert.suppressed_by)
+            name = f"{alert.uid}/{alert.seq}/{alert.activity}/{kept_back:d}"
+            records = [*self._records(alert, kept_back)]
+            yield blake2b(name.encode(), digest_size=_NAME_BYTES).digest(), [r for r in records if limits.fits(r)]
+
+    def _records(self, alert: Alert, kept_back: bool) -> Iterator[Record]:
+        rule = self.rules[alert.detection]
+        value = ocsf.encode_alert(alert, about(rule), rule, self.at, self.version)
+        key, stamp = alert.uid.encode(), alert.time // 1000
+        headers: Headers = (
+            *_ALERT_HEADERS,
+            ("lapwing-uid", key),
+            ("lapwing-tenant", alert.tenant.encode("utf-8", "replace")),
+            ("lapwing-severity", SEVERITIES[alert.severity].encode()),
+        )
+        if kept_back:
+            yield record(self.topics.suppressed, key, value, headers, stamp)
+        else:
+            yield record(self.topics.alerts, key, value, headers, stamp)
+            yield record(self.topics.latest, key, value, headers, stamp)
+        proposed = action(alert, about(rule), self.actions)
+        if proposed is not None:
+            yield record(self.topics.actions, key, proposed, (JSON,), stamp)
+
+
+@dataclass(slots=True, frozen=True)
+class Beat:
+    """Nothing: it only touches a sink partition, so that no state of a failed epoch stays there."""
+
+    def named(self, limits: Limits) -> Iterable[tuple[bytes, Sequence[Record]]]:
+        """Nothing."""
+        return ()
+
+
+def deliver(item: tuple[str, Gathered], delivery: Delivery) -> list[tuple[str, Item]]:
+    """What a batch has brought, for the sink partitions that it belongs to; a heartbeat reaches them all."""
+    _, gathered = item
+    batch, sinks = gathered.scored.batch, delivery.sinks
+    out: list[tuple[str, Item]] = []
+    if len(batch) or batch.dead:
+        rows = Rows(gathered.scored, delivery, batch.source, batch.reached)
+        out.append((sink_key(batch.source, sinks), rows))
+    else:
+        out += [(str(sink), Beat()) for sink in range(sinks)]
+    for closed in gathered.windows:
+        lane = f"{WATCHED[closed.dimension]}/{closed.shard}"
+        out.append((sink_key(lane, sinks), Windows(closed, delivery, lane, (closed.end, 0))))
+    return out
+
+
+def tell(
+    item: tuple[str, list[Alert]], delivery: Delivery, rules: Mapping[str, Rule], actions: ActionLimits
+) -> tuple[str, Item]:
+    """Alerts, for the sink partition that has them all."""
+    lane, alerts = item
+    told = Told(alerts, rules, actions, delivery.topics, version("lapwing"), int(time.time() * 1000))
+    return sink_key(lane, delivery.sinks), told
+
+
+def dead_record(letter: DeadLetter, delivery: Delivery, limits: Limits) -> Record:
+    """A dead letter's record: without its body, and at last without its headers and key, where it would not fit."""
+    topic, events = delivery.topics.dead_letters, delivery.topics.events
+    stamp = max(0, letter.timestamp)
+    for bare in (letter, _without(letter), _without(letter, headers=True)):
+        value = dead_letter.encode(bare, events, delivery.body)
+        one = record(topic, letter.key and letter.key[:1024], value, (JSON,), stamp)
+        if limits.fits(one):
+            break
+    return one
+
+
+def _without(letter: DeadLetter, headers: bool = False) -> DeadLetter:
+    bare = replace(letter, body=b"", detail=_BODY_CUT)
+    return replace(bare, headers=(), key=None) if headers else bare
+
+
+def _carried(batch: EventBatch) -> tuple[list[bytes | None], list[Headers], list[int]]:
+    """Key, headers and timestamp of each row's record; the event's time where a file had none."""
+    envelopes, n = batch.envelopes, len(batch)
+    if envelopes is None:
+        return [None] * n, [()] * n, (batch.time // 1000).tolist()
+    at, keys, headers = batch.row.tolist(), envelopes.keys, envelopes.headers
+    stamps = np.maximum(envelopes.timestamp[batch.row], 0).tolist()
+    return [keys[k] for k in at], [()] * n if headers is None else [headers[k] for k in at], stamps
+
+
+def _too_large(batch: EventBatch, row: int, key: bytes | None, headers: Headers, stamp: int) -> DeadLetter:
+    place = batch.source, int(batch.offset[row]), int(batch.index[row])
+    letter = dead_letter.bury("output_too_large", *place, batch.message(row), stage="encode")
+    return replace(letter, key=key, headers=headers, timestamp=stamp)
+
+
+def _partition(source: str, equal: bool) -> int:
+    """The partition of the scored topic: the source's own number where both topics have as many."""
+    number = source.rpartition("/")[2]
+    return int(number) if equal and number.isdecimal() else -1
