@@ -6,7 +6,7 @@ CODE := flows models tests benchmarks notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo look test test-system check fmt bench bench-memory bench-growth bench-behaviour bench-peers soak clean
+.PHONY: help setup demo look kafka test test-system check fmt bench bench-memory bench-growth bench-behaviour bench-peers soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ demo: .venv/.core ## 300,000 simulated events, scored live, the alerts beside th
 
 look: .venv/.test ## a picture of one entity in the demo's results, in the browser; DIR=out for others
 	$(BIN)/marimo run notebooks/look.py -- --dir $(or $(DIR),demo)
+
+kafka: .venv/.test ## a real Kafka on this machine with Lapwing's topics, until Ctrl-C
+	@$(BIN)/python -m tests.kafka
 
 test: .venv/.test ## the whole test suite, doctests too
 	$(BIN)/pytest --ignore=tests/system

@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.command import lapwing, said, simulate
 
+pytest_plugins = ["tests.kafka.fixture"]
+
 # Kernels compile inside a first example, and machines differ: time decides nothing.
 settings.register_profile("lapwing", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("lapwing")

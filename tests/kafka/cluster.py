@@ -1,0 +1,133 @@
+"""A Kafka cluster on this machine: one node or more, each a process that can be stopped, killed and started again."""
+
+import shutil
+import tempfile
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from tests.kafka.endpoint import Endpoint
+from tests.kafka.errors import Failed
+from tests.kafka.jars import class_path
+from tests.kafka.node import Node
+from tests.kafka.properties import properties
+
+_READY_S = 180.0
+"""When to give up. On a quiet machine a node is ready within five seconds."""
+
+
+class Cluster(Endpoint):
+    """Brokers on free loopback ports, their data in a temporary directory that goes with them.
+
+    `with Cluster(3) as kafka:` starts them and waits until every node serves clients and transactions; at the end they
+    are killed, since nothing is to be kept. Nodes count from 1. `config` has broker settings that go before ours. Of
+    node 1 the clients' port can be asked for (`port`; 0: any). Raises `Unavailable` where the machine has no Java or the jars cannot be
+    fetched, `Damaged`, and `Failed` with the end of the log where a node does not start.
+
+    Heap and threads are small: 512 MB of memory for each node and, once it is up, next to nothing of a processor.
+    """
+
+    def __init__(
+        self, nodes: int = 3, *, config: Mapping[str, str] | None = None, heap: str = "512m", port: int = 0
+    ) -> None:
+        self.heap = heap
+        self._path = class_path()
+        self.folder = Path(tempfile.mkdtemp(prefix="lapwing-kafka-"))
+        self.nodes: dict[int, Node] = {}
+        for number in range(1, nodes + 1):
+            self.nodes[number] = Node(number, self.folder / str(number), self._path, port if number == 1 else 0)
+        self.config = dict(config or {})
+        super().__init__(",".join(node.address("CLIENT") for node in self.nodes.values()))
+        self.inside = Endpoint(",".join(node.address("INSIDE") for node in self.nodes.values()))
+
+    def __enter__(self) -> Self:
+        try:
+            self._format()
+            for node in self.nodes.values():
+                node.start(self.heap)
+            self._wait(set(self.nodes))
+            self._until("transactions are served", self._transactions)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill what runs and remove its data."""
+        for node in self.nodes.values():
+            node.kill()
+            node.free()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self, number: int = 1) -> None:
+        """Stop a node in good order (SIGTERM)."""
+        self.nodes[number].stop()
+
+    def kill(self, number: int = 1) -> None:
+        """Kill a node (SIGKILL)."""
+        self.nodes[number].kill()
+
+    def start(self, number: int = 1) -> None:
+        """Start a stopped node on its old ports and data, and wait until it serves."""
+        self.nodes[number].start(self.heap)
+        self._wait({number})
+
+    def pid(self, number: int = 1) -> int | None:
+        """The process id of a node, `None` while it does not run."""
+        return self.nodes[number].pid
+
+    def _format(self) -> None:
+        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        nodes = list(self.nodes.values())
+
+        def one(node: Node) -> None:
+            node.format(cluster_id, properties(node, nodes, {}, node.folder / "data") | self.config)
+
+        with ThreadPoolExecutor() as several:
+            list(several.map(one, nodes))
+
+    def _wait(self, numbers: set[int]) -> None:
+        for number in numbers:
+            node = self.nodes[number]
+            self._until(f"node {number} listens", lambda node=node: all(port.answers() for port in node.ports.values()))
+        admin = AdminClient(self.inside.client())
+        self._until("all nodes are known", lambda: numbers <= set(admin.list_topics(timeout=5).brokers))
+
+    def _transactions(self) -> bool:
+        Producer(self.inside.client(**{"transactional.id": "ready"})).init_transactions(5)
+        return True
+
+    def _until(self, what: str, holds: Callable[[], bool]) -> None:
+        end = time.monotonic() + _READY_S
+        failed: Exception | None = None
+        while time.monotonic() < end:
+            for node in self.nodes.values():
+                node.check()
+            try:
+                if holds():
+                    return
+            except KafkaException as error:
+                failed = error
+            time.sleep(0.05)
+        logs = "\n".join(f"node {number}:\n{node.tail()}" for number, node in self.nodes.items())
+        raise Failed(f"waited {_READY_S:.0f} s in vain until {what} ({failed}):\n{logs}")
+
+
+class Broker(Cluster):
+    """A cluster of one node."""
+
+    def __init__(self, *, config: Mapping[str, str] | None = None, heap: str = "512m", port: int = 0) -> None:
+        super().__init__(1, config=config, heap=heap, port=port)

@@ -1,0 +1,50 @@
+"""Where a Kafka is, and what a client needs to be let in."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+
+class Endpoint:
+    """A Kafka that somebody runs."""
+
+    def __init__(self, bootstrap: str, settings: Mapping[str, Any] | None = None) -> None:
+        self.bootstrap = bootstrap
+        """`host:port`, with commas between several."""
+        self.settings = dict(settings or {})
+
+    def client(self, **more: Any) -> dict[str, Any]:
+        """A librdkafka configuration that is let in, with whatever else is given.
+
+        >>> Endpoint("127.0.0.1:9092").client(**{"group.id": "g"})
+        {'bootstrap.servers': '127.0.0.1:9092', 'log_level': 2, 'group.id': 'g'}
+        """
+        # Without log_level librdkafka writes every refused connection to stderr.
+        return {"bootstrap.servers": self.bootstrap, "log_level": 2, **self.settings, **more}
+
+    def topic(self, name: str = "topic", partitions: int = 1, **config: str) -> str:
+        """Make a topic that nobody else uses, `name` and something unique; give its name.
+
+        Configuration names are given with `_` for `.`: `topic("latest", cleanup_policy="compact")`.
+        """
+        unique = f"{name}-{uuid.uuid4().hex[:12]}"
+        self.make(unique, partitions, {key.replace("_", "."): value for key, value in config.items()})
+        return unique
+
+    def make(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+        """Make a topic of this name, replicated as is the broker's default; `KafkaException` also if there is one."""
+        new = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=dict(config or {}))
+        admin = AdminClient(self.client())
+        admin.create_topics([new], operation_timeout=60)[name].result(60)
+        _led(admin, name, partitions)
+
+
+def _led(admin: AdminClient, name: str, partitions: int) -> None:
+    # Created is not yet known to every broker that a client may ask next.
+    for _ in range(600):
+        known = admin.list_topics(name, timeout=10).topics[name].partitions
+        if len(known) == partitions and all(each.leader >= 0 for each in known.values()):
+            return
+    raise TimeoutError(f"no leader for every partition of {name}")
