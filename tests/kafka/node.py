@@ -44,7 +44,7 @@ class Node:
         self.folder.mkdir()
         (self.folder / "hosts").write_text(f"{LOOPBACK} localhost\n")
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
-        command = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(self._properties)]
+        command = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "--config", str(self._properties)]
         done = subprocess.run(
             [*self._java("64m"), *command, *words], capture_output=True, text=True, check=False, timeout=300
         )

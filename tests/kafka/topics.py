@@ -25,6 +25,8 @@ TOPICS = {
     "audit.actions": Topic(4),
     "audit.verdicts": Topic(4),
     "audit.alerts.latest": Topic(4, compacted=True),
+    "audit.suppressed": Topic(4),
+    "audit.markers": Topic(4, compacted=True),  # as many as kafka.sinks
 }
 
 
