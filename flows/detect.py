@@ -25,11 +25,12 @@ from bytewax.testing import run_main
 from flows.config import Config, config_hash, load
 from flows.connectors.file_sink import FileSink
 from flows.connectors.kafka import KafkaSource
-from flows.connectors.kafka_sink import KafkaSink
+from flows.connectors.kafka_sink import KafkaSink, sink_key
 from flows.connectors.output_directory import ACTIONS, ALERTS, DEAD_LETTERS, SCORED, SUPPRESSED, TEXTS, WINDOWS
 from flows.connectors.staged_lines import finish
 from flows.connectors.stdout_sink import StdoutSink
 from flows.connectors.window_sink import WindowSink, merge_windows
+from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
 from flows.formats.canonical import canonical
 from flows.formats.windows import table_of
@@ -50,6 +51,7 @@ from flows.steps.encode import (
     encode_scored,
 )
 from flows.steps.gather import Gather, Gathered
+from flows.steps.latest import Latest
 from flows.steps.split import split
 from flows.totals import Progress, RunResult, Totals
 from models.alert import Alert
@@ -104,14 +106,15 @@ def build(
     by_source = op.map("by_source", assessed, lambda item: item[1])
     gathered = op.stateful_batch("gather", by_source, lambda resume: Gather(shards, len(joint)))
     seen = op.map_value("seen", gathered, totals.see)
+    to_decide = op.map("to_decide", seen, lambda item: ("alerts", item[1]))
     decided = op.stateful_batch(
         "decide",
-        op.map("to_decide", seen, lambda item: ("alerts", item[1])),
+        to_decide,
         lambda resume: Decide(policy(config), not kept, resume),
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
     if output == KAFKA:
-        _to_topics(config, seen, counted, lineage)
+        _to_topics(config, seen, to_decide, counted, lineage)
         return flow
     told = partial(encode_alerts, rules=rules, version=version("lapwing"))
     alerts = op.map_value("encode_alerts", counted, told)
@@ -134,7 +137,11 @@ def build(
 
 
 def _to_topics(
-    config: Config, seen: KeyedStream[Gathered], counted: KeyedStream[list[Alert]], lineage: str | None
+    config: Config,
+    seen: KeyedStream[Gathered],
+    clock: KeyedStream[Gathered],
+    counted: KeyedStream[list[Alert]],
+    lineage: str | None,
 ) -> None:
     """All results to topics: one step, so that a sink partition has one transaction for what comes from everywhere."""
     kafka = config.kafka
@@ -143,7 +150,11 @@ def _to_topics(
     results = op.flat_map("deliver", seen, partial(deliver, delivery=delivery))
     telling = partial(tell, delivery=delivery, rules=rules, actions=action_limits(config))
     told = op.map("deliver_alerts", counted, telling)
-    op.output("results", op.merge("delivered", results, told), KafkaSink(kafka, lineage))
+    retention = microseconds(kafka.closed_retention)
+    both: KeyedStream[Gathered | list[Alert]] = op.merge("closed_and_clock", clock, counted)
+    closed = op.stateful_batch("latest", both, lambda resume: Latest(kafka.topics.latest, retention, resume))
+    over = op.map("deliver_latest", closed, lambda item: (sink_key(item[0], kafka.sinks), item[1]))
+    op.output("results", op.merge("delivered", results, told, over), KafkaSink(kafka, lineage))
 
 
 def run(

@@ -244,6 +244,7 @@ class _Part(StatefulSinkPartition[Item, State]):
 
     def write_batch(self, items: list[Item]) -> None:
         """Hand over the records of the items; a failure is raised here, at a later call, or by `snapshot`."""
+        self._touched = True
         self._behind.look()
         self._check()
         for item in items:
@@ -303,16 +304,16 @@ class _Part(StatefulSinkPartition[Item, State]):
         Waits for the brokers: some milliseconds.
         """
         self._commit_all()
-        assert self._commit is not None
-        commit, self._commit = self._commit, None
-        commit.result()
+        if self._commit is not None:
+            self._commit.result()
+        self._commit, self._touched = None, False
         if not self._marked:
             return None
         return (_STATE_VERSION, self._last.lineage, self._last.number, tuple(sorted(self._awaited)))
 
     def begin_commit(self, threads: ThreadPoolExecutor) -> None:
-        """Begin what `snapshot` waits for."""
-        if self._commit is None:
+        """Begin what `snapshot` waits for, if it will come: Bytewax asks only those that this epoch has written to."""
+        if self._touched and self._commit is None:
             self._commit = threads.submit(self._finish)
 
     def _finish(self) -> None:

@@ -33,6 +33,10 @@ class Endpoint:
         self.make(unique, partitions, {key.replace("_", "."): value for key, value in config.items()})
         return unique
 
+    def names(self) -> set[str]:
+        """The topics that there are."""
+        return {*AdminClient(self.client()).list_topics(timeout=30).topics}
+
     def make(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
         """Make a topic of this name, replicated as is the broker's default; `KafkaException` also if there is one."""
         new = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=dict(config or {}))

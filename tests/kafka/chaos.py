@@ -1,0 +1,202 @@
+"""`make chaos`: the flow over a real Kafka, killed and cut off at the worst moments, then compared with a quiet run."""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from flows.formats.simulated import simulate
+from flows.kafka_block import Topics
+from tests.kafka.cluster import Broker
+from tests.kafka.outcome import Outcome, differences, make_topics, outcome, topics_of
+from tests.kafka.records import Record, produce
+from tests.kafka.trouble import PLACES
+
+PARTITIONS = 3
+NAP = 0.1
+"""Seconds before each item: the whole input lasts minutes then, and most runs do not see its end."""
+TRANSACTION_TIMEOUT = "10s"
+BROKER = {
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    "group.initial.rebalance.delay.ms": "0",
+}
+
+
+class Chaos:
+    """One run in trouble and one without over the same events."""
+
+    def __init__(self, kafka: Broker, seed: int, events: int, folder: Path, quiet: bool = False) -> None:
+        self.kafka, self.folder, self.quiet = kafka, folder, quiet
+        self.random = random.Random(seed)
+        self.kills = 0
+        self.run = f"chaos{seed}-{uuid.uuid4().hex[:6]}"
+        self.topics = topics_of(self.run)
+        self.calm = topics_of(f"{self.run}-calm", self.topics.events)
+        make_topics(kafka, self.topics, PARTITIONS)
+        make_topics(kafka, self.calm, PARTITIONS)
+        self.events = self._produce(seed, events)
+
+    def wanted(self) -> Outcome:
+        """What a run without trouble leaves."""
+        code, error = self._wait(self._start("calm", self.calm, {}))
+        if code:
+            raise RuntimeError(f"the quiet run failed with {code}: {error}")
+        return outcome(self.kafka, self.calm)
+
+    def kill_at(self, place: str, at: int, **more: Any) -> None:
+        """The process is gone by itself at a place in its own code."""
+        code, error = self._wait(self._start("chaos", self.topics, {"die": place, "at": at, "nap": NAP} | more))
+        self._note(f"gone at {place} {at}{' with heartbeats only' * bool(more)}", code, error)
+
+    def kill_after(self, seconds: float) -> None:
+        """`kill -9` at some moment, which may lie in the start."""
+        child = self._start("chaos", self.topics, {"nap": NAP})
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(seconds)
+        self._kill(child)
+        self._note(f"kill -9 after {seconds:.2f} s", *self._wait(child))
+
+    def terminate_after(self, seconds: float) -> None:
+        """SIGTERM: the epoch is finished."""
+        child = self._start("chaos", self.topics, {"nap": NAP})
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(seconds)
+        child.send_signal(signal.SIGTERM)
+        self._note(f"SIGTERM after {seconds:.2f} s", *self._wait(child))
+
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP for longer than a transaction may take: its transaction is aborted meanwhile, and it must stop."""
+        child = self._start("chaos", self.topics, {"nap": NAP})
+        time.sleep(6 + 2 * self.random.random())
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        child.send_signal(signal.SIGCONT)
+        self._note(f"frozen for {seconds:.0f} s", *self._wait(child))
+
+    def break_broker(self, seconds: float) -> None:
+        """The broker is killed under the flow and comes back."""
+        child = self._start("chaos", self.topics, {"nap": NAP})
+        time.sleep(5 + 2 * self.random.random())
+        self.kafka.kill()
+        time.sleep(seconds)
+        self.kafka.start()
+        time.sleep(3)
+        self._kill(child)
+        self._note(f"broker gone for {seconds:.0f} s, then kill -9", *self._wait(child))
+
+    def finish(self) -> Outcome:
+        """Run to the end."""
+        code, error = self._wait(self._start("chaos", self.topics, {}))
+        self._note("to the end", code, error)
+        if code:
+            raise RuntimeError(f"the last run failed with {code}: {error}")
+        return outcome(self.kafka, self.topics)
+
+    def _produce(self, seed: int, events: int) -> int:
+        lines = [line for chunk in simulate(events, seed) for line in chunk.lines.splitlines()]
+        records = []
+        for number, line in enumerate(lines):
+            event = json.loads(line)
+            key = (event.get("ip") or event.get("user") or "").encode()
+            value = b"no event" if number % 997 == 0 else line
+            records.append(Record(value, key, (("n", b"%d" % number),), None, zlib.crc32(key) % PARTITIONS))
+        produce(self.kafka.client(), self.topics.events, records)
+        return len(records)
+
+    def _start(self, name: str, topics: Topics, trouble: dict[str, Any]) -> subprocess.Popen[str]:
+        config = self.folder / f"{name}.toml"
+        lines = [f'{key} = "{value}"' for key, value in msgspec.structs.asdict(topics).items()]
+        config.write_text(
+            f'[kafka]\nbootstrap = "{self.kafka.bootstrap}"\napplication = "{topics.scored}"\n'
+            f'transaction_timeout = "{TRANSACTION_TIMEOUT}"\n\n[kafka.topics]\n' + "\n".join(lines)
+        )
+        arguments = ["detect", "--config", str(config), "--input", "kafka", "--output", "kafka", "--quiet"]
+        arguments += ["--state", str(self.folder / name), "--start", "earliest", "--until", "end", "--close"]
+        command = [sys.executable, "-m", "tests.kafka.trouble", json.dumps(trouble), *arguments]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def _kill(self, child: subprocess.Popen[str]) -> None:
+        if child.poll() is None:
+            os.kill(child.pid, signal.SIGKILL)
+
+    def _wait(self, child: subprocess.Popen[str]) -> tuple[int, str]:
+        _, error = child.communicate()
+        return child.returncode, error.strip().splitlines()[-1] if error.strip() else ""
+
+    def _note(self, what: str, code: int, error: str) -> None:
+        self.kills += code in (9, -9)
+        if not self.quiet:
+            print(f"{what}: exit {code}{f' ({error})' if error and code not in (9, -9) else ''}", flush=True)
+
+
+def trouble(chaos: Chaos, kills: int) -> None:
+    """Kills at aimed and at random places until there were enough, with a loop of crashes and frozen processes."""
+    aimed = [(place, chaos.random.randint(1, most)) for place, most in PLACES.items()]
+    while chaos.kills < kills:
+        dice = chaos.random.random()
+        if aimed:
+            chaos.kill_at(*aimed.pop())
+        elif dice < 0.35:
+            chaos.kill_after(2 + 6 * chaos.random.random())
+        elif dice < 0.55:
+            chaos.kill_at("after_commit", chaos.random.randint(1, 12))
+        elif dice < 0.75:  # crash, empty first epoch, crash
+            chaos.kill_at("after_commit", chaos.random.randint(2, 8))
+            chaos.kill_at("snapshot", chaos.random.randint(2, 6), beats_only=True)
+            chaos.kill_at(chaos.random.choice(("before_commit", "after_commit")), chaos.random.randint(1, 4))
+        elif dice < 0.9:  # crashes that follow each other before an epoch is durable
+            for _ in range(3):
+                chaos.kill_at(chaos.random.choice(("write", "before_commit", "after_commit")), 1)
+        else:
+            chaos.terminate_after(4 + 4 * chaos.random.random())
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="lapwing-chaos-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> int:
+    """Say what is done; the last line is the verdict."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--events", type=int, default=40_000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    with Broker(config=BROKER) as kafka, _folder() as folder:
+        chaos = Chaos(kafka, arguments.seed, arguments.events, folder)
+        print(f"seed {arguments.seed}: {chaos.events:,} events in {PARTITIONS} partitions", flush=True)
+        wanted = chaos.wanted()
+        print(f"a quiet run: {wanted.scored.total():,} scored, {wanted.dead.total():,} dead letters, "
+              f"{len(wanted.incidents)} incidents, {wanted.alerts.total()} alerts", flush=True)  # fmt: skip
+        trouble(chaos, arguments.kills)
+        chaos.freeze(13)
+        chaos.break_broker(8)
+        wrong = differences(chaos.finish(), wanted, chaos.events)
+    for line in wrong:
+        print(line)
+    verdict = "EXACTLY ONCE" if not wrong else "NOT exactly once"
+    print(f"{verdict}: {chaos.kills} processes killed, seed {arguments.seed}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
