@@ -22,7 +22,7 @@ from flows.detector_block import (
 from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
-from flows.kafka_block import Kafka, kafka
+from flows.kafka_block import Kafka, kafka, moment_ms
 from flows.structure import is_duration_field, meant, shown, structure, tagged
 from models import rules
 from models.exceptions import AlertException, network
@@ -36,6 +36,9 @@ LOOKED_BACK: Final = {"1m": 23, "10m": 20, "15m": 30}
 """Closed panes that a ring still needs: the window; for a minute's largest sliding value, one pane less than two."""
 _MOST_DETECTIONS: Final = 64
 _MOST_BYTES: Final = 1 << 20
+
+
+NOW: Final = "now"
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +75,13 @@ class Time(msgspec.Struct, frozen=True, kw_only=True):
     max_jump: str = "10m"
     late_count_max: str = "10m"
     idle_after: str = "5s"
+    learn_until: str = ""
+
+    def learn_until_us(self, now: int) -> int:
+        """The end of what a first run only learns from, -1 for nothing. `now` is what now stands for."""
+        if self.learn_until in ("", NOW):
+            return now if self.learn_until else -1
+        return moment_ms(self.learn_until) * 1000
 
     @property
     def lateness_us(self) -> int:
@@ -201,6 +211,7 @@ def config_hash(config: Config) -> str:
     """
     left_out = {
         "input": ("path", "batch_rows"),
+        "time": ("learn_until",),
         "output": ("path", "dead_letter_body", "block_ttl", "block_inner", "never_block"),
         "state": ("path", "hash_seed_env"),
     }
@@ -340,6 +351,14 @@ def _cross_faults(config: Config) -> list[str]:
             zone = shown(config.input.timezone)
             faults.append(f'Expected an IANA time zone such as "Europe/Berlin", got {zone} - at $.input.timezone')
     faults += program_faults(config.detection) + unread_faults(config.detector, config.detection)
+    if config.time.learn_until not in ("", NOW):
+        try:
+            moment_ms(config.time.learn_until)
+        except ValueError:
+            given = shown(config.time.learn_until)
+            faults.append(
+                f'Expected "now" or a time such as "2026-11-23T05:00:00Z", got {given} - at $.time.learn_until'
+            )
     for key in ("max_jump", "idle_after"):
         if durations.microseconds(getattr(config.time, key)) == 0:
             faults.append(f"Expected a duration above zero - at $.time.{key}")

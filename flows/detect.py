@@ -106,11 +106,12 @@ def build(
     by_source = op.map("by_source", assessed, lambda item: item[1])
     gathered = op.stateful_batch("gather", by_source, lambda resume: Gather(shards, len(joint)))
     seen = op.map_value("seen", gathered, totals.see)
+    now = time.time_ns() // 1000
     to_decide = op.map("to_decide", seen, lambda item: ("alerts", item[1]))
     decided = op.stateful_batch(
         "decide",
         to_decide,
-        lambda resume: Decide(policy(config), not kept, resume),
+        lambda resume: Decide(policy(config, now), not kept, resume),
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
     if output == KAFKA:

@@ -167,7 +167,7 @@ def _faults(block: Kafka, path: str) -> list[str]:
         first.setdefault(name, key)
     if block.start and block.start not in (EARLIEST, LATEST):
         try:
-            start_time(block.start)
+            moment_ms(block.start)
         except ValueError:
             faults.append(
                 f'Expected "latest", "earliest" or a time such as "2026-11-23T05:00:00Z", got {shown(block.start)}'
@@ -192,10 +192,10 @@ def _faults(block: Kafka, path: str) -> list[str]:
     return faults
 
 
-def start_time(text: str) -> int:
-    """A start in RFC 3339 with its offset from UTC as epoch ms.
+def moment_ms(text: str) -> int:
+    """A time in RFC 3339 with its offset from UTC as epoch ms.
 
-    >>> start_time("2026-11-23T05:00:00Z")
+    >>> moment_ms("2026-11-23T05:00:00Z")
     1795410000000
     """
     moment = datetime.fromisoformat(text)

@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -386,6 +387,27 @@ def test_where_nobody_comes_back_all_that_is_held_is_told_at_the_end() -> None:
         assert step.on_batch(stopped)[0] == [[]]
         assert len([alert for alerts in step.on_eof()[0] for alert in alerts]) == told_then
         assert bool(step.snapshot()) is not flush
+
+
+@settings(deadline=None)
+@given(LIVES, st.integers(0, 9000), st.integers(0, 1 << 30))
+def test_what_ended_before_a_first_run_is_no_alarm(lives: list[Life], second: int, seed: int) -> None:
+    """Silent is what ended by then, with all its messages but updates; the rest is told as if nothing was past."""
+    until = START + second * SECOND
+    config = configured()
+    spelled = datetime.fromtimestamp(until / 1e6, UTC).isoformat()
+    past = msgspec.structs.replace(config, time=msgspec.structs.replace(config.time, learn_until=spelled))
+    rng = random.Random(seed)
+    steps = items(lives, rng)
+    out = decided(steps, past, rng)
+    ended = {life.uid for life in lives if life.alerts()[-1].activity == CLOSE and life.alerts()[-1].time <= until}
+    silent = [alert for alert in out if alert.suppressed_by == "history"]
+    assert {(alert.uid, alert.activity) for alert in silent} == {(uid, a) for uid in ended for a in (CREATE, CLOSE)}
+    begun = [alert.uid for alert in told(out)]
+    assert sorted(begun) == sorted(set(begun)), "each create once"
+    later = {life.uid for life in lives if life.alerts()[-1].time > until}
+    assert {*begun} == later
+    assert {alert.uid for alert in told(out, CLOSE)} <= later
 
 
 def test_the_slowest_source_is_waited_for() -> None:

@@ -41,6 +41,14 @@ def detect(
         str | None,
         typer.Option("--on-gap", metavar="fail|earliest", help="When retention has removed what was to be read next."),
     ] = None,
+    learn_until: Annotated[
+        str | None,
+        typer.Option(
+            "--learn-until",
+            metavar="now|TIME",
+            help="A first run only learns from what ended before; later runs keep it.",
+        ),
+    ] = None,
     close: Annotated[
         bool, typer.Option("--close", help="Close windows and incidents at the end of the input, also with --state.")
     ] = False,
@@ -64,7 +72,7 @@ def detect(
     """
     with stoppable() as stop:
         flags = {"input.path": source, "output.path": output, "state.path": state, "input.format": input_format}
-        flags |= {"kafka.start": start, "kafka.until": until, "kafka.on_gap": on_gap}
+        flags |= {"time.learn_until": learn_until, "kafka.start": start, "kafka.until": until, "kafka.on_gap": on_gap}
         chosen = load(config, {key: value for key, value in flags.items() if value is not None})
         where_from, where_to = _ends(chosen, json)
         kept = chosen.state.path or None

@@ -26,7 +26,7 @@ from flows.connectors.read_ahead import ReadAhead
 from flows.errors import InputError, Refused, UsageError
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
-from flows.kafka_block import EARLIEST, LATEST, Kafka, start_time
+from flows.kafka_block import EARLIEST, LATEST, Kafka, moment_ms
 from models.base import NONE_TIME
 from models.event import EventBatch
 
@@ -157,7 +157,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         if start in (EARLIEST, LATEST):
             offsets = self._watermarks(0 if start == EARLIEST else 1)
         else:
-            offsets = self._at_time(start_time(start))
+            offsets = self._at_time(moment_ms(start))
         return {name: (self._topic.id, offsets[name]) for name in names}
 
     def _watermarks(self, side: int) -> dict[str, int]:

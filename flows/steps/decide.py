@@ -13,6 +13,7 @@ from models.alert import CLOSE, CREATE, Alert
 from models.base import END_OF_TIME, SEVERITIES
 from models.exceptions import Exceptions
 from models.groups import Groups, GroupsState, keys
+from models.history import History
 from models.kernels.layout import NEVER, PANE_US
 from models.rules import Rule, about, opens_early
 from models.rules.base import LEARNING, About
@@ -42,6 +43,7 @@ class Policy:
     exceptions: Exceptions
     most_per_hour: int
     ipv6_prefix: int
+    learn_until: int = -1
 
 
 def traits(rules: Iterable[Rule]) -> dict[str, Traits]:
@@ -59,11 +61,17 @@ def _traits(rule: Rule, text: About) -> Traits:
     return Traits(text.campaign, opens_early(rule), SEVERITIES.index("medium" if learned else SEVERITIES[-1]))
 
 
-def policy(config: Config) -> Policy:
-    """What a configuration says of alerts."""
+def policy(config: Config, now_us: int = -1) -> Policy:
+    """What a configuration says of alerts. `now_us`, microseconds UTC, is what it calls now."""
     exceptions = Exceptions(config.exception)
     output = config.output
-    return Policy(traits(config.detection), exceptions, output.max_incidents_per_hour, config.input.ipv6_prefix)
+    return Policy(
+        traits(config.detection),
+        exceptions,
+        output.max_incidents_per_hour,
+        config.input.ipv6_prefix,
+        config.time.learn_until_us(now_us),
+    )
 
 
 class _State(msgspec.Struct):
@@ -76,6 +84,8 @@ class _State(msgspec.Struct):
     groups: GroupsState = msgspec.field(default_factory=GroupsState)
     hours: list[Hour] = []
     beat: int = NEVER
+    learn_until: int = -1
+    past: dict[str, Alert] = {}
 
 
 class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
@@ -88,6 +98,8 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
     is reached within one pane of such a detection, which of its incidents are told may differ between runs, never how
     many.
 
+    An incident that ended by `learn_until`, which a state keeps from its first run, is silent too.
+
     What is not told is not lost: it goes out as suppressed, and a digest counts what is beyond an hour's limit. Each
     item is answered, if only with an empty list, so that the sink is touched in every epoch. `flush` at the end of the
     input lets go of what is held: nobody will come back for it, and so no snapshot is read either.
@@ -95,6 +107,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
 
     def __init__(self, policy: Policy, flush: bool, resume: bytes | None) -> None:
         state = msgspec.msgpack.decode(resume, type=_State) if resume else _State(VERSION, NEVER, [])
+        until = state.learn_until if resume else policy.learn_until
         if state.version not in (1, VERSION):
             raise ValueError(f"held findings of version {state.version} cannot be read")
         self._policy = policy
@@ -108,6 +121,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         self._groups = Groups(state.groups, policy.traits)
         self._storms = Storms(policy.most_per_hour, [hour for hour in state.hours if hour.detection in policy.traits])
         self._beat = state.beat
+        self._history = History(until, state.past)
 
     def on_batch(self, values: list[Gathered]) -> tuple[list[list[Alert]], bool]:
         """Take findings, and say what is to be told."""
@@ -143,6 +157,8 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             groups=self._groups.snapshot(),
             hours=self._storms.snapshot(),
             beat=self._beat,
+            learn_until=self._history.until,
+            past=self._history.open,
         )
         return msgspec.msgpack.encode(state)
 
@@ -175,7 +191,10 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         for alert in ready:
             out += self._beats(alert.time)
             self._groups.forget(alert.time // BEAT_US * BEAT_US)
-            out += self._take(alert)
+            acted, silent = self._history.sift(alert)
+            for one in acted:
+                out += self._take(one)
+            out += [_suppressed(one, "history") for one in silent]
         if until is not None:
             return out + self._beats(until + 1)
         # All has ended, and the clock runs on until every hour is over: so does a stream that ends a little later.
@@ -202,6 +221,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             finding
             for finding in self._held
             if finding.pane < self._passed and finding.alert.activity == CREATE and finding.alert.uid not in self._told
+            and finding.alert not in self._history
             and self._policy.traits[finding.alert.detection].early
         ]  # fmt: skip
         early.sort(key=lambda f: (f.pane, f.alert.detection, f.alert.tenant, f.alert.entity, f.alert.uid))
