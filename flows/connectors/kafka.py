@@ -16,7 +16,7 @@ from flows.connectors.kafka_client import (
     made,
     missing,
     startup_s,
-    topic,
+    topics,
     unreachable,
 )
 from flows.connectors.kafka_reader import KafkaReader, Place
@@ -79,7 +79,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         on_note: Callable[[str], None] = lambda text: None,
         on_failure: Callable[[InputError], None] | None = None,
     ) -> None:
-        found = topic(block, block.topics.events)
+        found = topics(block, [block.topics.events]).get(block.topics.events)
         if found is None:
             raise InputError(missing([block.topics.events]))
         self._block, self._topic = block, found

@@ -98,46 +98,35 @@ def reason(error: BaseException) -> str:
     return inner.str() if isinstance(inner, KafkaError) else str(inner)
 
 
-def partitions_of(block: Kafka, names: Iterable[str]) -> dict[str, int]:
-    """How many partitions each topic has; one that does not exist is left out.
+def topics(block: Kafka, names: Iterable[str]) -> dict[str, Topic]:
+    """The topics as they are; one that does not exist is left out.
 
     Raises
     ------
     InputError
-        No broker answered within `startup_timeout`, or they refuse to say.
+        No broker answered within `startup_timeout`, or one refuses to say.
     """
     failures = Failures()
     client = admin(block, failures)
-    timeout = startup_s(block)
-    found: dict[str, int] = {}
-    for name in names:
-        try:
-            listed = client.list_topics(name, timeout=timeout).topics[name]
-        except KafkaException as error:
-            raise unreachable(block, failures, error) from None
-        if listed.error is None:
-            found[name] = len(listed.partitions)
-        elif listed.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise InputError(f"topic {name}: {listed.error.str()}")
-    return found
-
-
-def topic(block: Kafka, name: str) -> Topic | None:
-    """A topic, or None where there is none. Raises as `partitions_of`."""
-    failures = Failures()
-    client = admin(block, failures)
-    timeout = startup_s(block)
+    timeout, wanted = startup_s(block), [*names]
     try:
-        answer = client.describe_topics(TopicCollection([name]), request_timeout=timeout)[name].result(timeout + 1)
-        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
-        configs = client.describe_configs([resource], request_timeout=timeout)[resource].result(timeout + 1)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            return None
+        answers = client.describe_topics(TopicCollection(wanted), request_timeout=timeout)
+        found = {}
+        for name, answer in answers.items():
+            try:
+                found[name] = answer.result(timeout + 1)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+        if not found:
+            return {}
+        asked = client.describe_configs(
+            [ConfigResource(ConfigResource.Type.TOPIC, name) for name in found], request_timeout=timeout
+        )
+        most = {place.name: answer.result(timeout + 1)["max.message.bytes"].value for place, answer in asked.items()}
+    except (KafkaException, TimeoutError) as error:
         raise unreachable(block, failures, error) from None
-    except TimeoutError as error:
-        raise unreachable(block, failures, error) from None
-    return Topic(name, str(answer.topic_id), len(answer.partitions), int(configs["max.message.bytes"].value))
+    return {name: Topic(name, str(one.topic_id), len(one.partitions), int(most[name])) for name, one in found.items()}
 
 
 def unreachable(block: Kafka, failures: Failures, error: BaseException) -> InputError:

@@ -1,5 +1,6 @@
 """Results to topics: a transaction for each sink partition and epoch, with the marker that makes it exactly once."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +19,7 @@ from flows.connectors.kafka_client import (
     made,
     missing,
     startup_s,
-    topic,
+    topics,
 )
 from flows.connectors.marker import Marker, Position, advanced, begun, last_marker, pieces, reached
 from flows.connectors.write_behind import WriteBehind
@@ -30,6 +31,9 @@ from models.event import Headers
 _MARGIN: Final = 1024
 """Bytes of a record batch that are not its one record's key, value and headers, generously."""
 _ABORT_S: Final = 5.0
+_PATIENCE: Final = 4096
+"""Transactions after which a name is awaited no longer: all that comes again has come within the first few. Where an
+hour's limit is reached within one pane, another incident may be told after a replay than before."""
 
 
 Record = tuple[str, bytes | None, bytes | None, int, None, None, int, list[tuple[str, str | bytes | None]] | None]
@@ -156,16 +160,18 @@ def _name(at: int) -> str:
 def _limits(block: Kafka, marked: bool) -> Limits:
     """What the topics are like; all that are missing are named at once."""
     names = [getattr(block.topics, key) for key in block.topics.__struct_fields__ if key not in ("events", "markers")]
-    found = {name: topic(block, name) for name in (*names, *([block.topics.markers] if marked else []))}
-    if lacking := [name for name, one in found.items() if one is None]:
+    names += [block.topics.markers] if marked else []
+    found = topics(block, names)
+    if lacking := [name for name in names if name not in found]:
         raise OutputError(missing(lacking))
-    known = [one for one in found.values() if one is not None]
-    markers = next((one for one in known if one.name == block.topics.markers), None)
+    markers = found.get(block.topics.markers)
     if markers is not None and markers.partitions < block.sinks:
         raise OutputError(
             f"topic {markers.name} has {markers.partitions} partitions, and kafka.sinks = {block.sinks} needs as many"
         )
-    return Limits({one.name: one.partitions for one in known}, {one.name: one.most_bytes for one in known})
+    return Limits(
+        {name: one.partitions for name, one in found.items()}, {name: one.most_bytes for name, one in found.items()}
+    )
 
 
 class _Part(StatefulSinkPartition[Item, State]):
@@ -199,6 +205,7 @@ class _Part(StatefulSinkPartition[Item, State]):
         self._last = self._read_marker(lineage or "", resume)
         self._lanes = dict(self._last.lanes)
         self._awaited = self._to_come(resume)
+        self._until = self._last.number + _PATIENCE
 
     def _made(self, lineage: str | None) -> Producer:
         block = self._block
@@ -337,16 +344,19 @@ class _Part(StatefulSinkPartition[Item, State]):
         self._committed()
         self._last = marker
         self._open = False
+        if marker.number > self._until:
+            self._awaited.clear()
         self._wrote, self._dropped = [], []
 
     def _committed(self) -> None:
+        deadline = time.monotonic() + microseconds(self._block.transaction_timeout) / 1e6
         while True:
             try:
-                self._producer.commit_transaction()
+                self._producer.commit_transaction(max(0.1, deadline - time.monotonic()))
                 return
             except KafkaException as error:
                 inner = error.args[0]
-                if inner.retriable():
+                if inner.retriable() and time.monotonic() < deadline:
                     continue
                 if inner.txn_requires_abort():
                     self._abort()
