@@ -6,7 +6,7 @@ CODE := flows models tests benchmarks notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo look kafka test test-system check fmt bench bench-memory bench-growth bench-behaviour bench-peers soak clean
+.PHONY: help setup demo look kafka test test-system check fmt bench bench-memory bench-growth bench-behaviour bench-peers chaos soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ bench-behaviour: .venv/.test ## strange behaviour in simulated days: how much is
 
 bench-peers: .venv/.test .venv-peers/.peers ## one counting job in csp, Flink SQL (needs Java) and Pathway, beside ours; 2 GB
 	$(BIN)/python -m benchmarks.engines --events $(or $(EVENTS),200000)
+
+chaos: .venv/.test ## the flow over a real Kafka, killed 25 times and cut off, then compared with a quiet run; SEED=1
+	$(BIN)/python -m tests.kafka.chaos --seed $(or $(SEED),1)
 
 soak: .venv/.test ## twelve simulated hours at full speed: does anything grow or slow down
 	$(BIN)/python -m benchmarks.soak

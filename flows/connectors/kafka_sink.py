@@ -24,7 +24,7 @@ from flows.connectors.kafka_client import (
 from flows.connectors.marker import Marker, Position, advanced, begun, last_marker, pieces, reached
 from flows.connectors.write_behind import WriteBehind
 from flows.durations import microseconds
-from flows.errors import OutputError, Refused
+from flows.errors import LapwingError, OutputError, Refused
 from flows.kafka_block import Kafka
 from models.event import Headers
 
@@ -283,7 +283,7 @@ class _Part(StatefulSinkPartition[Item, State]):
             except BufferError:
                 self._produce_when_there_is_room(one)
             except KafkaException as error:
-                raise failed_output(error, self._what) from None
+                raise self._failed(error) from None
         self._counts.records += count
 
     def _produce_when_there_is_room(self, one: Record) -> None:
@@ -295,14 +295,14 @@ class _Part(StatefulSinkPartition[Item, State]):
             except BufferError:
                 continue
             except KafkaException as error:
-                raise failed_output(error, self._what) from None
+                raise self._failed(error) from None
 
     def _begin(self) -> None:
         if self._marked:
             try:
                 self._producer.begin_transaction()
             except KafkaException as error:
-                raise failed_output(error, self._what) from None
+                raise self._failed(error) from None
         self._open = True
 
     def snapshot(self) -> State:
@@ -360,7 +360,7 @@ class _Part(StatefulSinkPartition[Item, State]):
                     continue
                 if inner.txn_requires_abort():
                     self._abort()
-                raise failed_output(error, self._undelivered or self._what) from None
+                raise self._failed(error) from None
 
     def _flush(self) -> None:
         while self._producer.flush(1.0):
@@ -374,10 +374,15 @@ class _Part(StatefulSinkPartition[Item, State]):
 
     def _check(self) -> None:
         """Raise what librdkafka has found out in the background."""
-        if self._failures.fatal is not None:
-            raise failed_output(KafkaException(self._failures.fatal), self._what)
+        if (fatal := self._failures.fatal) is not None:
+            raise self._failed(KafkaException(fatal))
         if self._undelivered and not self._marked:
             raise OutputError(f"{self._undelivered}; nothing of this epoch is marked done")
+
+    def _failed(self, error: KafkaException) -> LapwingError:
+        """The error for the user: what librdkafka has found out in the background says more than the call's own."""
+        fatal = self._failures.fatal
+        return failed_output(KafkaException(fatal) if fatal is not None else error, self._undelivered or self._what)
 
     def _abort(self) -> None:
         with suppress(KafkaException):
