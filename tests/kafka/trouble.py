@@ -13,8 +13,8 @@ from tests.flow_under_test import Disturbance, _Part
 
 PLACES = {"after_commit": 9, "before_commit": 9, "snapshot": 6, "init": 3, "marker": 3, "write": 30}
 """Where a process may be gone, and at which time at most it is worth a try: a transaction is committed and its epoch is
-not durable; all is written and nothing committed; in a source's snapshot; the process before is fenced off; the marker is
-read; in a write."""
+not durable; all is written and nothing committed; in a source's snapshot; the process before is fenced off; the marker
+is read; in a write."""
 
 
 def main(trouble: dict[str, Any], arguments: list[str]) -> None:
