@@ -18,7 +18,8 @@ from tests.kafka.endpoint import Endpoint
 from tests.kafka.errors import Failed
 from tests.kafka.jars import class_path
 from tests.kafka.node import Node
-from tests.kafka.properties import properties
+from tests.kafka.ports import Port
+from tests.kafka.properties import PLAIN, properties
 
 _READY_S = 180.0
 """When to give up. On a quiet machine a node is ready within five seconds."""
@@ -28,25 +29,35 @@ class Cluster(Endpoint):
     """Brokers on free loopback ports, their data in a temporary directory that goes with them.
 
     `with Cluster(3) as kafka:` starts them and waits until every node serves clients and transactions; at the end they
-    are killed, since nothing is to be kept. Nodes count from 1. `config` has broker settings that go before ours. Of
-    node 1 the clients' port can be asked for (`port`; 0: any). Raises `Unavailable` where the machine has no Java or the jars cannot be
-    fetched, `Damaged`, and `Failed` with the end of the log where a node does not start.
+    are killed, since nothing is to be kept. Nodes count from 1. `config` has broker settings that go before ours,
+    `listeners` names and protocols beside the plain ones, `port` is the one that node 1 has for clients (0: any). On
+    Linux they end with the process that started them, however that ends.
 
-    Heap and threads are small: 512 MB of memory for each node and, once it is up, next to nothing of a processor.
+    Raises `Unavailable` where the machine has no Java or the jars cannot be fetched, `Damaged`, and `Failed` with the
+    end of the log where a node does not start. A node takes up to `heap` and 150 MB more.
     """
 
     def __init__(
-        self, nodes: int = 3, *, config: Mapping[str, str] | None = None, heap: str = "512m", port: int = 0
+        self,
+        nodes: int = 3,
+        *,
+        config: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str] | None = None,
+        heap: str = "512m",
+        port: int = 0,
     ) -> None:
-        self.heap = heap
-        self._path = class_path()
-        self.folder = Path(tempfile.mkdtemp(prefix="lapwing-kafka-"))
-        self.nodes: dict[int, Node] = {}
-        for number in range(1, nodes + 1):
-            self.nodes[number] = Node(number, self.folder / str(number), self._path, port if number == 1 else 0)
         self.config = dict(config or {})
-        super().__init__(",".join(node.address("CLIENT") for node in self.nodes.values()))
-        self.inside = Endpoint(",".join(node.address("INSIDE") for node in self.nodes.values()))
+        self.protocols = PLAIN | dict(listeners or {})
+        self.users: tuple[str, ...] = ()
+        self.heap = heap
+        jars = class_path()
+        ports = [
+            {name: Port(port if at == 0 and name == "CLIENT" else 0) for name in self.protocols} for at in range(nodes)
+        ]
+        self.folder = Path(tempfile.mkdtemp(prefix="lapwing-kafka-"))
+        self.nodes = {at: Node(at, self.folder / str(at), jars, own) for at, own in enumerate(ports, 1)}
+        super().__init__(self.addresses("CLIENT"))
+        self.inside = Endpoint(self.addresses("INSIDE"))
 
     def __enter__(self) -> Self:
         try:
@@ -89,12 +100,16 @@ class Cluster(Endpoint):
         """The process id of a node, `None` while it does not run."""
         return self.nodes[number].pid
 
+    def addresses(self, listener: str) -> str:
+        """`host:port` of one listener on every node, with commas between."""
+        return ",".join(node.address(listener) for node in self.nodes.values())
+
     def _format(self) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         nodes = list(self.nodes.values())
 
         def one(node: Node) -> None:
-            node.format(cluster_id, properties(node, nodes, {}, node.folder / "data") | self.config)
+            node.format(cluster_id, properties(node, nodes, self.protocols) | self.config, *self.users)
 
         with ThreadPoolExecutor() as several:
             list(several.map(one, nodes))

@@ -12,8 +12,6 @@ from tests.kafka.java import java
 from tests.kafka.ports import LOOPBACK, Port
 
 LAUNCH = Path(__file__).with_name("launch.py")
-LISTENERS = ("CLIENT", "INSIDE", "CONTROLLER")
-"""For clients, secured if so wished; for brokers among themselves and who administers them; for the quorum."""
 _SHOWN = 40
 _STARTER = ThreadPoolExecutor(1, "kafka-starter")
 """Linux ends a broker with the thread that started it. This one lives as long as the process, its caller may not."""
@@ -22,10 +20,11 @@ _STARTER = ThreadPoolExecutor(1, "kafka-starter")
 class Node:
     """A broker of a cluster. Its ports stay its own from one start to the next; every process is ended by its id."""
 
-    def __init__(self, number: int, folder: Path, class_path: str, port: int = 0) -> None:
+    def __init__(self, number: int, folder: Path, class_path: str, ports: dict[str, Port]) -> None:
         self.number = number
         self.folder = folder
-        self.ports = {name: Port(port if name == "CLIENT" else 0) for name in LISTENERS}
+        self.ports = ports
+        """By the listener's name."""
         self.log = folder / "server.log"
         self._class_path = class_path
         self._properties = folder / "server.properties"
@@ -104,5 +103,6 @@ class Node:
             f"-Djdk.net.hosts.file={self.folder / 'hosts'}",  # names are looked up nowhere else
             f"{quiet}defaultLogLevel=info", f"{quiet}log.org.apache.kafka.common.config.AbstractConfig=warn",
             f"{quiet}showDateTime=true", f"{quiet}dateTimeFormat=HH:mm:ss.SSS",
+            "-Dlog4j.provider=org.apache.logging.log4j.simple.internal.SimpleProvider",  # only log4j's API is there
             "-cp", self._class_path,
         ]  # fmt: skip
