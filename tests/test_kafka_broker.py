@@ -1,10 +1,14 @@
 """The broker that everything about Kafka is tested with: it is a real one, and it is gone when it should be."""
 
 import os
+import signal
+import time
 
+import pytest
 from confluent_kafka import KafkaError, Producer
 
 from tests.kafka.cluster import Broker
+from tests.kafka.errors import Failed
 from tests.kafka.fixture import own_broker
 from tests.kafka.records import Record, produce, read, send
 
@@ -68,7 +72,11 @@ def test_a_stopped_broker_keeps_its_topics_and_a_closed_one_leaves_nothing():
         assert broker.pid() is None
         broker.start()
         produce(broker.client(), topic, [Record(b"between", partition=1)])
-        broker.kill()
+        os.kill(broker.pid(), signal.SIGKILL)
+        while broker.pid():
+            time.sleep(0.05)
+        with pytest.raises(Failed, match="node 1 stopped with -9"):
+            broker.check()
         broker.start()
         assert [each.value for each in read(broker.client(), topic)] == [b"before", b"between"]
         last, folder = broker.pid(), broker.folder

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from tests.command import ROOT
@@ -77,17 +77,6 @@ def test_a_broker_that_cannot_start_says_why_and_leaves_nothing(config, why):
         broker.__enter__()
     assert broker.pid() is None
     assert not broker.folder.exists()
-
-
-def test_a_broker_that_is_killed_is_told_of_at_the_next_wait():
-    with own_broker() as broker:
-        os.kill(broker.pid(), 9)
-        while broker.pid():
-            time.sleep(0.05)
-        with pytest.raises(Failed, match="node 1 stopped with -9"):
-            broker._wait({1})
-        with pytest.raises(KafkaException):
-            AdminClient(broker.client()).list_topics(timeout=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")

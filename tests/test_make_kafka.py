@@ -56,7 +56,6 @@ def test_the_compose_file_is_the_same_broker():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     version = next(jar.version for jar in listed(LIST.read_text()) if jar.name == "kafka-clients")
     assert {service["image"] for service in services.values()} == {f"apache/kafka:{version}"}
-    made = re.findall(
-        r"--topic (\S+) --partitions (\d+)(?: --config cleanup\.policy=(compact))?", str(services["topics"])
-    )
+    topic = r"--topic (\S+) --partitions (\d+)(?: --config cleanup\.policy=(compact))?"
+    made = re.findall(topic, services["topics"]["command"][0])
     assert {name: (int(count), bool(compacted)) for name, count, compacted in made} == dict(TOPICS)

@@ -100,6 +100,11 @@ class Cluster(Endpoint):
         """The process id of a node, `None` while it does not run."""
         return self.nodes[number].pid
 
+    def check(self) -> None:
+        """`Failed`, with the end of its log, if a node that was started has stopped by itself."""
+        for node in self.nodes.values():
+            node.check()
+
     def addresses(self, listener: str) -> str:
         """`host:port` of one listener on every node, with commas between."""
         return ",".join(node.address(listener) for node in self.nodes.values())
@@ -129,8 +134,7 @@ class Cluster(Endpoint):
         end = time.monotonic() + _READY_S
         failed: Exception | None = None
         while time.monotonic() < end:
-            for node in self.nodes.values():
-                node.check()
+            self.check()
             try:
                 if holds():
                     return
