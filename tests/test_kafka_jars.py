@@ -1,7 +1,6 @@
 """Kafka's jars are those of the list or are not used; a machine that cannot have a broker says so."""
 
 import os
-import subprocess
 import sys
 import threading
 from functools import partial
@@ -9,7 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.command import ROOT
+from tests.command import ROOT, run
 from tests.kafka import jars, java
 from tests.kafka.errors import Damaged, Unavailable
 from tests.kafka.fixture import own_broker
@@ -104,9 +103,9 @@ def test_the_list_names_each_jar_once_with_a_whole_checksum():
 @pytest.mark.parametrize(("strict", "code"), [("0", 0), ("1", 1)])
 def test_a_test_without_a_broker_is_told_of_and_strictly_fails(tmp_path, mirror, strict, code):
     """The real suite, where the jars are neither at hand nor to be fetched."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/test_kafka_broker.py", "-k", "aborted", "-p", "no:cacheprovider"],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    done = run(
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_kafka_broker.py", "-k", "aborted",
+        cwd=ROOT, text=True,
         env=os.environ | {"XDG_CACHE_HOME": str(tmp_path), "LAPWING_STRICT": strict, "KAFKA_BOOTSTRAP": ""},
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr

@@ -5,11 +5,11 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -29,12 +29,16 @@ class Cluster(Endpoint):
     """Brokers on free loopback ports, their data in a temporary directory that goes with them.
 
     `with Cluster(3) as kafka:` starts them and waits until every node serves clients and transactions; at the end they
-    are killed, since nothing is to be kept. Nodes count from 1. `config` has broker settings that go before ours,
-    `listeners` names and protocols beside the plain ones, `port` is the one that node 1 has for clients (0: any). On
-    Linux they end with the process that started them, however that ends.
+    are killed, since nothing is to be kept. Nodes count from 1. On Linux they end with the process that started them,
+    however that ends.
+
+    `config` has broker settings that go before ours, `listeners` names and protocols beside the plain ones, `port` is
+    the one that node 1 has for clients (0: any). Brokers that are `lasting` start later and then run faster: for
+    benchmarks and people.
 
     Raises `Unavailable` where the machine has no Java or the jars cannot be fetched, `Damaged`, and `Failed` with the
-    end of the log where a node does not start. A node takes up to `heap` and 150 MB more.
+    end of the log where a node does not start. A node takes up to `heap` and 150 MB more, and while nobody asks it for
+    anything a thirtieth of a core.
     """
 
     def __init__(
@@ -44,12 +48,13 @@ class Cluster(Endpoint):
         config: Mapping[str, str] | None = None,
         listeners: Mapping[str, str] | None = None,
         heap: str = "512m",
+        lasting: bool = False,
         port: int = 0,
     ) -> None:
         self.config = dict(config or {})
         self.protocols = PLAIN | dict(listeners or {})
         self.users: tuple[str, ...] = ()
-        self.heap = heap
+        self.heap, self.lasting = heap, lasting
         jars = class_path()
         ports = [
             {name: Port(port if at == 0 and name == "CLIENT" else 0) for name in self.protocols} for at in range(nodes)
@@ -62,9 +67,7 @@ class Cluster(Endpoint):
     def __enter__(self) -> Self:
         try:
             self._format()
-            for node in self.nodes.values():
-                node.start(self.heap)
-            self._wait(set(self.nodes))
+            self.start()
             self._until("transactions are served", self._transactions)
         except BaseException:
             self.close()
@@ -91,10 +94,18 @@ class Cluster(Endpoint):
         """Kill a node (SIGKILL)."""
         self.nodes[number].kill()
 
-    def start(self, number: int = 1) -> None:
-        """Start a stopped node on its old ports and data, and wait until it serves."""
-        self.nodes[number].start(self.heap)
-        self._wait({number})
+    def start(self, *numbers: int) -> None:
+        """Start stopped nodes, all where none is named, on their old ports and data, and wait until they serve.
+
+        A node of three serves only beside another: after both others have been stopped, start them in one call.
+        """
+        wanted = numbers or tuple(number for number in self.nodes if self.pid(number) is None)
+        for number in wanted:
+            self.nodes[number].start(self.heap, lasting=self.lasting)
+        for number in wanted:
+            node = self.nodes[number]
+            self._until(f"node {number} listens", node.listens)
+            self._until(f"node {number} is one of those it knows", lambda node=node: node.number in _known(node))
 
     def pid(self, number: int = 1) -> int | None:
         """The process id of a node, `None` while it does not run."""
@@ -119,13 +130,6 @@ class Cluster(Endpoint):
         with ThreadPoolExecutor() as several:
             list(several.map(one, nodes))
 
-    def _wait(self, numbers: set[int]) -> None:
-        for number in numbers:
-            node = self.nodes[number]
-            self._until(f"node {number} listens", lambda node=node: all(port.answers() for port in node.ports.values()))
-        admin = AdminClient(self.inside.client())
-        self._until("all nodes are known", lambda: numbers <= set(admin.list_topics(timeout=5).brokers))
-
     def _transactions(self) -> bool:
         Producer(self.inside.client(**{"transactional.id": "ready"})).init_transactions(5)
         return True
@@ -145,8 +149,13 @@ class Cluster(Endpoint):
         raise Failed(f"waited {_READY_S:.0f} s in vain until {what} ({failed}):\n{logs}")
 
 
-class Broker(Cluster):
-    """A cluster of one node."""
+def _known(node: Node) -> Iterable[int]:
+    # A client that knows no other address: the node itself answers.
+    return AdminClient(Endpoint(node.address("INSIDE")).client()).list_topics(timeout=5).brokers
 
-    def __init__(self, *, config: Mapping[str, str] | None = None, heap: str = "512m", port: int = 0) -> None:
-        super().__init__(1, config=config, heap=heap, port=port)
+
+class Broker(Cluster):
+    """A cluster of one node; it takes the same options."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(1, **options)

@@ -13,6 +13,8 @@ from tests.kafka.ports import LOOPBACK, Port
 
 LAUNCH = Path(__file__).with_name("launch.py")
 _SHOWN = 40
+_QUICK = ("-XX:TieredStopAtLevel=1",)
+"""A third less work until it is up."""
 _STARTER = ThreadPoolExecutor(1, "kafka-starter")
 """Linux ends a broker with the thread that started it. This one lives as long as the process, its caller may not."""
 
@@ -45,15 +47,15 @@ class Node:
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         command = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "--config", str(self._properties)]
         done = subprocess.run(
-            [*self._java("64m"), *command, *words], capture_output=True, text=True, check=False, timeout=300
+            [*self._java("64m", *_QUICK), *command, *words], capture_output=True, text=True, check=False, timeout=300
         )
         if done.returncode:
             raise Failed(f"node {self.number} could not be formatted:\n{done.stdout}{done.stderr}")
 
-    def start(self, heap: str) -> None:
-        """Begin the process; it is not ready yet."""
+    def start(self, heap: str, *, lasting: bool = False) -> None:
+        """Begin the process; it is not ready yet. One that is `lasting` compiles itself better, and for longer."""
         assert self.pid is None, f"node {self.number} runs already"
-        command = [*self._java(heap), "kafka.Kafka", str(self._properties)]
+        command = [*self._java(heap, *([] if lasting else _QUICK)), "kafka.Kafka", str(self._properties)]
         if sys.platform == "linux":
             command = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), *command]
         with self.log.open("ab") as log:
@@ -61,6 +63,10 @@ class Node:
                 subprocess.Popen, command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
             )
             self._process = begin.result()
+
+    def listens(self) -> bool:
+        """Whether each of its ports answers."""
+        return all(port.answers() for port in self.ports.values())
 
     def check(self) -> None:
         """`Failed`, with the end of the log, if the process has stopped by itself."""
@@ -95,10 +101,10 @@ class Node:
             process.kill()
             process.wait()
 
-    def _java(self, heap: str) -> list[str]:
+    def _java(self, heap: str, *options: str) -> list[str]:
         quiet = "-Dorg.slf4j.simpleLogger."
         return [
-            java(), f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseSerialGC", "-Djava.awt.headless=true",
+            java(), *options, f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseSerialGC", "-Djava.awt.headless=true",
             "-Djava.net.preferIPv4Stack=true",
             f"-Djdk.net.hosts.file={self.folder / 'hosts'}",  # names are looked up nowhere else
             f"{quiet}defaultLogLevel=info", f"{quiet}log.org.apache.kafka.common.config.AbstractConfig=warn",
