@@ -77,8 +77,11 @@ class Node:
         """The last lines of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-_SHOWN:]) if self.log.exists() else ""
 
-    def stop(self, wait_s: float = 60.0) -> None:
-        """SIGTERM: the broker hands over its partitions and closes its files. Killed if that lasts too long."""
+    def stop(self, wait_s: float = 20.0) -> None:
+        """SIGTERM: the broker hands over its partitions and closes its files. Killed if that lasts too long.
+
+        It does for a node whose quorum is gone.
+        """
         self._end(signal.SIGTERM, wait_s)
 
     def kill(self) -> None:
