@@ -80,10 +80,13 @@ def test_a_broker_that_cannot_start_says_why_and_leaves_nothing(config, why):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_a_broker_ends_with_the_process_that_started_it():
+def test_a_broker_ends_with_the_process_that_started_it(tmp_path):
     program = "import sys, tests.kafka.cluster as c\nwith c.Broker() as b: print(b.pid(), flush=True); sys.stdin.read()"
     own_broker().close()
-    parent = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
     pid = int(parent.stdout.readline())
     assert os.path.exists(f"/proc/{pid}")
     parent.kill()
