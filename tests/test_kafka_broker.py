@@ -1,11 +1,18 @@
 """The broker that everything about Kafka is tested with: it is a real one, and it is gone when it should be."""
 
 import os
+import signal
+import sys
+import time
 
+import pytest
 from confluent_kafka import KafkaError, Producer
 
+from tests.command import ROOT, run
 from tests.kafka.cluster import Broker
-from tests.kafka.fixture import own_broker
+from tests.kafka.errors import Failed
+from tests.kafka.fixture import EXISTING, own_broker
+from tests.kafka.jars import MIRROR
 from tests.kafka.records import Record, produce, read, send
 
 
@@ -68,7 +75,11 @@ def test_a_stopped_broker_keeps_its_topics_and_a_closed_one_leaves_nothing():
         assert broker.pid() is None
         broker.start()
         produce(broker.client(), topic, [Record(b"between", partition=1)])
-        broker.kill()
+        os.kill(broker.pid(), signal.SIGKILL)
+        while broker.pid():
+            time.sleep(0.05)
+        with pytest.raises(Failed, match="node 1 stopped with -9"):
+            broker.check()
         broker.start()
         assert [each.value for each in read(broker.client(), topic)] == [b"before", b"between"]
         last, folder = broker.pid(), broker.folder
@@ -77,3 +88,14 @@ def test_a_stopped_broker_keeps_its_topics_and_a_closed_one_leaves_nothing():
     for pid in (first, last):
         assert not os.path.exists(f"/proc/{pid}")
     assert not folder.exists()
+
+
+def test_an_existing_broker_serves_instead_of_an_own_one(kafka, tmp_path):
+    """With KAFKA_BOOTSTRAP set, a machine that could not have a broker tests with that one."""
+    nothing = {"XDG_CACHE_HOME": str(tmp_path), MIRROR: "http://127.0.0.1:1", "LAPWING_STRICT": "1"}
+    done = run(
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "comes_back",
+        cwd=ROOT, env=os.environ | nothing | {EXISTING: kafka.bootstrap},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert b"1 passed" in done.stdout

@@ -33,9 +33,9 @@ def main() -> int:
 
 def _broker() -> Broker:
     try:
-        return Broker(heap="1g", port=USUAL_PORT)
+        return Broker(heap="1g", lasting=True, port=USUAL_PORT)
     except OSError:
-        return Broker(heap="1g")
+        return Broker(heap="1g", lasting=True)
 
 
 def _tell(kafka: Broker) -> None:

@@ -5,11 +5,11 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -18,7 +18,8 @@ from tests.kafka.endpoint import Endpoint
 from tests.kafka.errors import Failed
 from tests.kafka.jars import class_path
 from tests.kafka.node import Node
-from tests.kafka.properties import properties
+from tests.kafka.ports import Port
+from tests.kafka.properties import PLAIN, properties
 
 _READY_S = 180.0
 """When to give up. On a quiet machine a node is ready within five seconds."""
@@ -28,32 +29,45 @@ class Cluster(Endpoint):
     """Brokers on free loopback ports, their data in a temporary directory that goes with them.
 
     `with Cluster(3) as kafka:` starts them and waits until every node serves clients and transactions; at the end they
-    are killed, since nothing is to be kept. Nodes count from 1. `config` has broker settings that go before ours. Of
-    node 1 the clients' port can be asked for (`port`; 0: any). Raises `Unavailable` where the machine has no Java or the jars cannot be
-    fetched, `Damaged`, and `Failed` with the end of the log where a node does not start.
+    are killed, since nothing is to be kept. Nodes count from 1. On Linux they end with the process that started them,
+    however that ends.
 
-    Heap and threads are small: 512 MB of memory for each node and, once it is up, next to nothing of a processor.
+    `config` has broker settings that go before ours, `listeners` names and protocols beside the plain ones, `port` is
+    the one that node 1 has for clients (0: any). Brokers that are `lasting` start later and then run faster: for
+    benchmarks and people.
+
+    Raises `Unavailable` where the machine has no Java or the jars cannot be fetched, `Damaged`, and `Failed` with the
+    end of the log where a node does not start. A node takes up to `heap` and 150 MB more, and while nobody asks it for
+    anything a thirtieth of a core.
     """
 
     def __init__(
-        self, nodes: int = 3, *, config: Mapping[str, str] | None = None, heap: str = "512m", port: int = 0
+        self,
+        nodes: int = 3,
+        *,
+        config: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str] | None = None,
+        heap: str = "512m",
+        lasting: bool = False,
+        port: int = 0,
     ) -> None:
-        self.heap = heap
-        self._path = class_path()
-        self.folder = Path(tempfile.mkdtemp(prefix="lapwing-kafka-"))
-        self.nodes: dict[int, Node] = {}
-        for number in range(1, nodes + 1):
-            self.nodes[number] = Node(number, self.folder / str(number), self._path, port if number == 1 else 0)
         self.config = dict(config or {})
-        super().__init__(",".join(node.address("CLIENT") for node in self.nodes.values()))
-        self.inside = Endpoint(",".join(node.address("INSIDE") for node in self.nodes.values()))
+        self.protocols = PLAIN | dict(listeners or {})
+        self.users: tuple[str, ...] = ()
+        self.heap, self.lasting = heap, lasting
+        jars = class_path()
+        ports = [
+            {name: Port(port if at == 0 and name == "CLIENT" else 0) for name in self.protocols} for at in range(nodes)
+        ]
+        self.folder = Path(tempfile.mkdtemp(prefix="lapwing-kafka-"))
+        self.nodes = {at: Node(at, self.folder / str(at), jars, own) for at, own in enumerate(ports, 1)}
+        super().__init__(self.addresses("CLIENT"))
+        self.inside = Endpoint(self.addresses("INSIDE"))
 
     def __enter__(self) -> Self:
         try:
             self._format()
-            for node in self.nodes.values():
-                node.start(self.heap)
-            self._wait(set(self.nodes))
+            self.start()
             self._until("transactions are served", self._transactions)
         except BaseException:
             self.close()
@@ -80,31 +94,41 @@ class Cluster(Endpoint):
         """Kill a node (SIGKILL)."""
         self.nodes[number].kill()
 
-    def start(self, number: int = 1) -> None:
-        """Start a stopped node on its old ports and data, and wait until it serves."""
-        self.nodes[number].start(self.heap)
-        self._wait({number})
+    def start(self, *numbers: int) -> None:
+        """Start stopped nodes, all where none is named, on their old ports and data, and wait until they serve.
+
+        A node of three serves only beside another: after both others have been stopped, start them in one call.
+        """
+        wanted = numbers or tuple(number for number in self.nodes if self.pid(number) is None)
+        for number in wanted:
+            self.nodes[number].start(self.heap, lasting=self.lasting)
+        for number in wanted:
+            node = self.nodes[number]
+            self._until(f"node {number} listens", node.listens)
+            self._until(f"node {number} is one of those it knows", lambda node=node: node.number in _known(node))
 
     def pid(self, number: int = 1) -> int | None:
         """The process id of a node, `None` while it does not run."""
         return self.nodes[number].pid
+
+    def check(self) -> None:
+        """`Failed`, with the end of its log, if a node that was started has stopped by itself."""
+        for node in self.nodes.values():
+            node.check()
+
+    def addresses(self, listener: str) -> str:
+        """`host:port` of one listener on every node, with commas between."""
+        return ",".join(node.address(listener) for node in self.nodes.values())
 
     def _format(self) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         nodes = list(self.nodes.values())
 
         def one(node: Node) -> None:
-            node.format(cluster_id, properties(node, nodes, {}, node.folder / "data") | self.config)
+            node.format(cluster_id, properties(node, nodes, self.protocols) | self.config, *self.users)
 
         with ThreadPoolExecutor() as several:
             list(several.map(one, nodes))
-
-    def _wait(self, numbers: set[int]) -> None:
-        for number in numbers:
-            node = self.nodes[number]
-            self._until(f"node {number} listens", lambda node=node: all(port.answers() for port in node.ports.values()))
-        admin = AdminClient(self.inside.client())
-        self._until("all nodes are known", lambda: numbers <= set(admin.list_topics(timeout=5).brokers))
 
     def _transactions(self) -> bool:
         Producer(self.inside.client(**{"transactional.id": "ready"})).init_transactions(5)
@@ -114,8 +138,7 @@ class Cluster(Endpoint):
         end = time.monotonic() + _READY_S
         failed: Exception | None = None
         while time.monotonic() < end:
-            for node in self.nodes.values():
-                node.check()
+            self.check()
             try:
                 if holds():
                     return
@@ -126,8 +149,13 @@ class Cluster(Endpoint):
         raise Failed(f"waited {_READY_S:.0f} s in vain until {what} ({failed}):\n{logs}")
 
 
-class Broker(Cluster):
-    """A cluster of one node."""
+def _known(node: Node) -> Iterable[int]:
+    # A client that knows no other address: the node itself answers.
+    return AdminClient(Endpoint(node.address("INSIDE")).client()).list_topics(timeout=5).brokers
 
-    def __init__(self, *, config: Mapping[str, str] | None = None, heap: str = "512m", port: int = 0) -> None:
-        super().__init__(1, config=config, heap=heap, port=port)
+
+class Broker(Cluster):
+    """A cluster of one node; it takes the same options."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(1, **options)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +52,8 @@ def class_path(jars: list[Jar] | None = None, folder: Path | None = None) -> str
     jars = listed(LIST.read_text()) if jars is None else jars
     folder = folder or kept()
     folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(4) as several:
+    with warnings.catch_warnings(), ThreadPoolExecutor(4) as several:
+        warnings.simplefilter("ignore", ResourceWarning)  # jgo leaves a refused answer open
         return os.pathsep.join(several.map(lambda jar: str(_in_place(jar, folder)), jars))
 
 
@@ -78,15 +80,15 @@ def _fetched(jar: Jar, folder: Path) -> Path:
         repo_cache=folder, local_repos=[], remote_repos={"mirror": mirror} if mirror else None, timeout=30
     )
     artifact = context.project(jar.group, jar.name).at_version(jar.version).artifact()
-    for left in reversed(range(_TRIES)):
+    failed = ""
+    for _ in range(_TRIES):
         try:
             return Path(artifact.resolve())
         except (RequestException, RuntimeError) as error:
-            if not left:
-                raise Unavailable(f"{jar} cannot be fetched: {error}") from error
+            failed = str(error)
             if artifact.cached_path:
                 artifact.cached_path.unlink(missing_ok=True)
-    raise AssertionError
+    raise Unavailable(f"{jar} cannot be fetched: {failed}")
 
 
 def _sha256(path: Path) -> str:

@@ -16,12 +16,13 @@ class Port:
 
     def __init__(self, wanted: int = 0) -> None:
         self._held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._held.bind((LOOPBACK, wanted))
         except OSError:
             self._held.close()
             raise
+        # Only now: two of these may not have one port.
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.number: int = self._held.getsockname()[1]
         if sys.platform != "linux":
             self._held.close()

@@ -79,6 +79,7 @@ def read(client: Mapping[str, Any], topic: str, *, committed: bool = True) -> li
         "enable.auto.commit": False,
         "auto.offset.reset": "error",
         "enable.partition.eof": True,
+        "fetch.wait.max.ms": 50,
         "isolation.level": "read_committed" if committed else "read_uncommitted",
     })  # fmt: skip
     try:
@@ -89,7 +90,7 @@ def read(client: Mapping[str, Any], topic: str, *, committed: bool = True) -> li
         while open_:
             if time.monotonic() > end:
                 raise TimeoutError(f"the end of {topic}, partitions {sorted(open_)}, was not reached")
-            for message in consumer.consume(10_000, timeout=0.2):
+            for message in consumer.consume(10_000, timeout=0.1):
                 error = message.error()
                 if error is None:
                     found.append(_found(message))
