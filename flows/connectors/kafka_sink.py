@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from threading import get_ident
 from typing import Any, Final, NamedTuple, Protocol
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -119,7 +120,7 @@ class KafkaSink(FixedPartitionedSink[Item, State]):
         self._lineage = lineage if block.delivery == "exactly-once" else None
         self.counts = Counts()
         self.limits = _limits(block, marked=self._lineage is not None)
-        self._parts: list[_Part] = []
+        self._parts: dict[int, list[_Part]] = {}
         self._committing = ThreadPoolExecutor(block.sinks, "commit")
 
     def list_parts(self) -> list[str]:
@@ -134,12 +135,15 @@ class KafkaSink(FixedPartitionedSink[Item, State]):
         """Fence off whoever wrote before, and learn what was written last."""
         at = int(for_part.rpartition("-")[2])
         part = _Part(self._block, at, self._lineage, self.limits, self.counts, resume_state, self._commit_all)
-        self._parts.append(part)
+        self._parts.setdefault(get_ident(), []).append(part)
         return part
 
     def _commit_all(self) -> None:
-        """Begin the commits of all partitions: each waits for the brokers, so they wait together."""
-        for part in self._parts:
+        """Begin the commits of all partitions of this worker: each waits for the brokers, so they wait together.
+
+        Another worker's may be in the middle of their epoch.
+        """
+        for part in self._parts[get_ident()]:
             part.begin_commit(self._committing)
 
 
