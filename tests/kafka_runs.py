@@ -111,7 +111,9 @@ class Site:
                 config, str(source), str(output), str(where), close, "lapwing", stop or threading.Event()
             )  # fmt: skip
         except BaseException as error:  # a panic is no Exception
-            raise mistake(error) or error from None
+            if (told := mistake(error)) is not None:
+                raise told from None
+            raise
 
     def words(self, *more: str | Path, state: Path | None = None) -> list[str | Path]:
         """The words of the command after its name."""

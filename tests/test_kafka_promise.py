@@ -21,8 +21,6 @@ def shape(tmp_path_factory: pytest.TempPathFactory) -> str:
     return config_file(tmp_path_factory.mktemp("shape")).read_text()
 
 
-
-
 @pytest.mark.parametrize(("rows", "sinks"), [(4096, 4), (37, 1)])
 def test_a_run_over_topics_gives_what_a_run_over_files_gives(kafka: Any, tmp_path: Path, shape: str, rows, sinks):
     site = Site(kafka, tmp_path, len(LINES), sinks, config=f"[input]\nbatch_rows = {rows}\n{shape}")

@@ -23,6 +23,8 @@ _CONFIRMED_S: Final = 3.0
 """A partition's end counts as confirmed for so long after the leader's last answer."""
 UNREADABLE: Final[Headers] = (("lapwing-headers", b"unreadable"),)
 """Stands for headers whose names are not UTF-8, which the client cannot hand over."""
+_LATEST: Final = 1 << 52
+"""Milliseconds that still are microseconds in 64 bits: nothing later is a time."""
 _PASSING: Final = {
     KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE,
     KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.OFFSET_NOT_AVAILABLE,
@@ -230,7 +232,7 @@ class KafkaReader:
             length=length,
             offset=offsets,
             index=np.zeros(len(offsets), np.int32),
-            timestamp=np.where(times < 0, NONE_TIME, times * 1000),
+            timestamp=np.where(times < 0, NONE_TIME, np.minimum(times, _LATEST) * 1000),
             oversize=refused,
             envelopes=envelopes,
         )
@@ -258,16 +260,18 @@ def _offset(message: Message) -> int:
 
 
 def _headers(messages: Sequence[Message]) -> list[Headers] | None:
-    """The headers of each; None where nobody has any."""
-    try:
-        found: list[Any] = [message.headers() for message in messages]
-    except UnicodeDecodeError:
-        found = [_readable(message) for message in messages]
+    """The headers of each; None where nobody has any.
+
+    Of a name that is not UTF-8 the client sets an error and gives a list with a hole all the same. The interpreter's
+    short way to call a method does not look at such an error, `map` does; and who asks the message again, or touches
+    its list, ends the process.
+    """
+    found: list[Any] = []
+    asked = map(Message.headers, messages)
+    while len(found) < len(messages):
+        try:
+            for headers in asked:
+                found.append(headers)
+        except (UnicodeDecodeError, SystemError):
+            found.append(UNREADABLE)
     return [tuple(each or ()) for each in found] if any(found) else None
-
-
-def _readable(message: Message) -> Any:
-    try:
-        return message.headers()
-    except UnicodeDecodeError:
-        return UNREADABLE

@@ -9,8 +9,10 @@ from functools import partial
 from threading import get_ident
 from typing import Any, Final, NamedTuple, Protocol
 
+import numpy as np
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Producer
+from numpy.typing import NDArray
 
 from flows.connectors.kafka_client import (
     Failures,
@@ -31,11 +33,12 @@ from models.event import Headers
 
 _MARGIN: Final = 1024
 """Bytes of a record batch that are not its one record's key, value and headers, generously."""
+_CLOCKS_MS: Final = 60_000
+"""The broker's clock may differ so much from ours, with the time until a record gets there."""
 _ABORT_S: Final = 5.0
 _PATIENCE: Final = 4096
 """Transactions after which a name is awaited no longer: all that comes again has come within the first few. Where an
 hour's limit is reached within one pane, another incident may be told after a replay than before."""
-
 
 Record = tuple[str, bytes | None, bytes | None, int, None, None, int, list[tuple[str, str | bytes | None]] | None]
 """(topic, value, key, partition, None, None, timestamp in epoch ms, headers): what `Producer.produce` takes, so that a
@@ -43,10 +46,11 @@ scored event costs one tuple. Partition -1 leaves the choice to the key, timesta
 
 
 class Limits(NamedTuple):
-    """What the topics take: partitions, and bytes of the largest record batch."""
+    """What the topics take: partitions, bytes of the largest record batch, and timestamps how far from now (ms)."""
 
     partitions: dict[str, int]
     most_bytes: dict[str, int]
+    spans: dict[str, tuple[int, int]]
 
     def fits(self, record: Record) -> bool:
         """Whether a record is small enough for its topic, uncompressed."""
@@ -54,6 +58,17 @@ class Limits(NamedTuple):
         size = len(key or b"") + len(value or b"")
         size += sum(len(name) * 4 + len(content or b"") + 8 for name, content in headers or ())
         return size + _MARGIN <= self.most_bytes[topic]
+
+    def dated(self, topic: str, stamps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Timestamps as the topic takes them: 0, which is now, where the broker would refuse one as too far from it."""
+        now = time.time_ns() // 1_000_000
+        before, after = self.spans[topic]
+        oldest, newest = max(0, now - max(0, before - _CLOCKS_MS)), now + max(0, after - _CLOCKS_MS)
+        return np.where((stamps < oldest) | (stamps > newest), 0, stamps)
+
+    def date(self, topic: str, stamp: int) -> int:
+        """As `dated`, of one."""
+        return int(self.dated(topic, np.array([stamp]))[0])
 
 
 def record(
@@ -174,7 +189,9 @@ def _limits(block: Kafka, marked: bool) -> Limits:
             f"topic {markers.name} has {markers.partitions} partitions, and kafka.sinks = {block.sinks} needs as many"
         )
     return Limits(
-        {name: one.partitions for name, one in found.items()}, {name: one.most_bytes for name, one in found.items()}
+        {name: one.partitions for name, one in found.items()},
+        {name: one.most_bytes for name, one in found.items()},
+        {name: (one.before_ms, one.after_ms) for name, one in found.items()},
     )
 
 
