@@ -35,6 +35,7 @@ _MARGIN: Final = 1024
 """Bytes of a record batch that are not its one record's key, value and headers, generously."""
 _CLOCKS_MS: Final = 60_000
 """The broker's clock may differ so much from ours, with the time until a record gets there."""
+_ANY_SIZE: Final = 1 << 62
 _ABORT_S: Final = 5.0
 _PATIENCE: Final = 4096
 """Transactions after which a name is awaited no longer: all that comes again has come within the first few. Where an
@@ -188,9 +189,11 @@ def _limits(block: Kafka, marked: bool) -> Limits:
         raise OutputError(
             f"topic {markers.name} has {markers.partitions} partitions, and kafka.sinks = {block.sinks} needs as many"
         )
+    chosen = (dict(block.options) | dict(block.producer)).get("message.max.bytes", "")
+    most = int(chosen) if str(chosen).isdecimal() else _ANY_SIZE
     return Limits(
         {name: one.partitions for name, one in found.items()},
-        {name: one.most_bytes for name, one in found.items()},
+        {name: min(one.most_bytes, most) for name, one in found.items()},
         {name: (one.before_ms, one.after_ms) for name, one in found.items()},
     )
 
