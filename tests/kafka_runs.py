@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows import detect
+from flows import detect, state_dir
 from flows.commands.engine import mistake
 from flows.config import Config, load
 from flows.kafka_block import Topics
@@ -106,6 +106,7 @@ class Site:
         """A run in this process. Raises what the user would be told, without the engine around it."""
         config = self.loaded(start=start, until=until, on_gap=on_gap)
         where = state or self.state
+        parts, state_dir.RECOVERY_PARTS = state_dir.RECOVERY_PARTS, 8  # as in the command, for runs of both
         try:
             return detect.run(
                 config, str(source), str(output), str(where), close, "lapwing", stop or threading.Event()
@@ -114,6 +115,8 @@ class Site:
             if (told := mistake(error)) is not None:
                 raise told from None
             raise
+        finally:
+            state_dir.RECOVERY_PARTS = parts
 
     def words(self, *more: str | Path, state: Path | None = None) -> list[str | Path]:
         """The words of the command after its name."""

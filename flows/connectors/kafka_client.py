@@ -136,6 +136,7 @@ def topics(block: Kafka, names: Iterable[str]) -> dict[str, Topic]:
             for place, answer in asked.items()
         }
     except (KafkaException, TimeoutError) as error:
+        client.poll(0)  # tells `failures` why
         raise unreachable(block, failures, error) from None
     described = {}
     for name, one in found.items():
@@ -164,6 +165,17 @@ def unreachable(block: Kafka, failures: Failures, error: BaseException) -> Input
 def startup_s(block: Kafka) -> float:
     """Seconds to wait for brokers at the start."""
     return microseconds(block.startup_timeout) / 1e6
+
+
+def all_there(block: Kafka, reading: bool, writing: bool) -> None:
+    """Say beforehand which topics do not exist, all of them in one InputError; raises as `topics` too."""
+    names = {key: getattr(block.topics, key) for key in block.topics.__struct_fields__}
+    if block.delivery != "exactly-once":
+        del names["markers"]
+    wanted = [name for key, name in names.items() if (reading if key == "events" else writing)]
+    found = topics(block, wanted)
+    if lacking := [name for name in wanted if name not in found]:
+        raise InputError(missing(lacking))
 
 
 def missing(names: Iterable[str]) -> str:

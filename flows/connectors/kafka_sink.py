@@ -33,6 +33,10 @@ from models.event import Headers
 
 _MARGIN: Final = 1024
 """Bytes of a record batch that are not its one record's key, value and headers, generously."""
+_LEAST: Final = {"scored": 0, "dead_letters": 4096, "markers": 1 << 19}
+_LEAST_RESULT: Final = 1 << 16
+"""Bytes that a topic must take: where a scored event does not fit it becomes a dead letter, and what else is made fits
+for sure."""
 _CLOCKS_MS: Final = 60_000
 """The broker's clock may differ so much from ours, with the time until a record gets there."""
 _ANY_SIZE: Final = 1 << 62
@@ -184,6 +188,15 @@ def _limits(block: Kafka, marked: bool) -> Limits:
     found = topics(block, names)
     if lacking := [name for name in names if name not in found]:
         raise OutputError(missing(lacking))
+    keys = {getattr(block.topics, key): key for key in block.topics.__struct_fields__}
+    if small := [one for one in found.values() if one.most_bytes < _LEAST.get(keys[one.name], _LEAST_RESULT)]:
+        raise OutputError(
+            "; ".join(
+                f"topic {one.name} takes messages of {one.most_bytes} bytes at most, and needs "
+                f"{_LEAST.get(keys[one.name], _LEAST_RESULT)} (max.message.bytes)"
+                for one in small
+            )
+        )
     markers = found.get(block.topics.markers)
     if markers is not None and markers.partitions < block.sinks:
         raise OutputError(
