@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 from typing import Any, Final
 
@@ -148,25 +149,22 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         return {name: reader.lag for name, (_, reader) in list(self._built.items())}
 
     def show_progress(self) -> None:
-        """Commit to the consumer group where the run has ended, when all is durable. Whether that succeeds is no matter.
+        """Commit to the consumer group where a run has ended, now that all is durable: readers are an epoch behind.
 
-        Readers are one epoch behind with it.
+        Nothing is read from there, so a commit that fails is no matter.
         """
         ends = [reader.durable for _, reader in self._built.values() if reader.durable is not None]
+        if not ends:
+            return
         told = Event()
-        client = made(
-            lambda: Consumer(group_options(self._block) | {"on_commit": lambda *_: told.set()}, logger=logger())
-        )
-        try:
-            if ends:
-                client.commit(offsets=ends, asynchronous=True)
-            give_up = time.monotonic() + _SHOWN_S
-            while ends and not told.is_set() and time.monotonic() < give_up:
+        options = group_options(self._block) | {"on_commit": lambda *_: told.set()}
+        client = made(lambda: Consumer(options, logger=logger()))
+        give_up = time.monotonic() + _SHOWN_S
+        with suppress(KafkaException):
+            client.commit(offsets=ends, asynchronous=True)
+            while not told.is_set() and time.monotonic() < give_up:
                 client.poll(0.05)
-        except KafkaException:
-            pass
-        finally:
-            client.close()
+        client.close()
 
     def _check_same(self, topic_id: str) -> None:
         if topic_id != self._topic.id:

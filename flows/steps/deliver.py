@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.connectors.kafka_sink import Item, Limits, Record, record, sink_key
+from flows.connectors.kafka_limits import Limits, Record, record
+from flows.connectors.kafka_sink import Item, sink_key
 from flows.connectors.marker import Position
 from flows.formats import dead_letter, ocsf, scored
 from flows.formats.actions import ActionLimits, action
