@@ -25,6 +25,7 @@ from bytewax.testing import run_main
 from flows.config import Config, config_hash, load
 from flows.connectors.file_sink import FileSink
 from flows.connectors.kafka import KafkaSource
+from flows.connectors.kafka_client import all_there
 from flows.connectors.kafka_sink import KafkaSink, sink_key
 from flows.connectors.output_directory import ACTIONS, ALERTS, DEAD_LETTERS, SCORED, SUPPRESSED, TEXTS, WINDOWS
 from flows.connectors.staged_lines import finish
@@ -187,6 +188,8 @@ def run(
     totals = Totals()
     kept = open_state(state, state_identity(config)) if state else None
     try:
+        if KAFKA in (input, output):
+            all_there(config.kafka, reading=input == KAFKA, writing=output == KAFKA)
         known = known_sources(kept) if kept else ()
         starts = known_starts(kept.path) if kept else {}
         source = make_source(
@@ -216,6 +219,8 @@ def run(
                 raise
         if failures:
             raise failures[0]
+        if isinstance(source, KafkaSource):
+            source.show_progress()
         files = _published(output)
     finally:
         if kept:

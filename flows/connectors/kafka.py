@@ -1,9 +1,11 @@
 """A topic as a Bytewax source."""
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
-from typing import Any
+from typing import Any, Final
 
 from bytewax.inputs import FixedPartitionedSource
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -32,6 +34,10 @@ from models.event import EventBatch
 
 Starts = Mapping[str, tuple[str, int]]
 """Where each source partition began: (the topic's id, the first offset)."""
+
+
+_SHOWN_S: Final = 3.0
+"""How long to wait at most until the group knows."""
 
 
 class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
@@ -96,6 +102,8 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._built: dict[str, tuple[Partition, KafkaReader]] = {}
         self._thread = ThreadPoolExecutor(1, "read-ahead")
         starts = dict(starts or {})
+        for topic_id, _ in starts.values():
+            self._check_same(topic_id)
         fresh = [name for name in self.partitions if name not in starts and name not in known]
         self.starts = starts | self._begin(fresh, first=not known)
         self._ends = self._watermarks(1) if until_end else {}
@@ -108,11 +116,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         """Begin a partition, or go on where a snapshot says. Connects when it is first read."""
         position, reached = resumed(resume_state, for_part)
         topic_id, start = position or self.starts.get(for_part, (self._topic.id, 0))
-        if topic_id != self._topic.id:
-            raise InputError(
-                f"topic {self._topic.name} was made anew (its id was {topic_id}, now {self._topic.id}): the offsets "
-                "read before say nothing of it; --fresh starts anew"
-            )
+        self._check_same(topic_id)
         reader = KafkaReader(
             self._block, Place(self._topic.name, self._topic.id, int(for_part.rpartition("/")[2])), start,
             self._batch_rows, self._max_message,
@@ -143,6 +147,31 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
     def lag(self) -> dict[str, int]:
         """Messages that wait, by source partition; -1 where the brokers have not said yet."""
         return {name: reader.lag for name, (_, reader) in list(self._built.items())}
+
+    def show_progress(self) -> None:
+        """Commit to the consumer group where a run has ended, now that all is durable: readers are an epoch behind.
+
+        Nothing is read from there, so a commit that fails is no matter.
+        """
+        ends = [reader.durable for _, reader in self._built.values() if reader.durable is not None]
+        if not ends:
+            return
+        told = Event()
+        options = group_options(self._block) | {"on_commit": lambda *_: told.set()}
+        client = made(lambda: Consumer(options, logger=logger()))
+        give_up = time.monotonic() + _SHOWN_S
+        with suppress(KafkaException):
+            client.commit(offsets=ends, asynchronous=True)
+            while not told.is_set() and time.monotonic() < give_up:
+                client.poll(0.05)
+        client.close()
+
+    def _check_same(self, topic_id: str) -> None:
+        if topic_id != self._topic.id:
+            raise InputError(
+                f"topic {self._topic.name} was made anew (its id was {topic_id}, now {self._topic.id}): the offsets "
+                "read before say nothing of it; --fresh starts anew"
+            )
 
     def _begin(self, names: list[str], first: bool) -> dict[str, tuple[str, int]]:
         """The first offset of partitions that no run has read: as configured, or all of those that came later."""
@@ -177,9 +206,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
 
     def _asked(self, ask: Callable[[Consumer, TopicPartition], int]) -> dict[str, int]:
         failures = Failures()
-        options: dict[str, Any] = common(self._block) | dict(self._block.consumer)
-        options |= {"group.id": self._block.application, "error_cb": failures}
-        client = made(lambda: Consumer(options, logger=logger()))
+        client = made(lambda: Consumer(group_options(self._block) | {"error_cb": failures}, logger=logger()))
         try:
             return {
                 name: ask(client, TopicPartition(self._topic.name, int(name.rpartition("/")[2])))
@@ -189,3 +216,8 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             raise unreachable(self._block, failures, error) from None
         finally:
             client.close()
+
+
+def group_options(block: Kafka) -> dict[str, Any]:
+    """Options of a consumer that only asks and commits."""
+    return common(block) | dict(block.consumer) | {"group.id": block.application, "enable.auto.commit": False}

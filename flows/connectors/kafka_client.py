@@ -1,7 +1,7 @@
 """What every client of the brokers needs: options, secrets, the topics' layout, and errors a user can read."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -14,6 +14,8 @@ from flows.errors import InputError, LapwingError, OutputError, UsageError
 from flows.kafka_block import Kafka, secret
 
 T = TypeVar("T")
+FOR_EVER: Final = (1 << 63) - 1
+"""What brokers say for no limit."""
 _SILENT: Final = logging.getLogger("lapwing.librdkafka")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
@@ -21,12 +23,18 @@ _SILENT.propagate = False
 
 @dataclass(slots=True, frozen=True)
 class Topic:
-    """A topic as the brokers describe it. `most_bytes` is the largest record batch it takes."""
+    """A topic as the brokers describe it.
+
+    `most_bytes` is the largest record batch it takes; `before_ms` and `after_ms` are how far from the broker's clock a
+    record's timestamp may lie.
+    """
 
     name: str
     id: str
     partitions: int
     most_bytes: int
+    before_ms: int
+    after_ms: int
 
 
 def common(block: Kafka) -> dict[str, Any]:
@@ -123,10 +131,29 @@ def topics(block: Kafka, names: Iterable[str]) -> dict[str, Topic]:
         asked = client.describe_configs(
             [ConfigResource(ConfigResource.Type.TOPIC, name) for name in found], request_timeout=timeout
         )
-        most = {place.name: answer.result(timeout + 1)["max.message.bytes"].value for place, answer in asked.items()}
+        known = {
+            place.name: {key: entry.value for key, entry in answer.result(timeout + 1).items()}
+            for place, answer in asked.items()
+        }
     except (KafkaException, TimeoutError) as error:
+        client.poll(0)  # tells `failures` why
         raise unreachable(block, failures, error) from None
-    return {name: Topic(name, str(one.topic_id), len(one.partitions), int(most[name])) for name, one in found.items()}
+    described = {}
+    for name, one in found.items():
+        own = known[name]
+        before, after = (_span_ms(own, side) for side in ("before", "after"))
+        most = int(own["max.message.bytes"])
+        described[name] = Topic(name, str(one.topic_id), len(one.partitions), most, before, after)
+    return described
+
+
+def _span_ms(known: Mapping[str, str], side: str) -> int:
+    """How far from the broker's clock a topic lets a timestamp lie on one side."""
+    if known.get("message.timestamp.type") == "LogAppendTime":
+        return FOR_EVER
+    # Brokers before 3.6 have one limit for both sides.
+    both = known.get("message.timestamp.difference.max.ms", str(FOR_EVER))
+    return int(known.get(f"message.timestamp.{side}.max.ms", both))
 
 
 def unreachable(block: Kafka, failures: Failures, error: BaseException) -> InputError:
@@ -138,6 +165,17 @@ def unreachable(block: Kafka, failures: Failures, error: BaseException) -> Input
 def startup_s(block: Kafka) -> float:
     """Seconds to wait for brokers at the start."""
     return microseconds(block.startup_timeout) / 1e6
+
+
+def all_there(block: Kafka, reading: bool, writing: bool) -> None:
+    """Say beforehand which topics do not exist, all of them in one InputError; raises as `topics` too."""
+    names = {key: getattr(block.topics, key) for key in block.topics.__struct_fields__}
+    if block.delivery != "exactly-once":
+        del names["markers"]
+    wanted = [name for key, name in names.items() if (reading if key == "events" else writing)]
+    found = topics(block, wanted)
+    if lacking := [name for name in wanted if name not in found]:
+        raise InputError(missing(lacking))
 
 
 def missing(names: Iterable[str]) -> str:

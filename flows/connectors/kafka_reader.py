@@ -20,9 +20,12 @@ from models.event import DeadLetter, Envelopes, Headers
 PREFETCH_KIB: Final = 65_536
 """What all partitions of a process fetch ahead, at most, each at least an eighth of a MiB."""
 _CONFIRMED_S: Final = 3.0
-"""A partition's end counts as confirmed for so long after the leader's last answer."""
+"""A partition's end counts as confirmed for so long after the leader's last answer: it answers twice a second, and
+statistics tell so once a second."""
 UNREADABLE: Final[Headers] = (("lapwing-headers", b"unreadable"),)
 """Stands for headers whose names are not UTF-8, which the client cannot hand over."""
+_LATEST: Final = 1 << 52
+"""Milliseconds that still are microseconds in 64 bits: nothing later is a time."""
 _PASSING: Final = {
     KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE,
     KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.OFFSET_NOT_AVAILABLE,
@@ -100,6 +103,7 @@ class KafkaReader:
         self._max_message = max_message_bytes
         self._next = self._start = start
         self._durable: int | None = None
+        self._shown: int | None = None
         self._failures = Failures()
         self._at_end = False
         self._confirmed = float("-inf")
@@ -125,6 +129,13 @@ class KafkaReader:
     def silent(self) -> bool:
         """Whether the leader says that there is nothing more for now."""
         return self._at_end and time.monotonic() - self._confirmed < _CONFIRMED_S
+
+    @property
+    def durable(self) -> TopicPartition | None:
+        """Where the next run goes on, once the flow has ended in good order; None before the first snapshot."""
+        if self._durable is None:
+            return None
+        return TopicPartition(self._place.topic, self._place.partition, self._durable)
 
     @property
     def lag(self) -> int:
@@ -157,9 +168,9 @@ class KafkaReader:
     def position(self, offset: int) -> Any:
         """As `Reader`; commits what the last call gave."""
         following = max(offset + 1, self._start)
-        if self._durable is not None and self._consumer is not None:
-            at = TopicPartition(self._place.topic, self._place.partition, self._durable)
-            self._consumer.commit(offsets=[at], asynchronous=True)
+        if self._consumer is not None and (durable := self.durable) is not None and self._durable != self._shown:
+            self._consumer.commit(offsets=[durable], asynchronous=True)
+            self._shown = self._durable
         self._durable = following
         return (self._place.id, following)
 
@@ -230,7 +241,7 @@ class KafkaReader:
             length=length,
             offset=offsets,
             index=np.zeros(len(offsets), np.int32),
-            timestamp=np.where(times < 0, NONE_TIME, times * 1000),
+            timestamp=np.where(times < 0, NONE_TIME, np.minimum(times, _LATEST) * 1000),
             oversize=refused,
             envelopes=envelopes,
         )
@@ -249,8 +260,9 @@ class KafkaReader:
             return
         self._stable = partition.ls_offset
         leaders = (broker for broker in heard.brokers.values() if broker.nodeid == partition.leader >= 0)
-        if any(broker.state == "UP" and 0 <= broker.rxidle < _CONFIRMED_S * 1e6 for broker in leaders):
-            self._confirmed = time.monotonic()
+        for broker in leaders:
+            if broker.state == "UP" and broker.rxidle >= 0:
+                self._confirmed = max(self._confirmed, time.monotonic() - broker.rxidle / 1e6)
 
 
 def _offset(message: Message) -> int:
@@ -258,16 +270,18 @@ def _offset(message: Message) -> int:
 
 
 def _headers(messages: Sequence[Message]) -> list[Headers] | None:
-    """The headers of each; None where nobody has any."""
-    try:
-        found: list[Any] = [message.headers() for message in messages]
-    except UnicodeDecodeError:
-        found = [_readable(message) for message in messages]
+    """The headers of each; None where nobody has any.
+
+    Of a name that is not UTF-8 the client sets an error and gives a list with a hole all the same. The interpreter's
+    short way to call a method does not look at such an error, `map` does; and who asks the message again, or touches
+    its list, ends the process.
+    """
+    found: list[Any] = []
+    asked = map(Message.headers, messages)
+    while len(found) < len(messages):
+        try:
+            for headers in asked:
+                found.append(headers)
+        except (UnicodeDecodeError, SystemError):
+            found.append(UNREADABLE)
     return [tuple(each or ()) for each in found] if any(found) else None
-
-
-def _readable(message: Message) -> Any:
-    try:
-        return message.headers()
-    except UnicodeDecodeError:
-        return UNREADABLE

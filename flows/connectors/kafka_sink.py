@@ -6,7 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from threading import get_ident
+from typing import Any, Final, Protocol
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -17,49 +18,19 @@ from flows.connectors.kafka_client import (
     failed_output,
     logger,
     made,
-    missing,
     startup_s,
-    topics,
 )
+from flows.connectors.kafka_limits import Limits, Record, limits_of, record
 from flows.connectors.marker import Marker, Position, advanced, begun, last_marker, pieces, reached
 from flows.connectors.write_behind import WriteBehind
 from flows.durations import microseconds
 from flows.errors import LapwingError, OutputError, Refused
 from flows.kafka_block import Kafka
-from models.event import Headers
 
-_MARGIN: Final = 1024
-"""Bytes of a record batch that are not its one record's key, value and headers, generously."""
 _ABORT_S: Final = 5.0
 _PATIENCE: Final = 4096
 """Transactions after which a name is awaited no longer: all that comes again has come within the first few. Where an
 hour's limit is reached within one pane, another incident may be told after a replay than before."""
-
-
-Record = tuple[str, bytes | None, bytes | None, int, None, None, int, list[tuple[str, str | bytes | None]] | None]
-"""(topic, value, key, partition, None, None, timestamp in epoch ms, headers): what `Producer.produce` takes, so that a
-scored event costs one tuple. Partition -1 leaves the choice to the key, timestamp 0 is now."""
-
-
-class Limits(NamedTuple):
-    """What the topics take: partitions, and bytes of the largest record batch."""
-
-    partitions: dict[str, int]
-    most_bytes: dict[str, int]
-
-    def fits(self, record: Record) -> bool:
-        """Whether a record is small enough for its topic, uncompressed."""
-        topic, value, key, _, _, _, _, headers = record
-        size = len(key or b"") + len(value or b"")
-        size += sum(len(name) * 4 + len(content or b"") + 8 for name, content in headers or ())
-        return size + _MARGIN <= self.most_bytes[topic]
-
-
-def record(
-    topic: str, key: bytes | None, value: bytes | None, headers: Headers = (), timestamp: int = 0, partition: int = -1
-) -> Record:
-    """One record."""
-    return (topic, value, key, partition, None, None, timestamp, list(headers) or None)
 
 
 class Ordered(Protocol):
@@ -118,8 +89,8 @@ class KafkaSink(FixedPartitionedSink[Item, State]):
         self._block = block
         self._lineage = lineage if block.delivery == "exactly-once" else None
         self.counts = Counts()
-        self.limits = _limits(block, marked=self._lineage is not None)
-        self._parts: list[_Part] = []
+        self.limits = limits_of(block, marked=self._lineage is not None)
+        self._parts: dict[int, list[_Part]] = {}
         self._committing = ThreadPoolExecutor(block.sinks, "commit")
 
     def list_parts(self) -> list[str]:
@@ -134,12 +105,15 @@ class KafkaSink(FixedPartitionedSink[Item, State]):
         """Fence off whoever wrote before, and learn what was written last."""
         at = int(for_part.rpartition("-")[2])
         part = _Part(self._block, at, self._lineage, self.limits, self.counts, resume_state, self._commit_all)
-        self._parts.append(part)
+        self._parts.setdefault(get_ident(), []).append(part)
         return part
 
     def _commit_all(self) -> None:
-        """Begin the commits of all partitions: each waits for the brokers, so they wait together."""
-        for part in self._parts:
+        """Begin the commits of all partitions of this worker: each waits for the brokers, so they wait together.
+
+        Another worker's may be in the middle of their epoch.
+        """
+        for part in self._parts[get_ident()]:
             part.begin_commit(self._committing)
 
 
@@ -155,23 +129,6 @@ def sink_key(lane: str, sinks: int) -> str:
 
 def _name(at: int) -> str:
     return f"sink-{at:02}"
-
-
-def _limits(block: Kafka, marked: bool) -> Limits:
-    """What the topics are like; all that are missing are named at once."""
-    names = [getattr(block.topics, key) for key in block.topics.__struct_fields__ if key not in ("events", "markers")]
-    names += [block.topics.markers] if marked else []
-    found = topics(block, names)
-    if lacking := [name for name in names if name not in found]:
-        raise OutputError(missing(lacking))
-    markers = found.get(block.topics.markers)
-    if markers is not None and markers.partitions < block.sinks:
-        raise OutputError(
-            f"topic {markers.name} has {markers.partitions} partitions, and kafka.sinks = {block.sinks} needs as many"
-        )
-    return Limits(
-        {name: one.partitions for name, one in found.items()}, {name: one.most_bytes for name, one in found.items()}
-    )
 
 
 class _Part(StatefulSinkPartition[Item, State]):

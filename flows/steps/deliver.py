@@ -8,8 +8,10 @@ from importlib.metadata import version
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flows.connectors.kafka_sink import Item, Limits, Record, record, sink_key
+from flows.connectors.kafka_limits import Limits, Record, record
+from flows.connectors.kafka_sink import Item, sink_key
 from flows.connectors.marker import Position
 from flows.formats import dead_letter, ocsf, scored
 from flows.formats.actions import ActionLimits, action
@@ -66,8 +68,10 @@ class Rows:
         lines, begin = data.tobytes(), 0
         partition = _partition(batch.source, limits.partitions[topics.scored] == len(batch.sources))
         room, topic = limits.most_bytes[topics.scored] - _PLAIN, topics.scored
+        keys, carried, stamps = _carried(batch)
         rows = zip(
-            ends.tolist(), batch.offset.tolist(), batch.index.tolist(), *_carried(batch), strict=True
+            ends.tolist(), batch.offset.tolist(), batch.index.tolist(), keys, carried,
+            limits.dated(topic, stamps).tolist(), strict=True,
         )  # fmt: skip
         for row, (end, offset, index, key, headers, stamp) in enumerate(rows):
             value, begin = lines[begin : end - 1], end
@@ -93,8 +97,9 @@ class Windows:
         """One record for each window; none if the minute lies behind."""
         if self.position > after:
             topic = self.delivery.topics.windows
+            stamp = limits.date(topic, self.closed.end // 1000)
             for key, value in window_rows(self.closed, self.delivery.config_hash):
-                one = record(topic, key, value, (JSON,), self.closed.end // 1000)
+                one = record(topic, key, value, (JSON,), stamp)
                 if limits.fits(one):
                     yield one
 
@@ -115,27 +120,25 @@ class Told:
         for alert in self.alerts:
             kept_back = bool(alert.suppressed_by)
             name = f"{alert.uid}/{alert.seq}/{alert.activity}/{kept_back:d}"
-            records = [*self._records(alert, kept_back)]
+            records = [*self._records(alert, kept_back, limits)]
             yield blake2b(name.encode(), digest_size=_NAME_BYTES).digest(), [r for r in records if limits.fits(r)]
 
-    def _records(self, alert: Alert, kept_back: bool) -> Iterator[Record]:
+    def _records(self, alert: Alert, kept_back: bool, limits: Limits) -> Iterator[Record]:
         rule = self.rules[alert.detection]
         value = ocsf.encode_alert(alert, about(rule), rule, self.at, self.version)
-        key, stamp = alert.uid.encode(), alert.time // 1000
+        key = alert.uid.encode()
         headers: Headers = (
             *_ALERT_HEADERS,
             ("lapwing-uid", key),
             ("lapwing-tenant", alert.tenant.encode("utf-8", "replace")),
             ("lapwing-severity", SEVERITIES[alert.severity].encode()),
         )
-        if kept_back:
-            yield record(self.topics.suppressed, key, value, headers, stamp)
-        else:
-            yield record(self.topics.alerts, key, value, headers, stamp)
-            yield record(self.topics.latest, key, value, headers, stamp)
+        for topic in (self.topics.suppressed,) if kept_back else (self.topics.alerts, self.topics.latest):
+            yield record(topic, key, value, headers, limits.date(topic, alert.time // 1000))
         proposed = action(alert, about(rule), self.actions)
         if proposed is not None:
-            yield record(self.topics.actions, key, proposed, (JSON,), stamp)
+            topic = self.topics.actions
+            yield record(topic, key, proposed, (JSON,), limits.date(topic, alert.time // 1000))
 
 
 @dataclass(slots=True, frozen=True)
@@ -175,7 +178,7 @@ def tell(
 def dead_record(letter: DeadLetter, delivery: Delivery, limits: Limits) -> Record:
     """A dead letter's record: without its body, and at last without its headers and key, where it would not fit."""
     topic, events = delivery.topics.dead_letters, delivery.topics.events
-    stamp = max(0, letter.timestamp)
+    stamp = limits.date(topic, letter.timestamp)
     for bare in (letter, _without(letter), _without(letter, headers=True)):
         value = dead_letter.encode(bare, events, delivery.body)
         one = record(topic, letter.key and letter.key[:1024], value, (JSON,), stamp)
@@ -189,13 +192,13 @@ def _without(letter: DeadLetter, headers: bool = False) -> DeadLetter:
     return replace(bare, headers=(), key=None) if headers else bare
 
 
-def _carried(batch: EventBatch) -> tuple[list[bytes | None], list[Headers], list[int]]:
+def _carried(batch: EventBatch) -> tuple[list[bytes | None], list[Headers], NDArray[np.int64]]:
     """Key, headers and timestamp of each row's record; the event's time where a file had none."""
     envelopes, n = batch.envelopes, len(batch)
     if envelopes is None:
-        return [None] * n, [()] * n, (batch.time // 1000).tolist()
+        return [None] * n, [()] * n, batch.time // 1000
     at, keys, headers = batch.row.tolist(), envelopes.keys, envelopes.headers
-    stamps = np.maximum(envelopes.timestamp[batch.row], 0).tolist()
+    stamps = envelopes.timestamp[batch.row]
     return [keys[k] for k in at], [()] * n if headers is None else [headers[k] for k in at], stamps
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from bytewax.operators import StatefulBatchLogic
 
-from flows.connectors.kafka_sink import Limits, Record, record
+from flows.connectors.kafka_limits import Limits, Record, record
 from flows.steps.gather import Gathered
 from models.alert import CLOSE, Alert
 from models.base import END_OF_TIME, NONE_TIME
