@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from threading import Event
 from typing import Any, Final
 
@@ -17,9 +18,8 @@ from flows.connectors.kafka_client import (
     logger,
     made,
     missing,
-    startup_s,
+    patient,
     topics,
-    unreachable,
 )
 from flows.connectors.kafka_reader import KafkaReader, Place
 from flows.connectors.partition import ClockParams, Partition
@@ -191,29 +191,28 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
 
     def _watermarks(self, side: int) -> dict[str, int]:
         """The low (0) or high (1) end of each partition as it is now."""
-        return self._asked(lambda client, at: client.get_watermark_offsets(at, timeout=startup_s(self._block))[side])
+        return self._asked(lambda client, at, timeout: client.get_watermark_offsets(at, timeout=timeout)[side])
 
     def _at_time(self, moment_ms: int) -> dict[str, int]:
         """The first offset at or after a record timestamp; the end where there is none."""
         ends = self._watermarks(1)
 
-        def first(client: Consumer, at: TopicPartition) -> int:
+        def first(client: Consumer, at: TopicPartition, timeout: float) -> int:
             wanted = TopicPartition(at.topic, at.partition, moment_ms)
-            return int(client.offsets_for_times([wanted], timeout=startup_s(self._block))[0].offset)
+            found = client.offsets_for_times([wanted], timeout=timeout)[0]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            return int(found.offset)
 
         found = self._asked(first)
         return {name: offset if offset >= 0 else ends[name] for name, offset in found.items()}
 
-    def _asked(self, ask: Callable[[Consumer, TopicPartition], int]) -> dict[str, int]:
+    def _asked(self, ask: Callable[[Consumer, TopicPartition, float], int]) -> dict[str, int]:
         failures = Failures()
         client = made(lambda: Consumer(group_options(self._block) | {"error_cb": failures}, logger=logger()))
         try:
-            return {
-                name: ask(client, TopicPartition(self._topic.name, int(name.rpartition("/")[2])))
-                for name in self.partitions
-            }
-        except KafkaException as error:
-            raise unreachable(self._block, failures, error) from None
+            places = {name: TopicPartition(self._topic.name, int(name.rpartition("/")[2])) for name in self.partitions}
+            return {name: patient(self._block, failures, partial(ask, client, at)) for name, at in places.items()}
         finally:
             client.close()
 

@@ -1,6 +1,7 @@
 """What every client of the brokers needs: options, secrets, the topics' layout, and errors a user can read."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -14,6 +15,12 @@ from flows.errors import InputError, LapwingError, OutputError, UsageError
 from flows.kafka_block import Kafka, secret
 
 T = TypeVar("T")
+PASSING: Final = {
+    KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE,
+    KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.OFFSET_NOT_AVAILABLE,
+}  # fmt: skip
+"""What a broker's restart or a leader's election answers for a while."""
+_AGAIN_S: Final = 0.2
 FOR_EVER: Final = (1 << 63) - 1
 """What brokers say for no limit."""
 _SILENT: Final = logging.getLogger("lapwing.librdkafka")
@@ -165,6 +172,26 @@ def unreachable(block: Kafka, failures: Failures, error: BaseException) -> Input
 def startup_s(block: Kafka) -> float:
     """Seconds to wait for brokers at the start."""
     return microseconds(block.startup_timeout) / 1e6
+
+
+def patient(block: Kafka, failures: Failures, ask: Callable[[float], T]) -> T:
+    """What `ask` is told within the seconds given to it, asked again while brokers start and leaders are elected.
+
+    Raises
+    ------
+    InputError
+        There was no answer within `startup_timeout`, or one that waiting does not change.
+    """
+    deadline = time.monotonic() + startup_s(block)
+    while True:
+        try:
+            return ask(max(_AGAIN_S, deadline - time.monotonic()))
+        except KafkaException as error:
+            if error.args[0].code() not in PASSING:
+                raise InputError(f"Kafka at {block.bootstrap}: {reason(error)}") from None
+            if time.monotonic() + _AGAIN_S > deadline:
+                raise unreachable(block, failures, error) from None
+        time.sleep(_AGAIN_S)
 
 
 def all_there(block: Kafka, reading: bool, writing: bool) -> None:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
 
-from flows.connectors.kafka_client import Failures, common, logger, made, startup_s, unreachable
+from flows.connectors.kafka_client import PASSING, Failures, common, logger, made, patient
 from flows.errors import InputError
 from flows.formats.dead_letter import bury
 from flows.formats.raw import RawBatch
@@ -26,10 +26,6 @@ UNREADABLE: Final[Headers] = (("lapwing-headers", b"unreadable"),)
 """Stands for headers whose names are not UTF-8, which the client cannot hand over."""
 _LATEST: Final = 1 << 52
 """Milliseconds that still are microseconds in 64 bits: nothing later is a time."""
-_PASSING: Final = {
-    KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE,
-    KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.OFFSET_NOT_AVAILABLE,
-}  # fmt: skip
 
 
 class _Partition(msgspec.Struct):
@@ -192,19 +188,15 @@ class KafkaReader:
                 self.ended |= self._until >= 0
             elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 self._pass_gap()
-            elif code not in _PASSING and not error.retriable():
+            elif code not in PASSING and not error.retriable():
                 raise InputError(f"{self._place.name}: {error.str()}")
 
     def _pass_gap(self) -> None:
         """Messages are gone that were to be read next: go on behind them if the configuration says so."""
         assert self._consumer is not None
-        name = self._place.name
-        try:
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self._place.topic, self._place.partition), timeout=startup_s(self._block)
-            )
-        except KafkaException as error:
-            raise unreachable(self._block, self._failures, error) from None
+        name, ask = self._place.name, self._consumer.get_watermark_offsets
+        place = TopicPartition(self._place.topic, self._place.partition)
+        low, high = patient(self._block, self._failures, lambda timeout: ask(place, timeout=timeout))
         if high < self._next:
             raise InputError(
                 f"{name}: ends at offset {high}, but {self._next} was to be read next: it was cut or made anew"

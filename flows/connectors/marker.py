@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from flows.connectors.kafka_client import Failures, common, logger, made, startup_s, unreachable
+from flows.connectors.kafka_client import PASSING, Failures, common, logger, made, patient, startup_s, unreachable
 from flows.errors import OutputError
 from flows.kafka_block import Kafka
 
@@ -113,7 +113,11 @@ def last_marker(block: Kafka, partition: int) -> Marker | None:
     client = made(lambda: Consumer(options, logger=logger()))
     topic = block.topics.markers
     try:
-        low, high = client.get_watermark_offsets(TopicPartition(topic, partition), timeout=startup_s(block))
+        low, high = patient(
+            block,
+            failures,
+            lambda timeout: client.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout),
+        )
         back, marker = _LOOK_BACK, None
         while low < high:
             begin = max(low, high - back)
@@ -148,7 +152,7 @@ def _records(client: Consumer, place: TopicPartition, block: Kafka, failures: Fa
                 deadline = time.monotonic() + startup_s(block)
             elif error.code() == error._PARTITION_EOF:
                 return values
-            elif not error.retriable():
+            elif error.code() not in PASSING:
                 raise KafkaException(error)
     raise unreachable(block, failures, TimeoutError("reading the markers"))
 
