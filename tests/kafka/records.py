@@ -103,6 +103,16 @@ def read(client: Mapping[str, Any], topic: str, *, committed: bool = True) -> li
     return sorted(found, key=lambda each: (each.partition, each.offset))
 
 
+def ends(client: Mapping[str, Any], topic: str) -> dict[int, tuple[int, int]]:
+    """The first offset and the one behind the last, of each partition."""
+    consumer = Consumer({**client, "group.id": "lapwing-tests-ends"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        return {at: consumer.get_watermark_offsets(TopicPartition(topic, at), timeout=30) for at in partitions}
+    finally:
+        consumer.close()
+
+
 def _found(message: Message) -> Found:
     headers = tuple(message.headers() or ())
     return Found(message.partition(), message.offset(), message.timestamp()[1], message.key(), message.value(), headers)
