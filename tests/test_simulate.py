@@ -303,9 +303,9 @@ def test_arguments_out_of_range_are_refused_at_once(wrong: dict[str, Any], named
 
 
 def test_files_are_the_same_however_they_are_packed(tmp_path: Path) -> None:
-    plain = write(tmp_path / "e.ndjson", 3_000, 9)
-    write(tmp_path / "e.ndjson.gz", 3_000, 9)
-    write(tmp_path / "e.ndjson.zst", 3_000, 9)
+    plain = write(tmp_path / "e.ndjson", simulate(3_000, 9))
+    write(tmp_path / "e.ndjson.gz", simulate(3_000, 9))
+    write(tmp_path / "e.ndjson.zst", simulate(3_000, 9))
     expected = run(3_000, 9)
     assert (tmp_path / "e.ndjson").read_bytes() == expected.lines
     assert gzip.decompress((tmp_path / "e.ndjson.gz").read_bytes()) == expected.lines
@@ -316,7 +316,7 @@ def test_files_are_the_same_however_they_are_packed(tmp_path: Path) -> None:
     assert read_truth(plain.truth_path) == expected.truth
     assert Path(plain.truth_path).read_bytes() == encode_truth(expected.truth)
     first = (tmp_path / "e.ndjson.gz").read_bytes()
-    write(tmp_path / "e.ndjson.gz", 3_000, 9)
+    write(tmp_path / "e.ndjson.gz", simulate(3_000, 9))
     assert (tmp_path / "e.ndjson.gz").read_bytes() == first
 
 
@@ -328,13 +328,13 @@ def test_an_interrupted_run_leaves_the_old_files(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(path, 1_000, 1, on_progress=interrupt)
+        write(path, simulate(1_000, 1), on_progress=interrupt)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("e.ndjson", b"before\n")]
 
 
 def test_progress_hears_every_chunk(tmp_path: Path) -> None:
     heard: list[int] = []
-    write(tmp_path / "e.ndjson", 40_000, 1, on_progress=heard.append)
+    write(tmp_path / "e.ndjson", simulate(40_000, 1), on_progress=heard.append)
     assert len(heard) >= 3
     assert heard == sorted(heard)
     assert heard[-1] == 40_000
@@ -342,13 +342,13 @@ def test_progress_hears_every_chunk(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
-        write(tmp_path / "nowhere" / "e.ndjson", 100, 1)
+        write(tmp_path / "nowhere" / "e.ndjson", simulate(100, 1))
     with pytest.raises(OutputError, match="/dev/full: No space left on device"):
-        write("/dev/full", 20_000, 1)
+        write("/dev/full", simulate(20_000, 1))
 
 
 def test_stdout_gets_the_lines_and_only_those() -> None:
-    code = "from flows.simulate import write; write('-', 1000, 9)"
+    code = "from flows.simulate import simulate, write; write('-', simulate(1000, 9))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == run(1_000, 9).lines
     assert done.stderr == b""
@@ -356,8 +356,8 @@ def test_stdout_gets_the_lines_and_only_those() -> None:
 
 def test_a_reader_that_leaves_is_a_broken_pipe() -> None:
     code = (
-        "import os\nfrom flows.simulate import write\n"
-        "try: write('-', 40000, 9)\nexcept BrokenPipeError: os.write(2, b'gone'); os._exit(1)"
+        "import os\nfrom flows.simulate import simulate, write\n"
+        "try: write('-', simulate(40000, 9))\nexcept BrokenPipeError: os.write(2, b'gone'); os._exit(1)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -9,7 +9,8 @@ import msgspec
 import typer
 
 from flows.commands.console import result, say
-from flows.commands.options import Json, Quiet
+from flows.commands.options import ConfigFile, Json, Quiet
+from flows.config import load
 from flows.durations import microseconds
 from flows.errors import UsageError
 
@@ -18,7 +19,8 @@ def simulate(
     events: Annotated[int, typer.Option("--events", min=1, max=10_000_000_000, metavar="N", help="How many events.")],
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, metavar="S", help="Equal seeds, equal bytes.")],
     output: Annotated[
-        str, typer.Option("--output", metavar="PATH", help="File to write, also .gz and .zst; - is stdout.")
+        str,
+        typer.Option("--output", metavar="PATH|kafka", help="File to write, also .gz and .zst; - is stdout."),
     ],
     hours: Annotated[
         float | None,
@@ -44,10 +46,20 @@ def simulate(
         ),
     ] = None,
     no_attacks: Annotated[bool, typer.Option("--no-attacks", help="The same as --attacks none.")] = False,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", min=0.1, max=10_000_000, help="Events a second to a topic; left out, at full speed."),
+    ] = None,
+    truth: Annotated[
+        str | None, typer.Option("--truth", metavar="FILE", help="Where the labels go: PATH.truth.ndjson for a file.")
+    ] = None,
+    config: ConfigFile = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write realistic traffic, and the attacks hidden in it to PATH.truth.ndjson.
+
+    To Kafka it goes as messages of the topic of events, keyed by user or address, to the brokers of --config.
 
     Three tenants in three time zones; people with phones that change their address, offices and carriers that share
     one, programs, weekends, a release each week. Attacks begin after the first quarter and take at most 15 % of the
@@ -65,6 +77,7 @@ def simulate(
     Examples:
       lapwing simulate --events 300000 --seed 7 --output demo/events.ndjson
       lapwing simulate --events 1000 --seed 7 --output - | head
+      lapwing simulate --events 300000 --seed 7 --output kafka --rate 5000 --truth truth.ndjson
 
     \b
     False alarms on clean traffic, and recall of one kind on another seed:
@@ -76,6 +89,8 @@ def simulate(
         raise UsageError("--output - and --json both want stdout: write to a file, or leave --json out")
     if hours is not None and days is not None:
         raise UsageError("--hours and --days say the same: leave one out")
+    if output != "kafka" and (rate is not None or config is not None):
+        raise UsageError("--rate and --config are for --output kafka")
     every, count = _spacing(attack_every)
     from flows import simulate as simulation
 
@@ -89,19 +104,22 @@ def simulate(
             shown = time.monotonic()
             print(f"\r{count:,} of {events:,} events", end="", file=sys.stderr, flush=True)
 
+    chunks = simulation.simulate(
+        events,
+        seed,
+        hours=days * 24 if days is not None else hours,
+        start=_moment(start),
+        users=users,
+        attacks=() if no_attacks else _kinds(attacks, simulation.ALL),
+        attack_count=count,
+        attack_every=every,
+    )
     try:
-        done = simulation.write(
-            output,
-            events=events,
-            seed=seed,
-            hours=days * 24 if days is not None else hours,
-            start=_moment(start),
-            users=users,
-            attacks=() if no_attacks else _kinds(attacks, simulation.ALL),
-            attack_count=count,
-            attack_every=every,
-            on_progress=show,
-        )
+        if output == "kafka":
+            block = load(config).kafka
+            done = simulation.send(block, chunks, rate=rate, truth_path=truth, on_progress=show)
+        else:
+            done = simulation.write(output, chunks, truth_path=truth, on_progress=show)
     finally:
         if watched:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -338,6 +338,7 @@ class _Part(StatefulSinkPartition[Item, State]):
 
     def _failed(self, error: KafkaException) -> LapwingError:
         """The error for the user: what librdkafka has found out in the background says more than the call's own."""
+        self._producer.poll(0)  # lets it say what it is
         fatal = self._failures.fatal
         return failed_output(KafkaException(fatal) if fatal is not None else error, self._undelivered or self._what)
 
