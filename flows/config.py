@@ -23,6 +23,7 @@ from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
 from flows.kafka_block import Kafka, kafka, moment_ms
+from flows.run_block import Run
 from flows.structure import is_duration_field, meant, shown, structure, tagged
 from models import rules
 from models.exceptions import AlertException, network
@@ -134,6 +135,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     output: Output = Output()
     time: Time = Time()
     state: State = State()
+    run: Run = Run()
     kafka: Kafka = Kafka()
     detector: tuple[Detector, ...] = DEFAULT_DETECTORS
     detection: tuple[rules.Rule, ...] = default_detections(DEFAULT_DETECTORS)
@@ -143,7 +145,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
-    "input": Input, "output": Output, "time": Time, "state": State, "kafka": Kafka,
+    "input": Input, "output": Output, "time": Time, "state": State, "run": Run, "kafka": Kafka,
 }  # fmt: skip
 _LISTS: Final = ("detector", "detection")
 
@@ -216,7 +218,7 @@ def config_hash(config: Config) -> str:
         "state": ("path", "hash_seed_env"),
     }
     shape: dict[str, Any] = {}
-    for name in _BLOCKS.keys() - {"kafka"}:
+    for name in _BLOCKS.keys() - {"run", "kafka"}:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
     for name in (*_LISTS, "exception"):

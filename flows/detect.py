@@ -7,8 +7,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -39,7 +40,7 @@ from flows.kernels_cache import load_numba
 from flows.lineage import known_starts
 from flows.lineage import lineage as lineage_of
 from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, table_secret
-from flows.state_dir import known_sources, open_state, store_failure
+from flows.state_dir import StateDir, known_sources, open_state, store_failure
 from flows.state_shape import state_identity
 from flows.steps.assess import Assess
 from flows.steps.decide import Decide, policy
@@ -78,11 +79,13 @@ def build(
     totals: Totals,
     alone: bool = True,
     lineage: str | None = None,
+    stdout: int = 1,
 ) -> Dataflow:
     """The dataflow from a source to an output: a directory, `-` or `kafka`. `alone`: no other process shares the work.
 
     `kept` says whether there is a recovery store: results are then published when their epoch is durable, and what is
-    held at the end of the input waits for the next run; `lineage` is the state's name among transactions. Step ids are
+    held at the end of the input waits for the next run; `lineage` is the state's name among transactions, `stdout` the
+    descriptor of standard output. Step ids are
     the identity of saved state: never rename them.
     """
     shards = config.state.shards
@@ -121,7 +124,7 @@ def build(
     told = partial(encode_alerts, rules=rules, version=version("lapwing"))
     alerts = op.map_value("encode_alerts", counted, told)
     if output == "-":
-        op.output("alerts", alerts, StdoutSink())
+        op.output("alerts", alerts, StdoutSink(stdout))
         return flow
     body = config.output.dead_letter_body
     op.output("alerts", alerts, FileSink(output, ALERTS, kept))
@@ -176,55 +179,92 @@ def run(
     LapwingError
         The input or output failed, or the state directory is refused. Nothing is marked done that is not.
     """
-    if format != "lapwing":
-        raise UsageError(f"no format {format!r}; there is: lapwing")
-    load_numba()
-    rehearse(config)
-    gc.collect()
-    gc.freeze()  # modules and compiled kernels are looked through with every full collection otherwise
-    gc.set_threshold(10_000, 20, 20)  # a batch makes a thousand objects that need no collector
+    check_format(format)
+    get_ready(config)
     began = time.monotonic()
     failures: list[LapwingError] = []
     totals = Totals()
     kept = open_state(state, state_identity(config)) if state else None
     try:
-        if KAFKA in (input, output):
-            all_there(config.kafka, reading=input == KAFKA, writing=output == KAFKA)
-        known = known_sources(kept) if kept else ()
-        starts = known_starts(kept.path) if kept else {}
-        source = make_source(
-            config,
-            input,
-            stop,
-            close_at_end=close or not kept,
-            known=known,
-            starts=starts,
-            on_failure=failures.append,
-        )
-        if kept:
-            if isinstance(source, KafkaSource):
-                known_starts(kept.path, source.starts)
-            known_sources(kept, source.partitions)
+        source = open_source(config, input, output, stop, kept, close=close, on_failure=failures.append)
         lineage = lineage_of(kept.path) if kept and output == KAFKA else None
         flow = build(config, source, output, kept=kept is not None, totals=totals, lineage=lineage)
-        with _Watching(source, totals, on_progress):
-            recovery = RecoveryConfig(str(kept.recovery)) if kept else None  # type: ignore[no-untyped-call]
-            try:
-                run_main(  # type: ignore[no-untyped-call]
-                    flow, epoch_interval=EPOCH if kept else EPOCH_WITHOUT_STATE, recovery_config=recovery
-                )
-            except BaseException as error:  # a panic is no Exception
-                if kept and (failure := store_failure(kept, error)):
-                    raise failure from error
-                raise
+        with watching(source, totals, on_progress), told_as_ours(kept):
+            run_main(flow, **how(kept))  # type: ignore[no-untyped-call]
         if failures:
             raise failures[0]
         if isinstance(source, KafkaSource):
             source.show_progress()
-        files = _published(output)
+        files = publish(output)
     finally:
         if kept:
             kept.close()
+    return result(config, totals, time.monotonic() - began, files, interrupted=stop.is_set())
+
+
+def check_format(format: str) -> None:
+    """Refuse a format that there is not."""
+    if format != "lapwing":
+        raise UsageError(f"no format {format!r}; there is: lapwing")
+
+
+def get_ready(config: Config) -> None:
+    """Load, or compile, all code that a run will call, and leave the collector out of it."""
+    load_numba()
+    rehearse(config)
+    gc.collect()
+    gc.freeze()  # modules and compiled kernels are looked through with every full collection otherwise
+    gc.set_threshold(10_000, 20, 20)  # a batch makes a thousand objects that need no collector
+
+
+def open_source(
+    config: Config,
+    input: str,
+    output: str,
+    stop: threading.Event,
+    kept: StateDir | None,
+    *,
+    close: bool,
+    on_failure: Callable[[LapwingError], None] | None = None,
+) -> Source:
+    """The source, when brokers and topics are there; what the next start must know of it is kept, durably."""
+    if KAFKA in (input, output):
+        all_there(config.kafka, reading=input == KAFKA, writing=output == KAFKA)
+    source = make_source(
+        config,
+        input,
+        stop,
+        close_at_end=close or not kept,
+        known=known_sources(kept) if kept else (),
+        starts=known_starts(kept.path) if kept else {},
+        on_failure=on_failure,
+    )
+    if kept:
+        if isinstance(source, KafkaSource):
+            known_starts(kept.path, source.starts)
+        known_sources(kept, source.partitions)
+    return source
+
+
+def how(kept: StateDir | None) -> dict[str, Any]:
+    """How the engine runs a flow: the epoch and the recovery store."""
+    recovery = RecoveryConfig(str(kept.recovery)) if kept else None  # type: ignore[no-untyped-call]
+    return {"epoch_interval": EPOCH if kept else EPOCH_WITHOUT_STATE, "recovery_config": recovery}
+
+
+@contextmanager
+def told_as_ours(kept: StateDir | None) -> Iterator[None]:
+    """Tell a recovery store that cannot be written as an error for the user."""
+    try:
+        yield
+    except BaseException as error:  # a panic is no Exception
+        if kept and (failure := store_failure(kept, error)):
+            raise failure from error
+        raise
+
+
+def result(config: Config, totals: Totals, seconds: float, files: list[str], interrupted: bool) -> RunResult:
+    """What a run has done, as a command tells it."""
     return RunResult(
         events=totals.scored + totals.dead_letters,
         scored=totals.scored,
@@ -239,9 +279,9 @@ def run(
         overtaken=totals.sum("overtaken"),
         evictions=totals.sum("evicted"),
         overflowed=totals.sum("overflowed"),
-        seconds=time.monotonic() - began,
+        seconds=seconds,
         files=files,
-        interrupted=stop.is_set(),
+        interrupted=interrupted,
     )
 
 
@@ -263,11 +303,11 @@ def flow(config_path: str | None = None) -> Dataflow:
         print("lapwing: one worker a process is fastest: processes scale, threads do not", file=sys.stderr)
     alone = not flags & {"-i", "--process-id", "-a", "--addresses"}
     source = make_source(config, config.input.path, stop, close_at_end=not kept, alone=alone)
-    atexit.register(_published, config.output.path)
+    atexit.register(publish, config.output.path)
     return build(config, source, config.output.path, kept=kept, totals=Totals(), alone=alone)
 
 
-def _published(output: str) -> list[str]:
+def publish(output: str) -> list[str]:
     """What waits becomes public; the names of the result files."""
     if output in ("-", KAFKA):
         return []
@@ -276,29 +316,27 @@ def _published(output: str) -> list[str]:
     return [os.path.join(output, name) for name in (*TEXTS, WINDOWS)]
 
 
-class _Watching:
-    """Tells progress from a thread of its own while the flow runs."""
+@contextmanager
+def watching(source: Source, totals: Totals, tell: Callable[[Progress], None] | None) -> Iterator[None]:
+    """Tell progress from a thread of its own while the flow runs."""
+    if tell is None:
+        yield
+        return
+    over = threading.Event()
 
-    def __init__(self, source: Source, totals: Totals, tell: Callable[[Progress], None] | None) -> None:
-        self._source, self._totals, self._tell = source, totals, tell
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.2) and self._tell is not None:
-            source, totals = self._source, self._totals
+    def watch() -> None:
+        while not over.wait(0.2):
             events = totals.scored + totals.dead_letters
-            self._tell(
+            tell(
                 Progress(
                     events, totals.alerts, totals.dead_letters, source.event_time, source.bytes_read, source.bytes_total
                 )
             )
 
-    def __enter__(self) -> None:
-        if self._tell is not None:
-            self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -17,6 +17,7 @@ import models
 
 _FOLDER = "lapwing-kernels-"
 _KEPT = 3
+_COMPLETE = "complete"
 
 
 def prepare() -> Path:
@@ -59,7 +60,7 @@ def _base() -> Path:
 
 def announce(say: Callable[[str], None]) -> Callable[[], None]:
     """Say that kernels will be compiled if no run before has done so; give what to call once they are."""
-    mark = prepare() / "complete"
+    mark = prepare() / _COMPLETE
     if mark.exists():
         return lambda: None
     say("compiling kernels, once for this installation (about a minute) ...")
@@ -71,6 +72,11 @@ def announce(say: Callable[[str], None]) -> Callable[[], None]:
             say(f"the next run will compile again: {error.strerror}")
 
     return settle
+
+
+def compiled() -> bool:
+    """Whether a run before has compiled all kernels."""
+    return (prepare() / _COMPLETE).exists()
 
 
 def load_numba() -> None:

@@ -51,10 +51,14 @@ def make_source(
     close_at_end: bool,
     known: tuple[str, ...] = (),
     starts: Starts | None = None,
+    only: tuple[str, ...] | None = None,
     alone: bool = True,
     on_failure: Callable[[LapwingError], None] | None = None,
 ) -> Source:
-    """The source that an `--input` names. `starts` are the first offsets of earlier runs over a topic."""
+    """The source that an `--input` names. `starts` are the first offsets of earlier runs over a topic.
+
+    `only` are its partitions where another process has found them, and has told what was passed over.
+    """
     clock, reading, rows = clock_params(config), reading_of(config), config.input.batch_rows
     if path == KAFKA:
         return KafkaSource(
@@ -67,6 +71,7 @@ def make_source(
             config.input.max_message_bytes,
             known=known,
             starts=starts,
+            only=only,
             until_end=config.kafka.until == "end",
             alone=alone,
             on_note=lambda text: print(f"lapwing: {text}", file=sys.stderr),
@@ -84,10 +89,15 @@ def make_source(
         rows,
         config.input.max_message_bytes,
         known=known,
+        only=only,
         alone=alone,
         on_failure=on_failure,
-        on_ignored=lambda names: print(f"lapwing: passed over {', '.join(names)}", file=sys.stderr),
+        on_ignored=_passed_over if only is None else None,
     )
+
+
+def _passed_over(names: tuple[str, ...]) -> None:
+    print(f"lapwing: passed over {', '.join(names)}", file=sys.stderr)
 
 
 def clock_params(config: Config) -> ClockParams:

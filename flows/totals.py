@@ -49,9 +49,42 @@ class Totals:
                 self.suppressed[name] = self.suppressed.get(name, 0) + 1
         return alerts
 
+    def share(self) -> "Share":
+        """All of it as plain values, for another process."""
+        return Share(
+            self.scored, self.dead_letters, self.alerts, self.incidents, self.merged, self.digested,
+            dict(self.suppressed), self.windows, self.late,
+            [(*at, head.tolist()) for at, head in list(self.heads.items())],
+        )  # fmt: skip
+
+    def add(self, share: "Share") -> None:
+        """Add what another process has done. Each shard's counters came to several: the latest are the greatest."""
+        for name in ("scored", "dead_letters", "alerts", "incidents", "merged", "digested", "windows", "late"):
+            setattr(self, name, getattr(self, name) + getattr(share, name))
+        for name, count in share.suppressed.items():
+            self.suppressed[name] = self.suppressed.get(name, 0) + count
+        for dimension, shard, values in share.heads:
+            at, head = (dimension, shard), np.array(values, np.int64)
+            self.heads[at] = np.maximum(self.heads.get(at, head), head)
+
     def sum(self, counter: str) -> int:
         """A counter over all shards."""
         return sum(int(head[place]) for head in list(self.heads.values()) for place in COUNTERS[counter])
+
+
+class Share(msgspec.Struct, array_like=True):
+    """What one process has done, as plain values; `heads` are (dimension, shard, counters)."""
+
+    scored: int
+    dead_letters: int
+    alerts: int
+    incidents: int
+    merged: int
+    digested: int
+    suppressed: dict[str, int]
+    windows: int
+    late: int
+    heads: list[tuple[int, int, list[int]]]
 
 
 class Progress(msgspec.Struct):
@@ -69,7 +102,8 @@ class RunResult(msgspec.Struct, frozen=True):
     """What a run has done. `events` are the messages read: always `scored` + `dead_letters`.
 
     `incidents` are those told one by one, `merged` the ones among them that another stands for. Besides, `digested`
-    were told of in digests only, and `suppressed` counts those that each exception kept silent.
+    were told of in digests only, and `suppressed` counts those that each exception kept silent. After `restarts` of
+    several processes the counts are those since the last one.
     """
 
     events: int
@@ -88,3 +122,4 @@ class RunResult(msgspec.Struct, frozen=True):
     seconds: float
     files: list[str]
     interrupted: bool
+    restarts: int = 0

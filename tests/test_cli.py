@@ -89,6 +89,7 @@ class Result:
     seconds: float = 0.5
     files: list[str] = field(default_factory=lambda: ["out/scored.ndjson"])
     interrupted: bool = False
+    restarts: int = 0
 
 
 @dataclass

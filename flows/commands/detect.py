@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -49,6 +51,9 @@ def detect(
             help="A first run only learns from what ended before; later runs keep it.",
         ),
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", metavar="N", help="Processes of this machine that share the work.")
+    ] = None,
     close: Annotated[
         bool, typer.Option("--close", help="Close windows and incidents at the end of the input, also with --state.")
     ] = False,
@@ -71,8 +76,14 @@ def detect(
       lapwing detect --input kafka --output kafka --state state --start latest
     """
     with stoppable() as stop:
-        flags = {"input.path": source, "output.path": output, "state.path": state, "input.format": input_format}
+        flags: dict[str, object] = {
+            "input.path": source,
+            "output.path": output,
+            "state.path": state,
+            "input.format": input_format,
+        }
         flags |= {"time.learn_until": learn_until, "kafka.start": start, "kafka.until": until, "kafka.on_gap": on_gap}
+        flags |= {"run.processes": processes}
         chosen = load(config, {key: value for key, value in flags.items() if value is not None})
         where_from, where_to = _ends(chosen, json)
         kept = chosen.state.path or None
@@ -80,15 +91,14 @@ def detect(
             raise UsageError("a topic has no end, and a run over it must know where to go on: give --state DIR")
         tell = (lambda _: None) if quiet else say
         settle = kernels_cache.announce(tell)
-
-        import flows.detect as flow
+        run = _running(chosen)
         from flows.connectors.output_directory import existing_results
 
         if where_to != "-" and kept is None and (replaced := existing_results(where_to)):
             tell(f"replacing {', '.join(replaced)} in {where_to} (with --state results are continued)")
         crowded = where_to == "-" and sys.stdout.isatty()
         with noise_held_back(), live(quiet or crowded) as on_progress:
-            done = flow.run(
+            done = run(
                 chosen, where_from, where_to, kept, close, chosen.input.format, stop.event, on_progress=on_progress
             )
         if done.interrupted:
@@ -99,6 +109,17 @@ def detect(
         if json:
             result(done)
         raise typer.Exit(stop.exit_code)
+
+
+def _running(config: Config) -> Callable[..., Any]:
+    """What runs the flow: in this process, or in several."""
+    if config.run.processes > 1:
+        from flows.cluster import run as run_cluster
+
+        return partial(run_cluster, on_note=say)
+    from flows.detect import run
+
+    return run
 
 
 def _ends(config: Config, json: bool) -> tuple[str, str]:
@@ -139,4 +160,5 @@ def _summary(done: Any) -> str:
     odd = [f"{count:,} {name}" for name, count in (("late", done.late), ("overtaken", done.overtaken)) if count]
     odd += [f"{done.evictions:,} evictions"] if done.evictions else []
     text += f" ({', '.join(odd)})" if odd else ""
+    text += f"; counted since the last of {done.restarts} restarts" if done.restarts else ""
     return text + (f"; files: {' '.join(done.files)}" if done.files else "")

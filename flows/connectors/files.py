@@ -38,6 +38,7 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
     batch_rows : most rows of an item. max_message_bytes: longer lines are dead letters.
     known : partitions of earlier runs with the same state. One that has gone meanwhile stays, ended, since Bytewax
         cannot resume without it.
+    only : all partitions there are, where several processes must agree on them.
     alone : whether this process runs all partitions. If not, only those it builds wait for each other.
     on_ignored : told once which files there were passed over (the first 100).
     on_failure : told why the input cannot be read on; `stop` is set then and the flow ends in good order. Without it
@@ -61,12 +62,13 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
         max_message_bytes: int = 1 << 20,
         *,
         known: tuple[str, ...] = (),
+        only: tuple[str, ...] | None = None,
         alone: bool = True,
         on_ignored: Callable[[tuple[str, ...]], None] | None = None,
         on_failure: Callable[[InputError], None] | None = None,
     ) -> None:
         self._tree = find_files(path)
-        self.partitions = tuple(sorted({*self._tree.partitions, *known}))
+        self.partitions = tuple(sorted({*self._tree.partitions, *known})) if only is None else only
         self.bytes_total = self._tree.bytes_total()
         self._decode = decode
         self._clock = clock

@@ -51,6 +51,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
     known : source partitions of earlier runs with the same state.
     starts : where earlier runs with the same state began; what is new in `self.starts` must be kept before the flow
         begins, because a start at the latest offset is another one after a crash.
+    only : all source partitions there are, where several processes must agree on them.
     until_end : read to where the partitions end now, and end.
     on_note : told, in one line, what was passed over.
 
@@ -80,6 +81,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         *,
         known: tuple[str, ...] = (),
         starts: Starts | None = None,
+        only: tuple[str, ...] | None = None,
         until_end: bool = False,
         alone: bool = True,
         on_note: Callable[[str], None] = lambda text: None,
@@ -95,6 +97,8 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
                 f"the state has read {', '.join(foreign)}, which topic {found.name} does not have: "
                 "it was made anew or is another one; --fresh starts anew"
             )
+        if only is not None:
+            self.partitions = only
         self._decode, self._clock, self._stop = decode, clock, stop
         self._close_at_end, self._batch_rows, self._max_message = close_at_end, batch_rows, max_message_bytes
         self._on_note, self._on_failure = on_note, on_failure

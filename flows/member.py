@@ -1,0 +1,210 @@
+"""One process of several over which a run is spread: `python -m flows.member REPORTS`, started by `flows.cluster`.
+
+It reads its job and then the word to stop from stdin, and ends when stdin does: the supervisor is gone then, however it
+ended. What it has to say goes to the descriptor REPORTS, a JSON object a line.
+"""
+
+import io
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import msgspec
+from bytewax.testing import cluster_main
+
+from flows.config import Config
+from flows.connectors.kafka import KafkaSource
+from flows.detect import build, get_ready, how, told_as_ours, watching
+from flows.errors import ConfigError, LapwingError
+from flows.parts import make_source
+from flows.state_dir import StateDir
+from flows.totals import Progress, Share, Totals
+
+STOP: Final = b"stop\n"
+SIGNALS: Final = {signal.SIGTERM, signal.SIGINT}
+"""They are blocked when a process starts, until it ignores them."""
+
+
+@dataclass(slots=True, frozen=True)
+class Job:
+    """What one process needs to know; the same for all but for its number.
+
+    The supervisor holds the lock of the state directory and has determined what all must agree on: the partitions,
+    where a topic begins, the name among transactions.
+    """
+
+    config: Config
+    input: str
+    output: str
+    state: str | None
+    close: bool
+    partitions: tuple[str, ...]
+    starts: Mapping[str, tuple[str, int]]
+    lineage: str | None
+    addresses: tuple[str, ...]
+    number: int
+
+
+class Note(msgspec.Struct, tag=True):
+    """A line for the user."""
+
+    text: str
+
+
+class Reached(msgspec.Struct, tag=True):
+    """How far the process has come."""
+
+    progress: Progress
+
+
+class Failed(msgspec.Struct, tag=True):
+    """Why the process cannot go on, as the user is told; `faults` are a configuration's."""
+
+    text: str
+    exit_code: int
+    faults: list[str] = []
+
+
+class Broke(msgspec.Struct, tag=True):
+    """Something that is nobody's mistake but ours, or that another process has ended."""
+
+    trace: str
+
+
+class Done(msgspec.Struct, tag=True):
+    """What the process has done; it ends now."""
+
+    share: Share
+
+
+Report = Note | Reached | Failed | Broke | Done
+
+
+def main() -> None:
+    """Do the job that stdin brings."""
+    for number in SIGNALS:
+        # A group of processes gets a signal together; the supervisor says what it means.
+        signal.signal(number, signal.SIG_IGN)
+    tell = _Reports(int(sys.argv[1]))
+    stdout = os.dup(1)
+    os.dup2(2, 1)  # the engine prints there that it waits for the others
+    sys.stderr = _Notes(tell)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    job: Job = pickle.loads(_read(int.from_bytes(_read(8), "big")))
+    stop = threading.Event()
+    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+
+    def end(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+        tell(failure(error) or Broke("".join(traceback.format_exception(error))))
+        os._exit(1)  # threads of the engine may wait for processes that have ended
+
+    sys.excepthook = end
+    tell(Done(work(job, stop, stdout, tell).share()))
+
+
+def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], None]) -> Totals:
+    """Run this process' part of the flow to its end.
+
+    Raises
+    ------
+    LapwingError
+        The input or output failed.
+    """
+    get_ready(job.config)
+    failures: list[LapwingError] = []
+
+    def failed(error: LapwingError) -> None:
+        # The others would read on for ever: the supervisor has to stop them.
+        failures.append(error)
+        tell(_told(error))
+
+    source = make_source(
+        job.config, job.input, stop, close_at_end=job.close, known=job.partitions, starts=job.starts,
+        only=job.partitions, alone=False, on_failure=failed,
+    )  # fmt: skip
+    totals = Totals()
+    kept = StateDir(Path(job.state), -1) if job.state else None
+    flow = build(
+        job.config, source, job.output, kept=kept is not None, totals=totals, alone=False, lineage=job.lineage,
+        stdout=stdout,
+    )  # fmt: skip
+    with watching(source, totals, lambda progress: tell(Reached(progress))), told_as_ours(kept):
+        cluster_main(flow, [*job.addresses], job.number, worker_count_per_proc=1, **how(kept))  # type: ignore[no-untyped-call]
+    if failures:
+        raise failures[0]
+    if isinstance(source, KafkaSource):
+        source.show_progress()
+    return totals
+
+
+def failure(error: BaseException | None) -> Failed | None:
+    """The error for the user inside what the engine raised, if there is one."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, LapwingError):
+            return _told(error)
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _told(error: LapwingError) -> Failed:
+    return Failed(str(error), error.exit_code, error.faults if isinstance(error, ConfigError) else [])
+
+
+def _read(count: int) -> bytes:
+    """So many bytes of stdin, past Python's buffer: its lock, held by a thread, would abort the end of the process."""
+    found = b""
+    while len(found) < count:
+        more = os.read(0, count - len(found))
+        if not more:
+            os._exit(1)
+        found += more
+    return found
+
+
+def _listen(stop: threading.Event) -> None:
+    while _read(len(STOP)) == STOP:
+        stop.set()
+
+
+class _Reports:
+    """Reports on their way to the supervisor, from any thread."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        self._lock = threading.Lock()
+
+    def __call__(self, report: Report) -> None:
+        line = msgspec.json.encode(report) + b"\n"
+        with self._lock, suppress(BrokenPipeError):  # nobody is left to be told: stdin has ended too
+            view = memoryview(line)
+            while view:
+                view = view[self._file.write(view) :]
+
+
+class _Notes(io.TextIOBase):
+    """What Python says on stderr, as lines for the supervisor."""
+
+    def __init__(self, tell: Callable[[Report], None]) -> None:
+        self._tell = tell
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._tell(Note(line))
+        return len(text)
+
+
+if __name__ == "__main__":
+    main()
