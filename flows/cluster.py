@@ -35,6 +35,9 @@ from flows.totals import Progress, RunResult, Totals
 GRACE_S: Final = 3.0
 """How long the others have, when one process has failed, to find that out themselves and let go of what they hold."""
 _LOOK_S: Final = 0.2
+_MOST_SHOWN: Final = 1 << 14
+_PEER_GONE: Final = " thread panic: "
+"""What the engine says where another process has ended."""
 _LOOPBACK: Final = "127.0.0.1"
 
 
@@ -281,16 +284,17 @@ class _Unit:
             self._listen(max(0.0, until - time.monotonic()))
 
     def _cause(self, first: _Member) -> LapwingError:
-        """Why all had to end: what one says to the user, else who was killed, else what broke first."""
+        """Why all had to end: what one says to the user, else who was killed, else what broke by itself."""
         members = [first, *(member for member in self._members if member is not first)]
         if (said := next((member for member in members if member.failed), None)) and said.failed:
             return _error(said.failed)
-        killed = next((member for member in members if member.code is not None and member.code < 0), first)
+        alone = [member for member in members if member.broke and _PEER_GONE not in member.broke.trace]
+        killed = next((member for member in members if member.code is not None and member.code < 0), [*alone, first][0])
         name = f"process {killed.number} of {self._count}"
-        killed.noise.seek(0)
-        noise = (killed.broke.trace if killed.broke else "") + killed.noise.read(1 << 16).decode(errors="replace")
         if killed.code is not None and killed.code < 0:
-            return _Ended(f"{name} was ended by signal {-killed.code}", noise)
+            mute = -killed.code in (signal.SIGKILL, signal.SIGTERM)  # what sent them knows why
+            return _Ended(f"{name} was ended by signal {-killed.code}", "" if mute else _said(killed))
+        noise = "\n".join(map(_said, (killed, *(one for one in members if one is not killed))))
         line = killed.broke.trace.rstrip().rpartition("\n")[2] if killed.broke else f"exit code {killed.code}"
         return _Ended(f"{name} broke ({line})", noise)
 
@@ -316,6 +320,13 @@ class _Unit:
             with suppress(BrokenPipeError):
                 member.process.stdin.close()  # type: ignore[union-attr]
             member.noise.close()
+
+
+def _said(member: _Member) -> str:
+    """All that there is of a process that broke: its trace, and what native code has left on its stderr."""
+    member.noise.seek(0)
+    left = member.noise.read(_MOST_SHOWN).decode(errors="replace")
+    return f"process {member.number}: {member.broke.trace if member.broke else ''}{left}"
 
 
 def _error(said: Failed) -> LapwingError:

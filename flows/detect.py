@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -42,7 +43,8 @@ from flows.lineage import lineage as lineage_of
 from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, table_secret
 from flows.state_dir import StateDir, known_sources, open_state, store_failure
 from flows.state_shape import state_identity
-from flows.steps.assess import Assess
+from flows.steps.assess import Assess, Assessed, Assessing
+from flows.steps.carry import Place, bundles
 from flows.steps.decide import Decide, policy
 from flows.steps.deliver import Delivery, deliver, tell
 from flows.steps.encode import (
@@ -52,9 +54,10 @@ from flows.steps.encode import (
     encode_dead,
     encode_scored,
 )
-from flows.steps.gather import Gather, Gathered
+from flows.steps.gather import Gather, Gathered, Home
 from flows.steps.latest import Latest
 from flows.steps.split import split
+from flows.steps.spread import spread
 from flows.totals import Progress, RunResult, Totals
 from models.alert import Alert
 from models.base import DIMENSIONS, WATCHED
@@ -62,6 +65,7 @@ from models.event import EventBatch
 from models.rules import program as program_of
 from models.windows.joint import joints
 from models.windows.shard import Shard
+from models.windows.slice import Slice
 
 EPOCH = timedelta(seconds=1)
 EPOCH_WITHOUT_STATE = timedelta(seconds=30)
@@ -77,11 +81,12 @@ def build(
     *,
     kept: bool,
     totals: Totals,
-    alone: bool = True,
+    place: Place | None = None,
     lineage: str | None = None,
     stdout: int = 1,
 ) -> Dataflow:
-    """The dataflow from a source to an output: a directory, `-` or `kafka`. `alone`: no other process shares the work.
+    """The dataflow from a source to an output: a directory, `-` or `kafka`. `place` is this process' among
+    several that share the work.
 
     `kept` says whether there is a recovery store: results are then published when their epoch is durable, and what is
     held at the end of the input waits for the next run; `lineage` is the state's name among transactions, `stdout` the
@@ -102,13 +107,20 @@ def build(
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # What is sent to another process has to be done before.
-    beside = ThreadPoolExecutor(min(cores, MOST_BESIDE), "assess") if alone and cores > 1 else None
+    beside = ThreadPoolExecutor(min(cores, MOST_BESIDE), "assess") if not place and cores > 1 else None
     flow = Dataflow("lapwing_detect")
     batches = op.input("source", flow, source)
-    slices = op.flat_map("split", batches, partial(split, shards=shards, joint=joint))
-    assessed = op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, kept, resume, beside))
-    by_source = op.map("by_source", assessed, lambda item: item[1])
-    gathered = op.stateful_batch("gather", by_source, lambda resume: Gather(shards, len(joint)))
+
+    def assess(slices: KeyedStream[Slice]) -> KeyedStream[tuple[str, Assessing | Assessed]]:
+        return op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, kept, resume, beside))
+
+    pieces: KeyedStream[Assessing | Assessed | Home]
+    if place is None:
+        slices = op.flat_map("split", batches, partial(split, shards=shards, joint=joint))
+        pieces = op.map("by_source", assess(slices), lambda item: item[1])
+    else:
+        pieces = spread(batches, partial(bundles, shards=shards, joint=joint, place=place), assess, place)
+    gathered = op.stateful_batch("gather", pieces, lambda resume: Gather(shards, len(joint), place is not None))
     seen = op.map_value("seen", gathered, totals.see)
     now = time.time_ns() // 1000
     to_decide = op.map("to_decide", seen, lambda item: ("alerts", item[1]))
@@ -299,12 +311,26 @@ def flow(config_path: str | None = None) -> Dataflow:
         signal.signal(number, lambda *_: stop.set())
     flags = set(sys.argv)
     kept = bool(flags & {"-r", "--recovery-directory"}) or "BYTEWAX_RECOVERY_DIRECTORY" in os.environ
-    if flags & {"-w", "--workers-per-process"}:
-        print("lapwing: one worker a process is fastest: processes scale, threads do not", file=sys.stderr)
-    alone = not flags & {"-i", "--process-id", "-a", "--addresses"}
-    source = make_source(config, config.input.path, stop, close_at_end=not kept, alone=alone)
+    given = _place_given(sys.argv[1:])
+    source = make_source(config, config.input.path, stop, close_at_end=not kept, alone=given is None)
+    place = Place(*given, source.board) if given else None
     atexit.register(publish, config.output.path)
-    return build(config, source, config.output.path, kept=kept, totals=Totals(), alone=alone)
+    return build(config, source, config.output.path, kept=kept, totals=Totals(), place=place)
+
+
+def _place_given(words: list[str]) -> tuple[int, int] | None:
+    """Which of how many processes Bytewax's own flags or variables make of this one."""
+    flags = ArgumentParser(add_help=False, allow_abbrev=False)
+    flags.add_argument("-i", "--process-id", default=os.environ.get("BYTEWAX_PROCESS_ID"))
+    flags.add_argument("-a", "--addresses", default=os.environ.get("BYTEWAX_ADDRESSES", ""))
+    flags.add_argument("-w", "--workers-per-process", default=os.environ.get("BYTEWAX_WORKERS_PER_PROCESS"))
+    given, _ = flags.parse_known_args(words)
+    count = len(given.addresses.split(";"))
+    if given.workers_per_process not in (None, "1"):
+        if count > 1:
+            raise UsageError("several processes have one worker each: leave -w out")
+        print("lapwing: one worker a process is fastest: processes scale, threads do not", file=sys.stderr)
+    return (int(given.process_id), count) if count > 1 and given.process_id is not None else None
 
 
 def publish(output: str) -> list[str]:

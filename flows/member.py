@@ -27,6 +27,7 @@ from flows.detect import build, get_ready, how, told_as_ours, watching
 from flows.errors import ConfigError, LapwingError
 from flows.parts import make_source
 from flows.state_dir import StateDir
+from flows.steps.carry import Place
 from flows.totals import Progress, Share, Totals
 
 STOP: Final = b"stop\n"
@@ -131,10 +132,10 @@ def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], 
         job.config, job.input, stop, close_at_end=job.close, known=job.partitions, starts=job.starts,
         only=job.partitions, alone=False, on_failure=failed,
     )  # fmt: skip
-    totals = Totals()
+    totals, place = Totals(), Place(job.number, len(job.addresses), source.board)
     kept = StateDir(Path(job.state), -1) if job.state else None
     flow = build(
-        job.config, source, job.output, kept=kept is not None, totals=totals, alone=False, lineage=job.lineage,
+        job.config, source, job.output, kept=kept is not None, totals=totals, place=place, lineage=job.lineage,
         stdout=stdout,
     )  # fmt: skip
     with watching(source, totals, lambda progress: tell(Reached(progress))), told_as_ours(kept):

@@ -10,12 +10,12 @@ _OUT: Final = END_OF_TIME  # idle or ended: nobody waits for it
 
 
 class Board:
-    """Where the partitions of one process post how far they are. Shared by its workers' threads.
+    """Where partitions post how far they are. Shared by a process' threads; what is read elsewhere is `heard`.
 
     A partition posts its front, the place of the first row it has pending, and may return that row only while the
     front is at most `max_skew` beyond every other partition that is neither idle nor ended: beyond its front where
     one is posted, else beyond the greatest time it has returned. A partition that has not spoken yet holds all
-    others back, so `expected` must name only partitions that this process will build.
+    others back, so `expected` must name only partitions that will be built, or heard of.
 
     No deadlock: of the partitions with a front the one with the smallest always passes the others' fronts, and one
     without a front is about to read, to fall idle or to end.
@@ -41,6 +41,16 @@ class Board:
         """All that was pending has left; the partition's greatest time is now this."""
         with self._lock:
             self._at[partition] = greatest
+
+    def at(self, partition: str) -> int:
+        """Where a partition stands, as other processes need to hear it."""
+        with self._lock:
+            return self._at.get(partition, NONE_TIME)
+
+    def heard(self, partition: str, at: int) -> None:
+        """Another process says where a partition of its own stands."""
+        with self._lock:
+            self._at[partition] = at
 
     def leave(self, partition: str) -> None:
         """The partition is idle or has ended. It counts again as soon as it posts a front."""

@@ -39,7 +39,7 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
     known : partitions of earlier runs with the same state. One that has gone meanwhile stays, ended, since Bytewax
         cannot resume without it.
     only : all partitions there are, where several processes must agree on them.
-    alone : whether this process runs all partitions. If not, only those it builds wait for each other.
+    alone : whether this process runs all partitions. If not, `board` must hear of the others.
     on_ignored : told once which files there were passed over (the first 100).
     on_failure : told why the input cannot be read on; `stop` is set then and the flow ends in good order. Without it
         the `InputError` is raised through Bytewax, which wraps it and prints a panic.
@@ -76,7 +76,8 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._close_at_end = close_at_end
         self._batch_rows = batch_rows
         self._max_message = max_message_bytes
-        self._board = Board(clock.max_skew, self.partitions if alone else ())
+        self._alone = alone
+        self.board = Board(clock.max_skew, self.partitions)
         self._built: dict[str, tuple[Partition, FileReader]] = {}
         self._on_failure = on_failure
         self._thread = ThreadPoolExecutor(1, "read-ahead")
@@ -96,8 +97,10 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
         ahead = ReadAhead(reader, self._decode, self._thread)
         partition = Partition(for_part, self.partitions, ahead.decode, self._clock, self._batch_rows, reached)
         self._built[for_part] = (partition, reader)
-        self._board.join(for_part)
-        return PolledPartition(partition, ahead, self._board, self._stop, self._close_at_end, self._on_failure)
+        self.board.join(for_part)
+        return PolledPartition(
+            partition, ahead, self.board, self._stop, self._close_at_end, self._on_failure, self._alone
+        )
 
     @property
     def rows(self) -> int:

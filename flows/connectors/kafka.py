@@ -102,7 +102,8 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._decode, self._clock, self._stop = decode, clock, stop
         self._close_at_end, self._batch_rows, self._max_message = close_at_end, batch_rows, max_message_bytes
         self._on_note, self._on_failure = on_note, on_failure
-        self._board = Board(clock.max_skew, self.partitions if alone else ())
+        self._alone = alone
+        self.board = Board(clock.max_skew, self.partitions)
         self._built: dict[str, tuple[Partition, KafkaReader]] = {}
         self._thread = ThreadPoolExecutor(1, "read-ahead")
         starts = dict(starts or {})
@@ -129,8 +130,10 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         ahead = ReadAhead(reader, self._decode, self._thread)
         partition = Partition(for_part, self.partitions, ahead.decode, self._clock, self._batch_rows, reached)
         self._built[for_part] = (partition, reader)
-        self._board.join(for_part)
-        return PolledPartition(partition, ahead, self._board, self._stop, self._close_at_end, self._on_failure)
+        self.board.join(for_part)
+        return PolledPartition(
+            partition, ahead, self.board, self._stop, self._close_at_end, self._on_failure, self._alone
+        )
 
     @property
     def rows(self) -> int:

@@ -17,6 +17,7 @@ from models.event import EventBatch
 
 SNAPSHOT_VERSION: Final = 1
 _NAP: Final = timedelta(milliseconds=5)
+_SOON_S: Final = 0.02
 
 Snapshot = tuple[int, Any, int, int, int, int, bool]
 """(version, reader's position, offset, index, greatest, candidate, ended), plain values only."""
@@ -51,7 +52,8 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
     A finite reader ends with one idle item, at the end of time with `close_at_end`, then StopIteration. When `stop`
     is set, StopIteration comes at once and nothing is flushed, so that the next run goes on (TIME.md 1.9). An input
     that cannot be read any more is told to `on_failure`, if there is one, and stops the run in the same way: raised
-    instead, Bytewax prints a panic around it.
+    instead, Bytewax prints a panic around it. Where other processes wait for it too (it is not `alone`), an empty item
+    says soon that it is held back.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         stop: Event,
         close_at_end: bool,
         on_failure: Callable[[InputError], None] | None = None,
+        alone: bool = True,
     ) -> None:
         self._partition = partition
         self._reader = reader
@@ -69,6 +72,8 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         self._stop = stop
         self._close_at_end = close_at_end
         self._on_failure = on_failure
+        self._alone = alone
+        self._told = NONE_TIME
         self._started = False
         self._over = False
         self._wait = False
@@ -133,8 +138,11 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         now = time.monotonic()
         pending = self._partition.pending
         self._wait = pending or self._reader.silent
-        if now - self._spoken < self._partition.params.heartbeat_s:
+        # Other processes hear only with an item where this partition stands, and may wait for that.
+        held = pending and not self._alone and self._partition.front != self._told
+        if now - self._spoken < (_SOON_S if held else self._partition.params.heartbeat_s):
             return []
+        self._told = self._partition.front
         idle = not pending and now - self._heard >= self._partition.params.idle_after_s
         if idle:
             self._board.leave(self._partition.source)

@@ -59,6 +59,7 @@ class SyntheticSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._batch_rows = batch_rows
         self._partition = Partition(SYNTHETIC, self.partitions, decode, clock, batch_rows)
         self._stream: _ChunkStream | None = None
+        self.board = Board(clock.max_skew, self.partitions)
 
     def list_parts(self) -> list[str]:
         """The one partition."""
@@ -71,8 +72,7 @@ class SyntheticSource(FixedPartitionedSource[EventBatch, Snapshot]):
         thread = ThreadPoolExecutor(1, "read-ahead")
         reader = ReadAhead(_SyntheticReader(self._stream, self._batch_rows), self._decode, thread)
         self._partition = Partition(SYNTHETIC, self.partitions, reader.decode, self._clock, self._batch_rows, reached)
-        board = Board(self._clock.max_skew, self.partitions)
-        return PolledPartition(self._partition, reader, board, self._stop, self._close_at_end)
+        return PolledPartition(self._partition, reader, self.board, self._stop, self._close_at_end)
 
     @property
     def rows(self) -> int:

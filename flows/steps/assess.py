@@ -4,9 +4,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
+import numpy as np
 import zstandard
 from bytewax.operators import StatefulBatchLogic
 
+from flows.steps.packed import Packed, pack, unpack
+from models.base import DIMENSIONS
+from models.kernels.arrive import ScoreArrays
 from models.windows.shard import Shard
 from models.windows.slice import Slice, SliceScores
 from models.windows.work import Work
@@ -34,13 +38,14 @@ class Assessed:
 class Assessing:
     """A slice that is being assessed: who gathers a batch asks for the scores when all its slices are under way.
 
-    To another process go the scores themselves.
+    To another process go the scores themselves, of its rows only and without the batch.
     """
 
-    __slots__ = ("_work", "number")
+    __slots__ = ("_packed", "_work", "number")
 
     def __init__(self, number: int, work: Work[SliceScores]) -> None:
         self.number, self._work = number, work
+        self._packed: tuple[Any, ...] | None = None
 
     def go_on(self) -> None:
         """As `Work`."""
@@ -51,7 +56,33 @@ class Assessing:
         return self._work.result()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Assessed, (self.number, self.result())
+        # The engine pickles everything twice, once to know its length.
+        self._packed = self._packed or self._pack()
+        return _arrived, self._packed
+
+    def _pack(self) -> tuple[Any, ...]:
+        scores = self.result()
+        at = scores.dimension, scores.rows
+        asked = ScoreArrays._fields[:-1] if scores.dimension < len(DIMENSIONS) else ("severity",)
+        columns = [getattr(scores.scores, name)[at] for name in asked]
+        columns += [scores.rows.astype(np.int32), scores.uid_rows, scores.uids, scores.head]
+        said = scores.dimension, scores.shard, scores.number, scores.passed, scores.findings, scores.windows
+        return said, pack(columns)
+
+
+def _arrived(said: tuple[Any, ...], packed: Packed) -> Assessed:
+    """What another process says of a slice: its own rows only, and of a joint dimension nothing but the severity."""
+    *columns, rows, uid_rows, uids, head = unpack(packed)
+    none = np.empty(0, np.int32)
+    own = [*columns, none] if len(columns) > 1 else [none] * ScoreArrays._fields.index("severity") + [*columns, none]
+    dimension, shard, number, passed, findings, windows = said
+    return Assessed(
+        number,
+        SliceScores(
+            batch=None, dimension=dimension, shard=shard, number=number, rows=rows, scores=ScoreArrays._make(own),
+            uid_rows=uid_rows, uids=uids, passed=passed, head=head, findings=findings, windows=windows,
+        ),
+    )  # fmt: skip
 
 
 class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes]):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from flows.formats.actions import ActionLimits, action
 from flows.formats.window_rows import window_rows
 from flows.kafka_block import Topics
 from flows.steps.gather import Gathered
+from flows.steps.packed import trimmed
 from models.alert import Alert
 from models.base import SEVERITIES, WATCHED
 from models.event import DeadLetter, EventBatch, Headers, ScoredBatch
@@ -34,6 +35,8 @@ _ALERT_HEADERS: Final[Headers] = (
 _NAME_BYTES: Final = 12
 _PLAIN: Final = 4096
 """A record without headers that is so much smaller than the topic's limit fits for sure."""
+_UNREAD: Final = ("entity", "names", "name_start", "name_length", "place", "target", "marks", "hashes", "numbers")
+"""Columns of a batch that no record shows."""
 _BODY_CUT: Final = "body left out: the letter would not fit the topic"
 
 
@@ -83,6 +86,19 @@ class Rows:
             else:
                 yield dead_record(_too_large(batch, row, key, headers, stamp), self.delivery, limits)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes what records are made of, not what lies beside it in memory."""
+        batch = self.batch.batch
+        texts = np.concatenate((batch.start, batch.note_start)), np.concatenate((batch.length, batch.note_length))
+        start, buffer = trimmed(batch.buffer, *texts)
+        columns = {name: getattr(batch, name)[..., :0] for name in _UNREAD}
+        columns |= {"start": start[: len(batch)].astype(np.int64), "note_start": start[len(batch) :].astype(np.int64)}
+        envelopes, row = batch.envelopes, batch.row
+        if envelopes is not None:
+            envelopes, row = envelopes.take(row), np.arange(len(batch))
+        bare = replace(batch, buffer=buffer, envelopes=envelopes, row=row, **columns)
+        return Rows, (replace(self.batch, batch=bare), self.delivery, self.lane, self.position)
+
 
 @dataclass(slots=True, frozen=True)
 class Windows:
@@ -122,6 +138,11 @@ class Told:
             name = f"{alert.uid}/{alert.seq}/{alert.activity}/{kept_back:d}"
             records = [*self._records(alert, kept_back, limits)]
             yield blake2b(name.encode(), digest_size=_NAME_BYTES).digest(), [r for r in records if limits.fits(r)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self.alerts:
+            return Beat, ()
+        return Told, (self.alerts, self.rules, self.actions, self.topics, self.version, self.at)
 
     def _records(self, alert: Alert, kept_back: bool, limits: Limits) -> Iterator[Record]:
         rule = self.rules[alert.detection]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,17 +48,28 @@ class AlertLines:
             for alert in self.alerts
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To a writer in another process go the lines."""
+        return Payload, (self.payload,)
 
-@dataclass(slots=True, frozen=True)
+
+@dataclass(slots=True)
 class ScoredLines:
     """The scored events of a batch as lines for a sink, made when they are asked for: by whoever writes them."""
 
     batch: ScoredBatch
+    packed: bytes | None = None
 
     @property
     def payload(self) -> NDArray[np.uint8]:
         """One line for every row; none in a heartbeat. Costs some 400 ns each time for each of them."""
         return scored.encode(self.batch)[0] if len(self.batch.batch) else NO_BYTES
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To a writer in another process go the lines: they are less than what they are made of."""
+        # The engine pickles everything twice, once to know its length.
+        self.packed = self.packed if self.packed is not None else self.payload.tobytes()
+        return Payload, (self.packed,)
 
 
 def encode_scored(gathered: Gathered) -> ScoredLines:

@@ -1,6 +1,7 @@
 """`gather`: the slices of a batch become one scored batch again."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
 import numpy as np
 from bytewax.operators import StatefulBatchLogic
@@ -14,6 +15,12 @@ from models.thresholds.risk import risk
 from models.windows.slice import ClosedWindows, Finding, SliceScores
 
 UIDS_SHOWN = 4
+_NO_ROWS: dict[str, Any] = {
+    field.name: np.empty(0)
+    for field in fields(EventBatch)
+    if field.default_factory is MISSING and "ndarray" in str(field.type)
+}
+_NO_SCORES: dict[str, Any] = {field.name: np.empty(0) for field in fields(ScoredBatch) if field.name != "batch"}
 
 
 @dataclass(slots=True)
@@ -29,29 +36,60 @@ class Gathered:
     windows: list[ClosedWindows]
     heads: dict[tuple[int, int], NDArray[np.int64]]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes what decides there: findings and the time, no rows."""
+        batch = self.scored.batch
+        said = batch.source, batch.sources, batch.number, batch.reached, batch.watermark, batch.idle
+        return _arrived, (said, self.passed, self.findings)
 
-class Gather(StatefulBatchLogic[Assessing | Assessed, Gathered, list[object]]):
+
+def _arrived(said: tuple[Any, ...], passed: int, findings: list[Finding]) -> Gathered:
+    source, sources, number, reached, watermark, idle = said
+    batch = EventBatch(
+        source=source, sources=sources, number=number, first=reached, reached=reached, watermark_before=watermark,
+        watermark=watermark, idle=idle, **_NO_ROWS,
+    )  # fmt: skip
+    return Gathered(ScoredBatch(batch=batch, **_NO_SCORES), passed, findings, [], {})
+
+
+@dataclass(slots=True, frozen=True)
+class Home:
+    """A batch and its scores, where they stay while slices of it are assessed in other processes too."""
+
+    number: int
+    batch: EventBatch
+    scores: ScoreArrays
+
+
+class Gather(StatefulBatchLogic[Assessing | Assessed | Home, Gathered, list[object]]):
     """Waits for the slices of each batch of one source, of four dimensions and those that are `joint`.
+
+    If its slices are `spread` over processes the batch itself comes beside them, as `Home`; else one slice brings it.
 
     Every slice of an item is assessed in the epoch of the item, so at an epoch's end nothing waits here. If something
     does, a batch would be lost by a restart: that is a bug, and stops the process.
     """
 
-    def __init__(self, shards: int, joint: int = 0) -> None:
+    def __init__(self, shards: int, joint: int = 0, spread: bool = False) -> None:
         self._slices = shards * (len(DIMENSIONS) + joint)
+        self._spread = spread
         self._waiting: dict[int, list[Assessing | Assessed]] = {}
+        self._homes: dict[int, Home] = {}
 
-    def on_batch(self, values: list[Assessing | Assessed]) -> tuple[list[Gathered], bool]:
+    def on_batch(self, values: list[Assessing | Assessed | Home]) -> tuple[list[Gathered], bool]:
         """Give each batch whose last slice has come."""
         out = []
         for piece in values:
             pieces = self._waiting.setdefault(piece.number, [])
-            pieces.append(piece)
-            if len(pieces) == self._slices:
+            if isinstance(piece, Home):
+                self._homes[piece.number] = piece
+            else:
+                pieces.append(piece)
+            if len(pieces) == self._slices and (not self._spread or piece.number in self._homes):
                 del self._waiting[piece.number]
                 for under_way in pieces:
                     under_way.go_on()
-                out.append(gather([piece.result() for piece in pieces]))
+                out.append(gather([one.result() for one in pieces], self._homes.pop(piece.number, None)))
         return out, StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> list[object]:
@@ -61,16 +99,17 @@ class Gather(StatefulBatchLogic[Assessing | Assessed, Gathered, list[object]]):
         return []
 
 
-def gather(pieces: list[SliceScores]) -> Gathered:
-    """One scored batch of the slices of all shards and dimensions."""
-    home = next(piece for piece in pieces if piece.batch is not None)
+def gather(pieces: list[SliceScores], home: Home | SliceScores | None = None) -> Gathered:
+    """One scored batch of the slices of all shards and dimensions; `home` has the batch, if no slice brings it."""
+    home = home or next(piece for piece in pieces if piece.batch is not None)
     batch, scores = home.batch, home.scores
     assert batch is not None
     for piece in pieces:
         if piece.scores is not scores:  # assessed in another process
             at = piece.dimension, piece.rows
             for name in scores._fields:
-                getattr(scores, name)[at] = getattr(piece.scores, name)[at]
+                if len(column := getattr(piece.scores, name)):
+                    getattr(scores, name)[at] = column
     uid_from, uids, more = _uids(batch, pieces)
     severity = scores.severity.max(axis=0, initial=0)
     if len(scores.score) > len(DIMENSIONS):
