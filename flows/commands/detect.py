@@ -49,6 +49,10 @@ def detect(
             help="A first run only learns from what ended before; later runs keep it.",
         ),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there."),
+    ] = None,
     close: Annotated[
         bool, typer.Option("--close", help="Close windows and incidents at the end of the input, also with --state.")
     ] = False,
@@ -73,6 +77,7 @@ def detect(
     with stoppable() as stop:
         flags = {"input.path": source, "output.path": output, "state.path": state, "input.format": input_format}
         flags |= {"time.learn_until": learn_until, "kafka.start": start, "kafka.until": until, "kafka.on_gap": on_gap}
+        flags |= {"metrics.listen": metrics}
         chosen = load(config, {key: value for key, value in flags.items() if value is not None})
         where_from, where_to = _ends(chosen, json)
         kept = chosen.state.path or None
@@ -83,14 +88,14 @@ def detect(
 
         import flows.detect as flow
         from flows.connectors.output_directory import existing_results
+        from flows.metrics import observing
 
         if where_to != "-" and kept is None and (replaced := existing_results(where_to)):
             tell(f"replacing {', '.join(replaced)} in {where_to} (with --state results are continued)")
         crowded = where_to == "-" and sys.stdout.isatty()
-        with noise_held_back(), live(quiet or crowded) as on_progress:
-            done = flow.run(
-                chosen, where_from, where_to, kept, close, chosen.input.format, stop.event, on_progress=on_progress
-            )
+        with noise_held_back(), observing(chosen, tell) as observed, live(quiet or crowded) as on_progress:
+            form, asked = chosen.input.format, stop.event
+            done = flow.run(chosen, where_from, where_to, kept, close, form, asked, on_progress, observed)
         if done.interrupted:
             say_stopped(stop, kept)
         else:
