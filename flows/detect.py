@@ -168,8 +168,13 @@ def run(
     format: str,
     stop: threading.Event,
     on_progress: Callable[[Progress], None] | None = None,
+    *,
+    fresh: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> RunResult:
     """Run the flow in this process until the input ends or `stop` is set.
+
+    With `fresh` the state is set aside first. `tell` is told, a line each, what the user must know of it.
 
     Raises
     ------
@@ -186,8 +191,10 @@ def run(
     began = time.monotonic()
     failures: list[LapwingError] = []
     totals = Totals()
-    kept = open_state(state, state_identity(config)) if state else None
+    kept = open_state(state, state_identity(config), fresh=fresh) if state else None
     try:
+        for note in kept.notes if kept else ():
+            tell(note)
         if KAFKA in (input, output):
             all_there(config.kafka, reading=input == KAFKA, writing=output == KAFKA)
         known = known_sources(kept) if kept else ()

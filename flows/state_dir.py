@@ -12,10 +12,14 @@ from typing import Final
 import msgspec
 from bytewax.recovery import init_db_dir
 
+from flows import durable
 from flows.errors import OutputError, Refused
+from flows.generations import WAY_OUT, finish_moves, set_aside
 
 RECOVERY_PARTS: Final = 8
 _IDENTITY: Final = "identity.json"
+_OF_A_RUN: Final = ("sources.json", "starts.json", "lineage")
+"""What is written only once there is an identity."""
 _LONGEST_IDENTITY: Final = 1 << 20
 _SQLITE: Final = re.compile(r'SqliteFailure\(Error \{ code: (\w+)[^}]*\}, (?:Some\("([^"]*)"\))?')
 
@@ -26,6 +30,8 @@ class StateDir:
 
     path: Path
     lock: int
+    notes: tuple[str, ...] = ()
+    """What whoever started the run must be told."""
 
     @property
     def recovery(self) -> Path:
@@ -50,11 +56,12 @@ class StateDir:
         self.close()
 
 
-def open_state(path: str, identity: dict[str, str]) -> StateDir:
+def open_state(path: str, identity: dict[str, str], *, fresh: bool = False) -> StateDir:
     """The state directory, locked for this process, made and marked with `identity` where it is new.
 
-    Cheap: a few small files. Killed at any moment, the next call finishes what this one began: `identity.json` is
-    written last, so a directory without it holds no state yet.
+    With `fresh` what is there is moved aside first, whatever it is. Cheap: a few small files. Killed at any moment, the
+    next call finishes what this one began: `identity.json` is written last, so a directory without it, and without what
+    only a run leaves, holds no state yet.
 
     Raises
     ------
@@ -64,27 +71,53 @@ def open_state(path: str, identity: dict[str, str]) -> StateDir:
         If it cannot be made or written.
     """
     root = Path(path)
+    state = locked(path, make=True)
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            aside = set_aside(root, "fresh")
+            kept = f"; what it held is kept in {aside.path}" if aside else ": it held nothing"
+            state.notes = (f"state {path}: starting from nothing{kept}",)
+        known = read_identity(path)
+        if known is None:
+            _make(state, identity)
+            state.notes = state.notes or (f"state is new: nothing is known yet in {path}",)
+        elif lines := differences(known, identity):
+            raise Refused(
+                f"{path}: this state was made with another configuration ({'; '.join(lines)}). "
+                "Put the old values back, give another --state directory, or start from nothing with --fresh"
+            )
+        elif missing := [name for name in _stores() if not (state.recovery / name).is_file()]:
+            raise Refused(f"{path}: recovery/{missing[0]} is missing: {WAY_OUT}")
+    except OSError as error:
+        state.close()
+        raise OutputError(f"{path}: cannot be used as state directory ({error.strerror})") from None
+    except BaseException:
+        state.close()
+        raise
+    return state
+
+
+def locked(path: str, *, make: bool = False) -> StateDir:
+    """The state directory as it is, held for this process, with what an interrupted command had begun finished.
+
+    Raises
+    ------
+    Refused
+        If a run holds it.
+    OutputError
+        If it is not there, or cannot be written.
+    """
+    root = Path(path)
+    try:
+        if make:
+            root.mkdir(parents=True, exist_ok=True)
         lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise OutputError(f"{path}: cannot be used as state directory ({error.strerror})") from None
     state = StateDir(root, lock)
     try:
         _take(lock, path)
-        known = read_identity(path)
-        if known is None:
-            _make(state, identity)
-        elif lines := differences(known, identity):
-            raise Refused(
-                f"{path}: this state was made with another configuration ({'; '.join(lines)}). "
-                "Put the old values back, or give another --state directory to start anew"
-            )
-        elif missing := [name for name in _stores() if not (state.recovery / name).is_file()]:
-            raise Refused(
-                f"{path}: recovery/{missing[0]} is missing. Restore the whole directory, "
-                "or give another --state directory to start anew"
-            )
+        finish_moves(root)
     except OSError as error:
         state.close()
         raise OutputError(f"{path}: cannot be used as state directory ({error.strerror})") from None
@@ -108,17 +141,10 @@ def known_sources(state: StateDir, names: tuple[str, ...] = ()) -> tuple[str, ..
     try:
         known = msgspec.json.decode(path.read_bytes(), type=list[str]) if path.exists() else []
     except (msgspec.DecodeError, OSError) as error:
-        raise Refused(
-            f"{path}: cannot be read ({error}); restore the directory, or start with another --state"
-        ) from None
+        raise Refused(f"{path}: cannot be read ({error}): {WAY_OUT}") from None
     both = tuple(sorted({*known, *names}))
     if set(both) != set(known):
-        draft = path.with_suffix(".tmp")
-        with open(draft, "wb") as file:
-            file.write(msgspec.json.encode(both))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
+        durable.write(path, msgspec.json.encode(both))
     return both
 
 
@@ -134,13 +160,15 @@ def read_identity(path: str) -> dict[str, str] | None:
         with open(Path(path) / _IDENTITY, "rb") as file:
             found = json.loads(file.read(_LONGEST_IDENTITY))
     except FileNotFoundError:
+        if left := [name for name in _OF_A_RUN if (Path(path) / name).exists()]:
+            raise Refused(f"{path}: {_IDENTITY} is missing, though {left[0]} is there: {WAY_OUT}") from None
         return None
     except OSError as error:
         raise Refused(f"{path}: {_IDENTITY} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise Refused(f"{path}: {_IDENTITY} is damaged; restore the whole directory, or start with another --state")
+        raise Refused(f"{path}: {_IDENTITY} is damaged: {WAY_OUT}")
     return found
 
 
@@ -195,15 +223,4 @@ def _make(state: StateDir, identity: dict[str, str]) -> None:
     for part in state.recovery.iterdir():
         part.unlink()
     init_db_dir(state.recovery, RECOVERY_PARTS)  # type: ignore[no-untyped-call]
-    fresh = state.path / f"{_IDENTITY}.new"
-    with open(fresh, "w", encoding="utf-8") as file:
-        json.dump(identity, file, indent=1, sort_keys=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(state.path / _IDENTITY)
-    folder = os.open(state.path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.write(state.path / _IDENTITY, json.dumps(identity, indent=1, sort_keys=True).encode() + b"\n")
