@@ -53,6 +53,10 @@ def detect(
         bool,
         typer.Option("--fresh", help="Start from nothing; what --state DIR holds is kept in DIR/previous."),
     ] = False,
+    accept_rewarm: Annotated[
+        bool,
+        typer.Option("--accept-rewarm", help="Detectors that have changed begin anew; all else that is saved is kept."),
+    ] = False,
     close: Annotated[
         bool, typer.Option("--close", help="Close windows and incidents at the end of the input, also with --state.")
     ] = False,
@@ -90,7 +94,7 @@ def detect(
 
         import flows.detect as flow
         from flows.connectors.output_directory import existing_results
-        from flows.state_dir import read_identity
+        from flows.state_identity import read_identity
 
         anew = kept is None or fresh or read_identity(kept) is None
         if where_to != "-" and anew and (replaced := existing_results(where_to)):
@@ -100,7 +104,7 @@ def detect(
         with noise_held_back(), live(quiet or crowded) as on_progress:
             done = flow.run(
                 chosen, where_from, where_to, kept, close, chosen.input.format, stop.event, on_progress,
-                fresh=fresh, tell=say if fresh else tell,
+                fresh=fresh, accept_rewarm=accept_rewarm, tell=say if fresh or accept_rewarm else tell,
             )  # fmt: skip
         if done.interrupted:
             say_stopped(stop, kept)
