@@ -22,6 +22,7 @@ from bytewax.operators import KeyedStream
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
+from flows import recovery_store
 from flows.config import Config, config_hash, load
 from flows.connectors.file_sink import FileSink
 from flows.connectors.kafka import KafkaSource
@@ -40,7 +41,7 @@ from flows.lineage import known_starts
 from flows.lineage import lineage as lineage_of
 from flows.metrics import Observed
 from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, table_secret
-from flows.state_dir import known_sources, open_state, store_failure
+from flows.state_dir import known_sources, open_state
 from flows.state_shape import state_identity
 from flows.steps.assess import Assess
 from flows.steps.decide import Decide, policy
@@ -175,8 +176,15 @@ def run(
     stop: threading.Event,
     on_progress: Callable[[Progress], None] | None = None,
     observed: Observed | None = None,
+    *,
+    fresh: bool = False,
+    accept_rewarm: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> RunResult:
     """Run the flow in this process until the input ends or `stop` is set. `observed` is told what it consists of.
+
+    With `fresh` the state is set aside first; with `accept_rewarm` detectors that have changed begin anew. `tell` is
+    told, a line each, what the user must know of the state.
 
     Raises
     ------
@@ -195,8 +203,11 @@ def run(
     began = time.monotonic()
     failures: list[LapwingError] = []
     totals = Totals()
-    kept = open_state(state, state_identity(config)) if state else None
+    made_for = state_identity(config, output)
+    kept = open_state(state, made_for, fresh=fresh, accept_rewarm=accept_rewarm) if state else None
     try:
+        for note in kept.notes if kept else ():
+            tell(note)
         if KAFKA in (input, output):
             all_there(config.kafka, reading=input == KAFKA, writing=output == KAFKA)
         known = known_sources(kept) if kept else ()
@@ -225,7 +236,7 @@ def run(
                     flow, epoch_interval=EPOCH if kept else EPOCH_WITHOUT_STATE, recovery_config=recovery
                 )
             except BaseException as error:  # a panic is no Exception
-                if kept and (failure := store_failure(kept, error)):
+                if kept and (failure := recovery_store.failure(kept.recovery, error)):
                     raise failure from error
                 raise
         if failures:

@@ -100,16 +100,25 @@ def _output(config: Config) -> dict[str, Any]:
 
 def _state(config: Config) -> dict[str, Any]:
     path = config.state.path
+    found: dict[str, Any] = {"path": path, "known": False, "refused": [], "anew": [], "kept": [], "upgraded": False}
     if not path:
-        return {"path": "", "known": False, "refused": []}
-    from flows.state_dir import differences, read_identity
+        return found
+    from flows.state_identity import changes, read_identity
 
     try:
         known = read_identity(path)
     except Refused as error:
-        return {"path": path, "known": True, "refused": [str(error)]}
-    refused = [] if known is None else differences(known, state_identity(config))
-    return {"path": path, "known": known is not None, "refused": refused}
+        return found | {"known": True, "refused": [str(error)]}
+    if known is None:
+        return found
+    wanted = state_identity(config, config.output.path)
+    fate = changes(known, wanted)
+    told = {
+        "known": True,
+        "anew": list(fate.anew),
+        "kept": [f"{key} {wanted.get(key, known.get(key))}" for key in fate.kept],
+    }
+    return found | told | {"refused": list(fate.refused), "upgraded": fate.upgraded}
 
 
 def _settings(row: msgspec.Struct) -> dict[str, Any]:
@@ -217,11 +226,12 @@ def _text(found: dict[str, Any], file: str | None) -> str:
         case "-":
             lines.append("output         alerts to stdout")
         case path:
-            fate = "continued" if state["path"] else "replaced"
+            becomes = "continued" if state["path"] else "replaced"
             lines.append(f"output         {', '.join(output['files'])} in {plain(path)}")
             if output["existing"]:
-                lines.append(f"               {len(output['existing'])} of them exist and will be {fate}")
-    lines.append(f"state          {_state_text(state)}")
+                lines.append(f"               {len(output['existing'])} of them exist and will be {becomes}")
+    fate = _state_text(state)
+    lines += [f"state          {fate[0]}", *(f"               {line}" for line in fate[1:])]
     lines.append(
         f"alerts         at most {found['max_incidents_per_hour']} incidents an hour of a detection, then a digest"
     )
@@ -242,9 +252,17 @@ def _text(found: dict[str, Any], file: str | None) -> str:
     return "\n".join([*lines, *(f"warning: {plain(warning)}" for warning in found["warnings"])])
 
 
-def _state_text(state: dict[str, Any]) -> str:
+def _state_text(state: dict[str, Any]) -> list[str]:
     if not state["path"]:
-        return "none: windows and incidents end with the input"
+        return ["none: windows and incidents end with the input"]
+    path = plain(state["path"])
     if state["refused"]:
-        return f"{plain(state['path'])}: refused"
-    return f"{plain(state['path'])}: {'everything is kept, the run goes on' if state['known'] else 'new'}"
+        return [f"{path}: refused"]
+    if not state["known"]:
+        return [f"{path}: new"]
+    if not state["anew"]:
+        first = "everything is kept, the run goes on"
+    else:
+        first = "kept, but for detectors that begin anew, which a run does only with --accept-rewarm"
+    older = ["written by an earlier version: as it is it will be kept below previous"] if state["upgraded"] else []
+    return [f"{path}: {first}", *older, *(f"begins anew: {plain(one)}" for one in state["anew"])]

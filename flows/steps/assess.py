@@ -4,9 +4,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
+import msgspec
 import zstandard
 from bytewax.operators import StatefulBatchLogic
 
+from flows.errors import Refused
+from flows.generations import WAY_OUT
+from models.base import WATCHED
 from models.windows.shard import Shard
 from models.windows.slice import Slice, SliceScores
 from models.windows.work import Work
@@ -82,8 +86,13 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         return out, StatefulBatchLogic.RETAIN
 
     def _begin(self, dimension: int) -> Shard:
-        state = zstandard.ZstdDecompressor().decompress(self._resume) if self._resume else None
-        self._shard, self._resume = self._make(dimension, state), None
+        try:
+            state = zstandard.ZstdDecompressor().decompress(self._resume) if self._resume else None
+            self._shard, self._resume = self._make(dimension, state), None
+        except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, KeyError) as error:
+            if not self._resume:
+                raise
+            raise Refused(f"a shard of {WATCHED[dimension]} cannot be read ({error}): {WAY_OUT}") from error
         return self._shard
 
     def _settle(self) -> None:
@@ -102,4 +111,4 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         if self._shard is None:
             return self._resume or b""
         self._settle()
-        return zstandard.ZstdCompressor(level=1).compress(self._shard.snapshot())
+        return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(self._shard.snapshot())
