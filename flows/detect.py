@@ -39,6 +39,7 @@ from flows.formats.windows import table_of
 from flows.kernels_cache import load_numba
 from flows.lineage import known_starts
 from flows.lineage import lineage as lineage_of
+from flows.lineage import moved as moved_mark
 from flows.metrics import Observed
 from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, table_secret
 from flows.state_dir import known_sources, open_state
@@ -80,12 +81,13 @@ def build(
     totals: Totals,
     alone: bool = True,
     lineage: str | None = None,
+    moved: str = "",
 ) -> Dataflow:
     """The dataflow from a source to an output: a directory, `-` or `kafka`. `alone`: no other process shares the work.
 
     `kept` says whether there is a recovery store: results are then published when their epoch is durable, and what is
-    held at the end of the input waits for the next run; `lineage` is the state's name among transactions. Step ids are
-    the identity of saved state: never rename them.
+    held at the end of the input waits for the next run; `lineage` is the state's name among transactions, `moved` its
+    mark if it is a copy. Step ids are the identity of saved state: never rename them.
     """
     shards = config.state.shards
     secret = table_secret(config)
@@ -128,15 +130,15 @@ def build(
         op.output("alerts", alerts, StdoutSink())
         return flow
     body = config.output.dead_letter_body
-    op.output("alerts", alerts, FileSink(output, ALERTS, kept))
+    op.output("alerts", alerts, FileSink(output, ALERTS, kept, moved))
     kept_back = op.map_value("encode_suppressed", counted, partial(told, suppressed=True))
-    op.output("suppressed", kept_back, FileSink(output, SUPPRESSED, kept))
+    op.output("suppressed", kept_back, FileSink(output, SUPPRESSED, kept, moved))
     limits = action_limits(config)
     actions = op.map_value("encode_actions", counted, partial(encode_actions, rules=rules, limits=limits))
-    op.output("actions", actions, FileSink(output, ACTIONS, kept))
-    op.output("scored", op.map_value("encode_scored", seen, encode_scored), FileSink(output, SCORED, kept))
+    op.output("actions", actions, FileSink(output, ACTIONS, kept, moved))
+    op.output("scored", op.map_value("encode_scored", seen, encode_scored), FileSink(output, SCORED, kept, moved))
     dead = op.map_value("encode_dead", seen, partial(encode_dead, topic="audit.events", body=body))
-    op.output("dead_letters", dead, FileSink(output, DEAD_LETTERS, kept))
+    op.output("dead_letters", dead, FileSink(output, DEAD_LETTERS, kept, moved))
     windows = op.map_value("closed_windows", seen, attrgetter("windows"))
     op.output("windows", windows, WindowSink(output, kept, partial(table_of, config_hash=config_hash(config))))
     return flow
@@ -226,7 +228,8 @@ def run(
                 known_starts(kept.path, source.starts)
             known_sources(kept, source.partitions)
         lineage = lineage_of(kept.path) if kept and output == KAFKA else None
-        flow = build(config, source, output, kept=kept is not None, totals=totals, lineage=lineage)
+        moved = moved_mark(kept.path) if kept else ""
+        flow = build(config, source, output, kept=kept is not None, totals=totals, lineage=lineage, moved=moved)
         if observed is not None:
             observed.begin(source, totals, kept.path if kept else None)
         with _Watching(source, totals, on_progress):

@@ -94,34 +94,31 @@ def keep_copy(root: Path, why: str) -> Generation:
     return to
 
 
-def roll_back(root: Path, name: str = "") -> tuple[Generation, Generation | None]:
-    """Make an earlier content the present one: the named one, else the newest that no rollback has set aside.
-
-    Returns it, and where the content lies now that was there before.
+def earlier(root: Path, name: str = "") -> Generation:
+    """The generation of a name, else the newest that no rollback has set aside.
 
     Raises
     ------
     Refused
-        There is no such generation.
+        There is none.
     """
     known = generations(root)
-    if name:
-        known = [one for one in known if one.name == name]
-    else:
-        known = [one for one in known if one.why != "rollback"]
-    if not known:
-        there = ", ".join(one.name for one in generations(root)) or "none"
-        raise Refused(f"{root}: has no {name or 'previous generation'} to go back to; kept: {there}")
-    back = known[-1]
+    found = [one for one in known if one.name == name] if name else [one for one in known if one.why != "rollback"]
+    if not found:
+        there = ", ".join(one.name for one in known) or "none"
+        raise Refused(f"{root}: has no {name or 'earlier generation'} to go back to; kept: {there}")
+    return found[-1]
+
+
+def roll_back(root: Path, back: Generation) -> Generation | None:
+    """Make an earlier content the present one; where the content lies now that was there before."""
     now = content(root)
     aside = _new(root, "rollback") if now else None
     moves = [(one, f"{PREVIOUS}/{aside.name}/{one}") for one in now] if aside else []
     below = f"{PREVIOUS}/{back.name}"
     moves += [(f"{below}/{one}", one) for one in content(back.path)]
     _move(root, moves)
-    if not os.listdir(back.path):
-        back.path.rmdir()
-    return back, aside
+    return aside
 
 
 def finish_moves(root: Path) -> None:
@@ -205,7 +202,9 @@ def _carry_out(root: Path, moves: list[tuple[str, str]]) -> None:
         if (root / was).exists() and not (root / to).exists():
             (root / was).rename(root / to)
     for folder in {*folders, *((root / was).parent for was, _ in moves)}:
-        if folder.exists():
+        if folder.parent.name == PREVIOUS and folder.exists() and not content(folder):
+            shutil.rmtree(folder)
+        elif folder.exists():
             durable.sync(folder)
     (root / _MOVES).unlink()
     durable.sync(root)

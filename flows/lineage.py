@@ -1,4 +1,4 @@
-"""What a state directory knows of topics: the name its transactions bear, and where the first run began."""
+"""What a state directory knows of where results went: the name its transactions bear, where the first run began."""
 
 import secrets
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from flows.generations import WAY_OUT
 
 _LINEAGE = "lineage"
 _STARTS = "starts.json"
+_MOVED = "moved"
 
 Starts = Mapping[str, tuple[str, int]]
 
@@ -50,3 +51,19 @@ def known_starts(state: Path, new: Starts | None = None) -> dict[str, tuple[str,
     if both != known:
         durable.write(path, msgspec.json.encode(both))
     return both
+
+
+def moved(state: Path) -> str:
+    """What marks a state that no longer is the one that wrote the results before it; "" for one that is.
+
+    A copy, or an earlier generation gone back to: files of results that it did not write itself are not its own.
+    """
+    path = state / _MOVED
+    return path.read_text(errors="replace").strip()[:32] if path.exists() else ""
+
+
+def mark_moved(state: Path, *, copied: bool) -> None:
+    """Mark a state as moved; a copy is to have a name of its own among transactions, too."""
+    durable.write(state / _MOVED, secrets.token_hex(8).encode())
+    if copied:
+        durable.write(state / _LINEAGE, secrets.token_hex(8).encode())

@@ -18,6 +18,8 @@ from flows.generations import WAY_OUT
 
 _SQLITE: Final = re.compile(r'SqliteFailure\(Error \{ code: (\w+)[^}]*\}, (?:Some\("([^"]*)"\))?')
 _DAMAGED: Final = ("NotADatabase", "DatabaseCorrupt")
+_MOST_APART: Final = 8
+"""Epochs by which files may be apart: after a crash one or two, after some were restored from a copy many."""
 _TORN: Final = ("MissingPartitionsError", "InconsistentPartitionsError", "NoPartitionsError")
 
 
@@ -39,10 +41,11 @@ def check(recovery: Path) -> None:
     Raises
     ------
     Refused
-        With the first file that is missing, of another store, or damaged.
+        With the first file that is missing, of another store, damaged, or of another moment than the others.
     """
     count = 1
     at = 0
+    epochs: list[int] = []
     while at < count:
         path = recovery / f"part-{at}.sqlite3"
         if not path.is_file():
@@ -54,6 +57,7 @@ def check(recovery: Path) -> None:
                     raise sqlite3.DatabaseError(" ".join(found.split()))
                 row = store.execute("SELECT part_index, part_count FROM parts").fetchone()
                 store.execute("SELECT count(*) FROM snaps").fetchone()
+                epochs += [epoch for (epoch,) in store.execute("SELECT commit_epoch FROM commits")]
         except sqlite3.OperationalError as error:
             if "no such table" not in str(error):
                 raise OutputError(f"{path}: cannot be read ({error})") from None
@@ -64,6 +68,8 @@ def check(recovery: Path) -> None:
             raise Refused(f"{path}: is damaged (it is {'empty' if row is None else 'another one'}): {WAY_OUT}")
         count = row[1]
         at += 1
+    if epochs and max(epochs) - min(epochs) > _MOST_APART:
+        raise _torn(recovery, f"of epochs {min(epochs)} to {max(epochs)}")
 
 
 def resume_epoch(recovery: Path) -> int:
@@ -106,7 +112,7 @@ def failure(recovery: Path, error: BaseException) -> LapwingError | None:
     state/recovery: no space is left on the device; free some and start again None
     """
     if type(error).__name__ in _TORN:
-        return Refused(f"{recovery}: its files are not of one moment ({error}): {WAY_OUT}")
+        return _torn(recovery, str(error))
     found = _SQLITE.search(str(error))
     if found is None:
         return None
@@ -115,6 +121,10 @@ def failure(recovery: Path, error: BaseException) -> LapwingError | None:
     if found[1] in _DAMAGED:
         return Refused(f"{recovery}: is damaged ({found[2] or found[1]}): {WAY_OUT}")
     return OutputError(f"{recovery}: cannot be written ({found[2] or found[1]})")
+
+
+def _torn(recovery: Path, how: str) -> Refused:
+    return Refused(f"{recovery}: its files are not of one moment ({how}): {WAY_OUT}")
 
 
 @contextmanager

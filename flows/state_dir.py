@@ -26,6 +26,10 @@ from flows.state_identity import (
 RECOVERY_PARTS: Final = 8
 
 
+class InUse(Refused):
+    """A run holds the state directory."""
+
+
 @dataclass(slots=True)
 class StateDir:
     """An open state directory. It stays locked until `close`, or until the process ends however it ends."""
@@ -174,7 +178,7 @@ def _take(lock: int, path: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Refused(f"{path}: another run of lapwing is using this state directory") from None
+        raise InUse(f"{path}: another run of lapwing is using this state directory") from None
 
 
 def _make(state: StateDir, identity: dict[str, str]) -> None:
