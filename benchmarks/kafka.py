@@ -73,13 +73,14 @@ class Bench:
         code = "import sys; from benchmarks.kafka import decode_topic; decode_topic(*sys.argv[1:])"
         return _measured([sys.executable, "-c", code, self.kafka.bootstrap, topic])
 
-    def flow(self, events: Topics, processes: int) -> Run:
-        """The flow to topics of its own, to where the topic ends."""
+    def flow(self, events: Topics, processes: int = 1, **keys: str) -> Run:
+        """The flow to topics of its own, to where the topic ends; `keys` are further ones under `[kafka]`."""
         self.runs += 1
         topics = topics_of(f"run{self.runs}", events.events)
         make_topics(self.kafka, topics, PARTITIONS)
         state = self.folder / f"state{self.runs}"
-        words = [_LAPWING, *self.words(topics, state), "--start", "earliest", "--until", "end", "--json", "--quiet"]
+        words = [_LAPWING, *self.words(topics, state, **keys), "--start", "earliest", "--until", "end"]
+        words += ["--json", "--quiet"]
         run = _measured(words + (["--processes", str(processes)] if processes > 1 else []))
         shutil.rmtree(state)
         return run
@@ -96,9 +97,9 @@ class Bench:
         return ["detect", "--config", str(config), "--input", "kafka", "--output", "kafka", "--state", str(state)]
 
     @contextmanager
-    def live(self, topics: Topics, state: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    def live(self, topics: Topics, state: Path, **keys: str) -> "Iterator[subprocess.Popen[bytes]]":
         """The flow, running from now on."""
-        words = [_LAPWING, *self.words(topics, state), "--start", "latest", "--quiet"]
+        words = [_LAPWING, *self.words(topics, state, **keys), "--start", "latest", "--quiet"]
         process = subprocess.Popen(words)
         try:
             yield process
@@ -106,11 +107,11 @@ class Bench:
             process.terminate()
             process.wait()
 
-    def latency(self, phases: str) -> dict[str, Any]:
+    def latency(self, phases: str, **keys: str) -> dict[str, Any]:
         """Seconds from sending to a `read_committed` reader, of events by second of sending, and of alerts."""
         topics = topics_of(f"live{time.time_ns()}")
         make_topics(self.kafka, topics, PARTITIONS)
-        with self.live(topics, self.folder / topics.scored) as flow:
+        with self.live(topics, self.folder / topics.scored, **keys) as flow:
             readers = [_reader(self.kafka, topic) for topic in (topics.scored, topics.alerts)]
             self._wait_until_ready(topics, readers[0], flow)
             self.say(f"sending {phases} (events a second : seconds)")
@@ -252,14 +253,16 @@ def speed(bench: Bench, events: int, rounds: int, processes: int) -> list[str]:
     """Throughput: lines to be read."""
     bench.say(f"producing {events:,} events")
     topics = bench.fill("speed", events, 1)
-    bench.flow(topics, 1)  # kernels, page cache
-    several: list[Run] = []
+    bench.flow(topics)  # kernels, page cache
     decoded: list[Run] = []
     one: list[Run] = []
+    loose: list[Run] = []
+    several: list[Run] = []
     for number in range(1, rounds + 1):
         bench.say(f"round {number} of {rounds}")
         decoded.append(bench.decode(topics.events))
-        one.append(bench.flow(topics, 1))
+        one.append(bench.flow(topics))
+        loose.append(bench.flow(topics, delivery="at-least-once"))
         if processes > 1:
             several.append(bench.flow(topics, processes))
 
@@ -322,7 +325,9 @@ def main() -> None:
         if "speed" in wanted:
             out += speed(bench, arguments.events, arguments.rounds, arguments.processes)
         if "latency" in wanted:
-            out += delays(bench.latency(f"{arguments.rate}:{arguments.seconds}"), skip_s=10)
+            for delivery in ("exactly-once", "at-least-once"):
+                out.append(f"{delivery}:")
+                out += delays(bench.latency(f"{arguments.rate}:{arguments.seconds}", delivery=delivery), skip_s=10)
         if "burst" in wanted:
             low = arguments.rate // 10
             figures = bench.latency(f"{low}:15,{arguments.rate}:{arguments.seconds},{low}:30")
