@@ -6,7 +6,7 @@ CODE := flows models tests benchmarks notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo look kafka test test-system check fmt bench bench-memory bench-growth bench-behaviour bench-peers chaos soak clean
+.PHONY: help setup demo demo-kafka look kafka test test-system check fmt bench bench-kafka bench-memory bench-growth bench-behaviour bench-peers chaos soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ demo: .venv/.core ## 300,000 simulated events, scored live, the alerts beside th
 	@echo
 	@echo "The files are in $(CURDIR)/demo:"
 	@ls -lh demo | awk 'NR > 1 { printf "  %8s  %s\n", $$5, $$9 }'
+
+demo-kafka: .venv/.test ## a real Kafka, traffic at a steady rate, the flow between topics, alerts as they come
+	@$(BIN)/python -m tests.kafka.demo
 
 look: .venv/.test ## a picture of one entity in the demo's results, in the browser; DIR=out for others
 	$(BIN)/marimo run notebooks/look.py -- --dir $(or $(DIR),demo)
@@ -47,10 +50,13 @@ fmt: .venv/.check ## format, and fix what can be fixed
 bench: .venv/.test ## speed, beside typed decoding alone and the straightforward flow
 	$(BIN)/python -m benchmarks.run
 
+bench-kafka: .venv/.test ## speed and delays from topic to topic, over a real Kafka
+	$(BIN)/python -m benchmarks.kafka
+
 bench-memory: .venv/.test ## memory under ten million one-shot entities
 	$(BIN)/python -m benchmarks.memory
 
-bench-growth: .venv/.test ## cost by entities and by detections, and growth.svg
+bench-growth: .venv/.test ## cost by entities and by detections, and docs/growth.svg
 	$(BIN)/python -m benchmarks.growth
 
 bench-behaviour: .venv/.test ## strange behaviour in simulated days: how much is found, how much is false

@@ -25,7 +25,9 @@ from flows.connectors.kafka import KafkaSource
 from flows.detect import check_format, open_source, publish, result
 from flows.errors import ConfigError, LapwingError, Refused, UsageError
 from flows.lineage import lineage as lineage_of
+from flows.lineage import moved as moved_mark
 from flows.member import SIGNALS, STOP, Broke, Done, Failed, Job, Note, Reached, Report
+from flows.metrics import Observed
 from flows.parts import KAFKA, rehearse
 from flows.run_block import Run
 from flows.state_dir import StateDir, open_state
@@ -50,12 +52,17 @@ def run(
     format: str,
     stop: threading.Event,
     on_progress: Callable[[Progress], None] | None = None,
-    on_note: Callable[[str], None] = lambda text: None,
+    observed: Observed | None = None,
+    *,
+    fresh: bool = False,
+    accept_rewarm: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
+    on_restart: Callable[[str], None] = lambda text: None,
 ) -> RunResult:
     """Run the flow on `run.processes` processes of this machine until the input ends or `stop` is set.
 
     They are one unit: when one fails the others are ended too, and with a state all start again, where it says, as
-    often as `[run]` allows. `on_note` is told of it.
+    often as `[run]` allows. `on_restart` is told of it, and `tell` what the user must know of the state.
 
     Raises
     ------
@@ -65,6 +72,8 @@ def run(
     check_format(format)
     if input == "-":
         raise UsageError("standard input goes to one process only: give --processes 1, or a file or directory")
+    if config.metrics.listen:
+        raise UsageError("metrics are those of one process: leave --metrics and metrics.listen out, or --processes")
     if config.time.learn_until == NOW:
         now = datetime.now(UTC).isoformat()
         config = msgspec.structs.replace(config, time=msgspec.structs.replace(config.time, learn_until=now))
@@ -73,9 +82,12 @@ def run(
         kernels_cache.load_numba()
         rehearse(config)
     began = time.monotonic()
-    kept = open_state(state, state_identity(config)) if state else None
-    restarts = _Restarts(config.run, on_note)
+    made_for = state_identity(config, output)
+    kept = open_state(state, made_for, fresh=fresh, accept_rewarm=accept_rewarm) if state else None
+    restarts = _Restarts(config.run, on_restart)
     try:
+        for note in kept.notes if kept else ():
+            tell(note)
         while True:
             try:
                 job = _job(config, input, output, stop, kept, close)
@@ -111,6 +123,7 @@ def _job(config: Config, input: str, output: str, stop: threading.Event, kept: S
         partitions=source.partitions,
         starts=source.starts if isinstance(source, KafkaSource) else {},
         lineage=lineage_of(kept.path) if kept and output == KAFKA else None,
+        moved=moved_mark(kept.path) if kept else "",
         addresses=_addresses(config.run.processes),
         number=0,
     )

@@ -24,6 +24,7 @@ from bytewax.operators import KeyedStream
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
+from flows import recovery_store
 from flows.config import Config, config_hash, load
 from flows.connectors.file_sink import FileSink
 from flows.connectors.kafka import KafkaSource
@@ -40,8 +41,10 @@ from flows.formats.windows import table_of
 from flows.kernels_cache import load_numba
 from flows.lineage import known_starts
 from flows.lineage import lineage as lineage_of
+from flows.lineage import moved as moved_mark
+from flows.metrics import Observed
 from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, table_secret
-from flows.state_dir import StateDir, known_sources, open_state, store_failure
+from flows.state_dir import StateDir, known_sources, open_state
 from flows.state_shape import state_identity
 from flows.steps.assess import Assess, Assessed, Assessing
 from flows.steps.carry import Place, bundles
@@ -84,14 +87,15 @@ def build(
     place: Place | None = None,
     lineage: str | None = None,
     stdout: int = 1,
+    moved: str = "",
 ) -> Dataflow:
     """The dataflow from a source to an output: a directory, `-` or `kafka`. `place` is this process' among
     several that share the work.
 
     `kept` says whether there is a recovery store: results are then published when their epoch is durable, and what is
-    held at the end of the input waits for the next run; `lineage` is the state's name among transactions, `stdout` the
-    descriptor of standard output. Step ids are
-    the identity of saved state: never rename them.
+    held at the end of the input waits for the next run; `lineage` is the state's name among transactions, `moved` its
+    mark if it is a copy, `stdout` the descriptor of standard output. Step ids are the identity of saved state: never
+    rename them.
     """
     shards = config.state.shards
     secret = table_secret(config)
@@ -103,7 +107,9 @@ def build(
     shown = lru_cache(maxsize=1024)(canonical)  # an incident's alerts show the same few events again and again
 
     def make_shard(at: int, state: bytes | None) -> Shard:
-        return Shard(at, settings[at], secret, shown, state)
+        shard = Shard(at, settings[at], secret, shown, state)
+        totals.shards.append(shard)
+        return shard
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # What is sent to another process has to be done before.
@@ -131,7 +137,7 @@ def build(
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
     if output == KAFKA:
-        _to_topics(config, seen, to_decide, counted, lineage)
+        _to_topics(config, seen, to_decide, counted, lineage, totals)
         return flow
     told = partial(encode_alerts, rules=rules, version=version("lapwing"))
     alerts = op.map_value("encode_alerts", counted, told)
@@ -139,15 +145,15 @@ def build(
         op.output("alerts", alerts, StdoutSink(stdout))
         return flow
     body = config.output.dead_letter_body
-    op.output("alerts", alerts, FileSink(output, ALERTS, kept))
+    op.output("alerts", alerts, FileSink(output, ALERTS, kept, moved))
     kept_back = op.map_value("encode_suppressed", counted, partial(told, suppressed=True))
-    op.output("suppressed", kept_back, FileSink(output, SUPPRESSED, kept))
+    op.output("suppressed", kept_back, FileSink(output, SUPPRESSED, kept, moved))
     limits = action_limits(config)
     actions = op.map_value("encode_actions", counted, partial(encode_actions, rules=rules, limits=limits))
-    op.output("actions", actions, FileSink(output, ACTIONS, kept))
-    op.output("scored", op.map_value("encode_scored", seen, encode_scored), FileSink(output, SCORED, kept))
+    op.output("actions", actions, FileSink(output, ACTIONS, kept, moved))
+    op.output("scored", op.map_value("encode_scored", seen, encode_scored), FileSink(output, SCORED, kept, moved))
     dead = op.map_value("encode_dead", seen, partial(encode_dead, topic="audit.events", body=body))
-    op.output("dead_letters", dead, FileSink(output, DEAD_LETTERS, kept))
+    op.output("dead_letters", dead, FileSink(output, DEAD_LETTERS, kept, moved))
     windows = op.map_value("closed_windows", seen, attrgetter("windows"))
     op.output("windows", windows, WindowSink(output, kept, partial(table_of, config_hash=config_hash(config))))
     return flow
@@ -159,6 +165,7 @@ def _to_topics(
     clock: KeyedStream[Gathered],
     counted: KeyedStream[list[Alert]],
     lineage: str | None,
+    totals: Totals,
 ) -> None:
     """All results to topics: one step, so that a sink partition has one transaction for what comes from everywhere."""
     kafka = config.kafka
@@ -171,7 +178,9 @@ def _to_topics(
     both: KeyedStream[Gathered | list[Alert]] = op.merge("closed_and_clock", clock, counted)
     closed = op.stateful_batch("latest", both, lambda resume: Latest(kafka.topics.latest, retention, resume))
     over = op.map("deliver_latest", closed, lambda item: (sink_key(item[0], kafka.sinks), item[1]))
-    op.output("results", op.merge("delivered", results, told, over), KafkaSink(kafka, lineage))
+    sink = KafkaSink(kafka, lineage)
+    totals.sent = sink.counts
+    op.output("results", op.merge("delivered", results, told, over), sink)
 
 
 def run(
@@ -183,8 +192,16 @@ def run(
     format: str,
     stop: threading.Event,
     on_progress: Callable[[Progress], None] | None = None,
+    observed: Observed | None = None,
+    *,
+    fresh: bool = False,
+    accept_rewarm: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> RunResult:
-    """Run the flow in this process until the input ends or `stop` is set.
+    """Run the flow in this process until the input ends or `stop` is set. `observed` is told what it consists of.
+
+    With `fresh` the state is set aside first; with `accept_rewarm` detectors that have changed begin anew. `tell` is
+    told, a line each, what the user must know of the state.
 
     Raises
     ------
@@ -193,14 +210,22 @@ def run(
     """
     check_format(format)
     get_ready(config)
+    if observed is not None:
+        observed.compiled()
     began = time.monotonic()
     failures: list[LapwingError] = []
     totals = Totals()
-    kept = open_state(state, state_identity(config)) if state else None
+    made_for = state_identity(config, output)
+    kept = open_state(state, made_for, fresh=fresh, accept_rewarm=accept_rewarm) if state else None
     try:
+        for note in kept.notes if kept else ():
+            tell(note)
         source = open_source(config, input, output, stop, kept, close=close, on_failure=failures.append)
         lineage = lineage_of(kept.path) if kept and output == KAFKA else None
-        flow = build(config, source, output, kept=kept is not None, totals=totals, lineage=lineage)
+        moved = moved_mark(kept.path) if kept else ""
+        flow = build(config, source, output, kept=kept is not None, totals=totals, lineage=lineage, moved=moved)
+        if observed is not None:
+            observed.begin(source, totals, kept.path if kept else None)
         with watching(source, totals, on_progress), told_as_ours(kept):
             run_main(flow, **how(kept))  # type: ignore[no-untyped-call]
         if failures:
@@ -270,7 +295,7 @@ def told_as_ours(kept: StateDir | None) -> Iterator[None]:
     try:
         yield
     except BaseException as error:  # a panic is no Exception
-        if kept and (failure := store_failure(kept, error)):
+        if kept and (failure := recovery_store.failure(kept.recovery, error)):
             raise failure from error
         raise
 

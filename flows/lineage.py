@@ -1,16 +1,18 @@
-"""What a state directory knows of topics: the name its transactions bear, and where the first run began."""
+"""What a state directory knows of where results went: the name its transactions bear, where the first run began."""
 
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from flows import durable
 from flows.errors import Refused
+from flows.generations import WAY_OUT
 
 _LINEAGE = "lineage"
 _STARTS = "starts.json"
+_MOVED = "moved"
 
 Starts = Mapping[str, tuple[str, int]]
 
@@ -25,10 +27,10 @@ def lineage(state: Path) -> str:
     """
     path = state / _LINEAGE
     if not path.exists():
-        _keep(path, secrets.token_hex(8).encode())
+        durable.write(path, secrets.token_hex(8).encode())
     found = path.read_text(errors="replace").strip()
     if not (found.isalnum() and len(found) == 16):
-        raise Refused(f"{path}: is damaged; restore the whole directory, or start with another --state")
+        raise Refused(f"{path}: is damaged: {WAY_OUT}")
     return found
 
 
@@ -44,24 +46,24 @@ def known_starts(state: Path, new: Starts | None = None) -> dict[str, tuple[str,
     try:
         known = msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[str, int]]) if path.exists() else {}
     except (msgspec.DecodeError, OSError) as error:
-        raise Refused(
-            f"{path}: cannot be read ({error}); restore the directory, or start with another --state"
-        ) from None
+        raise Refused(f"{path}: cannot be read ({error}): {WAY_OUT}") from None
     both = {**(new or {}), **known}
     if both != known:
-        _keep(path, msgspec.json.encode(both))
+        durable.write(path, msgspec.json.encode(both))
     return both
 
 
-def _keep(path: Path, content: bytes) -> None:
-    draft = path.with_suffix(".tmp")
-    with open(draft, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def moved(state: Path) -> str:
+    """What marks a state that no longer is the one that wrote the results before it; "" for one that is.
+
+    A copy, or an earlier generation gone back to: files of results that it did not write itself are not its own.
+    """
+    path = state / _MOVED
+    return path.read_text(errors="replace").strip()[:32] if path.exists() else ""
+
+
+def mark_moved(state: Path, *, copied: bool) -> None:
+    """Mark a state as moved; a copy is to have a name of its own among transactions, too."""
+    durable.write(state / _MOVED, secrets.token_hex(8).encode())
+    if copied:
+        durable.write(state / _LINEAGE, secrets.token_hex(8).encode())

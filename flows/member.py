@@ -51,6 +51,7 @@ class Job:
     partitions: tuple[str, ...]
     starts: Mapping[str, tuple[str, int]]
     lineage: str | None
+    moved: str
     addresses: tuple[str, ...]
     number: int
 
@@ -136,7 +137,7 @@ def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], 
     kept = StateDir(Path(job.state), -1) if job.state else None
     flow = build(
         job.config, source, job.output, kept=kept is not None, totals=totals, place=place, lineage=job.lineage,
-        stdout=stdout,
+        stdout=stdout, moved=job.moved,
     )  # fmt: skip
     with watching(source, totals, lambda progress: tell(Reached(progress))), told_as_ours(kept):
         cluster_main(flow, [*job.addresses], job.number, worker_count_per_proc=1, **how(kept))  # type: ignore[no-untyped-call]

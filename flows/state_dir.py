@@ -1,9 +1,7 @@
 """The state directory: one run at a time, one identity for ever, and the places in it."""
 
 import fcntl
-import json
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +10,24 @@ from typing import Final
 import msgspec
 from bytewax.recovery import init_db_dir
 
+from flows import durable, recovery_store
 from flows.errors import OutputError, Refused
+from flows.generations import WAY_OUT, finish_moves, keep_copy, set_aside
+from flows.state_identity import (
+    Changes,
+    changes,
+    read_identity,
+    this_version,
+    write_identity,
+    write_version,
+    written_by,
+)
 
 RECOVERY_PARTS: Final = 8
-_IDENTITY: Final = "identity.json"
-_LONGEST_IDENTITY: Final = 1 << 20
-_SQLITE: Final = re.compile(r'SqliteFailure\(Error \{ code: (\w+)[^}]*\}, (?:Some\("([^"]*)"\))?')
+
+
+class InUse(Refused):
+    """A run holds the state directory."""
 
 
 @dataclass(slots=True)
@@ -26,6 +36,8 @@ class StateDir:
 
     path: Path
     lock: int
+    notes: tuple[str, ...] = ()
+    """What whoever started the run must be told."""
 
     @property
     def recovery(self) -> Path:
@@ -50,41 +62,88 @@ class StateDir:
         self.close()
 
 
-def open_state(path: str, identity: dict[str, str]) -> StateDir:
+def open_state(path: str, identity: dict[str, str], *, fresh: bool = False, accept_rewarm: bool = False) -> StateDir:
     """The state directory, locked for this process, made and marked with `identity` where it is new.
 
-    Cheap: a few small files. Killed at any moment, the next call finishes what this one began: `identity.json` is
-    written last, so a directory without it holds no state yet.
+    With `fresh` what is there is moved aside first, whatever it is. With `accept_rewarm` detectors that have changed
+    begin anew. Before that, and before another version of Lapwing writes to it, what is there is copied. Killed at any
+    moment, the next call finishes what this one began: `identity.json` is written last, so a directory without it, and
+    without what only a run leaves, holds no state yet.
 
     Raises
     ------
     Refused
-        If another run holds the directory, if it was made for another identity, or if parts of it are gone.
+        If another run holds the directory, if it was made for another identity, or if it is damaged.
     OutputError
         If it cannot be made or written.
     """
     root = Path(path)
+    state = locked(path, make=True)
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        notes = []
+        if fresh:
+            aside = set_aside(root, "fresh")
+            kept = f"; what it held is kept in {aside.path}" if aside else ": it held nothing"
+            notes.append(f"state {path}: starting from nothing{kept}")
+        known = read_identity(path)
+        if known is None:
+            _make(state, identity)
+            notes = notes or [f"state is new: nothing is known yet in {path}"]
+        else:
+            found = changes(known, identity)
+            if refusal := found.impossible(path) or (None if accept_rewarm else found.must_be_accepted(path)):
+                raise refusal
+            recovery_store.check(state.recovery)
+            notes += _carry_over(root, known, identity, found)
+        state.notes = tuple(notes)
+    except OSError as error:
+        state.close()
+        raise OutputError(f"{path}: cannot be used as state directory ({error.strerror})") from None
+    except BaseException:
+        state.close()
+        raise
+    return state
+
+
+def _carry_over(root: Path, known: dict[str, str], wanted: dict[str, str], found: Changes) -> list[str]:
+    """Keep a copy where what follows cannot be undone, then mark the state as what it will be; what to tell."""
+    by, notes = written_by(root), []
+    if found.upgraded or by != this_version():
+        kept = keep_copy(root, "upgrade")
+        was = f"Lapwing {by}" if by else "an earlier version"
+        notes.append(f"state {root}: was written by {was}; as it was then it is kept in {kept.path}")
+    if found.anew:
+        kept = keep_copy(root, "rewarm")
+        notes.append(f"state {root}: begins anew: {'; '.join(found.anew)}; as it was it is kept in {kept.path}")
+    both = {key: value for key, value in known.items() if key in found.kept} | wanted
+    if both != known:
+        write_identity(root, both)
+    if by != this_version():
+        write_version(root)
+    return notes
+
+
+def locked(path: str, *, make: bool = False) -> StateDir:
+    """The state directory as it is, held for this process, with what an interrupted command had begun finished.
+
+    Raises
+    ------
+    Refused
+        If a run holds it.
+    OutputError
+        If it is not there, or cannot be written.
+    """
+    root = Path(path)
+    try:
+        if make:
+            root.mkdir(parents=True, exist_ok=True)
         lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise OutputError(f"{path}: cannot be used as state directory ({error.strerror})") from None
     state = StateDir(root, lock)
     try:
         _take(lock, path)
-        known = read_identity(path)
-        if known is None:
-            _make(state, identity)
-        elif lines := differences(known, identity):
-            raise Refused(
-                f"{path}: this state was made with another configuration ({'; '.join(lines)}). "
-                "Put the old values back, or give another --state directory to start anew"
-            )
-        elif missing := [name for name in _stores() if not (state.recovery / name).is_file()]:
-            raise Refused(
-                f"{path}: recovery/{missing[0]} is missing. Restore the whole directory, "
-                "or give another --state directory to start anew"
-            )
+        finish_moves(root)
     except OSError as error:
         state.close()
         raise OutputError(f"{path}: cannot be used as state directory ({error.strerror})") from None
@@ -108,84 +167,18 @@ def known_sources(state: StateDir, names: tuple[str, ...] = ()) -> tuple[str, ..
     try:
         known = msgspec.json.decode(path.read_bytes(), type=list[str]) if path.exists() else []
     except (msgspec.DecodeError, OSError) as error:
-        raise Refused(
-            f"{path}: cannot be read ({error}); restore the directory, or start with another --state"
-        ) from None
+        raise Refused(f"{path}: cannot be read ({error}): {WAY_OUT}") from None
     both = tuple(sorted({*known, *names}))
     if set(both) != set(known):
-        draft = path.with_suffix(".tmp")
-        with open(draft, "wb") as file:
-            file.write(msgspec.json.encode(both))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
+        durable.write(path, msgspec.json.encode(both))
     return both
-
-
-def read_identity(path: str) -> dict[str, str] | None:
-    """The identity that a state directory was made for; None if it holds no state yet.
-
-    Raises
-    ------
-    Refused
-        If the file is there but is not an identity.
-    """
-    try:
-        with open(Path(path) / _IDENTITY, "rb") as file:
-            found = json.loads(file.read(_LONGEST_IDENTITY))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Refused(f"{path}: {_IDENTITY} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise Refused(f"{path}: {_IDENTITY} is damaged; restore the whole directory, or start with another --state")
-    return found
-
-
-def store_failure(state: StateDir, error: BaseException) -> OutputError | None:
-    """The error for the user where the recovery store could not be written; None if something else went wrong.
-
-    The engine has no exception for it: what SQLite said stands in the text of a panic.
-
-    >>> state = StateDir(Path("state"), -1)
-    >>> panic = RuntimeError('an `Err` value: SqliteFailure(Error { code: DiskFull, extended_code: 13 }, Some("full"))')
-    >>> print(store_failure(state, panic), store_failure(state, RuntimeError("a bug")))
-    state/recovery: no space is left on the device; free some and start again None
-    """
-    found = _SQLITE.search(str(error))
-    if found is None:
-        return None
-    if found[1] == "DiskFull":
-        return OutputError(f"{state.recovery}: no space is left on the device; free some and start again")
-    return OutputError(f"{state.recovery}: cannot be written ({found[2] or found[1]})")
-
-
-def differences(known: dict[str, str], wanted: dict[str, str]) -> list[str]:
-    """One phrase for each key in which two identities differ, in key order.
-
-    >>> differences({"state.shards": "8"}, {"state.shards": "4"})
-    ['state.shards was 8, now 4']
-    >>> differences({}, {"state.shards": "4"})
-    ['state.shards was not set, now 4']
-    """
-    return [
-        f"{key} was {known.get(key, 'not set')}, now {wanted.get(key, 'not set')}"
-        for key in sorted(known.keys() | wanted.keys())
-        if known.get(key) != wanted.get(key)
-    ]
 
 
 def _take(lock: int, path: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Refused(f"{path}: another run of lapwing is using this state directory") from None
-
-
-def _stores() -> list[str]:
-    return [f"part-{at}.sqlite3" for at in range(RECOVERY_PARTS)]
+        raise InUse(f"{path}: another run of lapwing is using this state directory") from None
 
 
 def _make(state: StateDir, identity: dict[str, str]) -> None:
@@ -195,15 +188,5 @@ def _make(state: StateDir, identity: dict[str, str]) -> None:
     for part in state.recovery.iterdir():
         part.unlink()
     init_db_dir(state.recovery, RECOVERY_PARTS)  # type: ignore[no-untyped-call]
-    fresh = state.path / f"{_IDENTITY}.new"
-    with open(fresh, "w", encoding="utf-8") as file:
-        json.dump(identity, file, indent=1, sort_keys=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(state.path / _IDENTITY)
-    folder = os.open(state.path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_version(state.path)
+    write_identity(state.path, identity)

@@ -4,23 +4,28 @@ from typing import Final
 
 from flows import durations
 from flows.config import PANES, Config
-from flows.detector_block import learned_shape
+from flows.detector_block import behaviour_of, learned_shape
 from models import rules
-from models.base import WATCHED
+from models.base import SNAPSHOT, WATCHED
+from models.detectors.ewma import EwmaParams
 
+DETECTOR: Final = "detector "
+"""What the keys of an identity begin with that say what one detector learns."""
 TABLE_SHARE: Final = dict.fromkeys(WATCHED, 32 / 64) | {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64}
 """How the limits of records and rings are divided over the dimensions that are watched."""
 
 
-def state_identity(config: Config) -> dict[str, str]:
+def state_identity(config: Config, output: str = "") -> dict[str, str]:
     """What a state directory was made for; with any other, its content would be misread.
+
+    `output` is where a run writes to: the partitions of a sink over topics are part of what is saved.
 
     Thresholds, severities and texts are not in it: they may change between runs. What is in it, and why: the layout of
     tables and rings (dimensions, shards, sizes, panes and the time they must span), who an entity is, and the
     parameters that give a learned number its meaning.
     """
     identity = {
-        "layout": "3",
+        "layout": str(SNAPSHOT),
         "dimensions": " ".join(rules.watched(config.detection)),
         "panes": " ".join(f"{window}/{pane}" for window, pane in PANES.items()),
         "state.shards": str(config.state.shards),
@@ -32,8 +37,24 @@ def state_identity(config: Config) -> dict[str, str]:
     for key in ("lateness", "max_skew", "max_future"):
         identity[f"time.{key}"] = durations.spell(durations.microseconds(getattr(config.time, key)))
     for detector in config.detector:
-        identity[f"detector {detector.id}"] = learned_shape(detector)
+        identity[f"{DETECTOR}{detector.id}"] = learned_shape(detector)
+    if output == "kafka":
+        identity["kafka.sinks"] = str(config.kafka.sinks)
     return identity
+
+
+def learned_by(config: Config, dimension: str) -> tuple[str, str]:
+    """What learns the rates, and what the behaviour, of the entities of a dimension; "" for nothing.
+
+    >>> from flows.config import load
+    >>> learned_by(load(), "user")
+    ('rates ewma alpha=0.01 half_life=7d', '')
+    """
+    rates = next(row for row in config.detector if isinstance(row, EwmaParams))
+    behaviour = next((row for row in config.detector if row is not rates), None)
+    if behaviour is None or behaviour_of(config.detector, dimension) is None:
+        return f"{rates.id} {learned_shape(rates)}", ""
+    return f"{rates.id} {learned_shape(rates)}", f"{behaviour.id} {learned_shape(behaviour)}"
 
 
 def table_limits(config: Config, dimension: str) -> tuple[int, int]:

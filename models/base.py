@@ -2,6 +2,8 @@
 
 from typing import Final
 
+SNAPSHOT: Final = 4
+"""The version of a shard's snapshot. This one and the one before are read."""
 NONE_TIME: Final = -(2**62)
 """No time is known (microseconds UTC)."""
 END_OF_TIME: Final = 2**62

@@ -13,7 +13,7 @@ from flows import cli
 
 LAPWING = str(Path(sys.executable).with_name("lapwing"))
 ROOT = Path(__file__).parent.parent
-SAYS = ("lapwing: compiling", "lapwing: replacing")
+SAYS = ("lapwing: compiling", "lapwing: replacing", "lapwing: state is new")
 """Lines on stderr that depend on what ran before."""
 NATIVE = ("Traceback", "panicked", "RUST_BACKTRACE", "stack backtrace", "Box<dyn Any>", "BytewaxRuntimeError")
 

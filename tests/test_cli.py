@@ -97,13 +97,16 @@ class Flow:
     """A flow in place of the real one: it notes what it was told, and ends as the test wants."""
 
     told: list[tuple[Any, ...]] = field(default_factory=list)
+    allowed: list[tuple[bool, bool]] = field(default_factory=list)
     fails: BaseException | None = None
 
     def run(
         self, config: Config, source: str, output: str, state: str | None, close: bool, form: str,
-        stop: threading.Event, on_progress: Callable[[Progress], None] | None = None,
+        stop: threading.Event, on_progress: Callable[[Progress], None] | None = None, observed: object = None, *,
+        fresh: bool = False, accept_rewarm: bool = False, tell: Callable[[str], None] = print,
     ) -> Result:  # fmt: skip
         self.told.append((source, output, state, close, form, on_progress is not None))
+        self.allowed.append((fresh, accept_rewarm))
         if self.fails is not None:
             raise self.fails
         if on_progress is not None:
@@ -135,6 +138,9 @@ def test_detect_tells_the_flow_what_was_asked(run: Run, flow: Flow, tmp_path: Pa
         ("in.ndjson", str(tmp_path), None, False, "lapwing", False),
         ("-", "-", "s", True, "lapwing", False),
     ]
+    run("detect", "--input", "-", "--output", "-", "--state", "s", "--accept-rewarm")
+    run("detect", "--input", "-", "--output", "-", "--state", "s", "--fresh")
+    assert flow.allowed == [(False, False), (False, False), (False, True), (True, False)]
 
 
 def test_the_file_names_the_ends_where_no_flag_does(run: Run, flow: Flow, tmp_path: Path) -> None:
@@ -200,9 +206,16 @@ def test_a_failure_is_one_line_and_a_bug_keeps_its_traceback(run: Run, flow: Flo
 
 def test_replaced_results_are_named(run: Run, flow: Flow, tmp_path: Path) -> None:
     (tmp_path / "alerts.ndjson").touch()
-    said = f"lapwing: replacing alerts.ndjson in {tmp_path} (with --state results are continued)"
-    assert said in run("detect", "--input", "a", "--output", str(tmp_path)).err.splitlines()
-    assert "replacing" not in run("detect", "--input", "a", "--output", str(tmp_path), "--state", "s").err
+    state = tmp_path / "state"
+    said = f"lapwing: replacing alerts.ndjson in {tmp_path}"
+    words = ["detect", "--input", "a", "--output", str(tmp_path)]
+    assert f"{said} (with --state results are continued)" in run(*words).err.splitlines()
+    words += ["--state", str(state)]
+    nothing = f"{said} (the state starts from nothing)"
+    assert nothing in run(*words).err.splitlines()
+    open_state(str(state), {}).close()
+    assert "replacing" not in run(*words).err
+    assert nothing in run(*words, "--fresh").err.splitlines()
 
 
 _FAILING = """
@@ -350,6 +363,14 @@ def test_check_knows_a_state(run: Run, tmp_path: Path) -> None:
     assert ended.code == 3
     assert "state.shards was 4, now 8" in ended.err
     assert json.loads(run("check", str(file), "--state", state, "--json").out)["state"]["refused"]
+    file.write_text('[[detector]]\ntype = "ewma"\nalpha = 0.02\n')
+    ended = run("check", str(file), "--state", state)
+    assert ended.code == 0
+    assert "--accept-rewarm" in ended.out
+    assert "detector rates was ewma alpha=0.01 half_life=7d, now " in ended.out
+    found = json.loads(run("check", str(file), "--state", state, "--json").out)["state"]
+    assert (found["refused"], len(found["anew"])) == ([], 1)
+    assert "state.shards 4" in found["kept"]
 
 
 def test_config_shows_origins(run: Run, tmp_path: Path) -> None:

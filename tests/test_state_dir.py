@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from flows.errors import OutputError, Refused
-from flows.state_dir import RECOVERY_PARTS, open_state, read_identity
+from flows.state_dir import RECOVERY_PARTS, open_state
+from flows.state_identity import read_identity
 
 IDENTITY = {"state.shards": "8", "layout": "1"}
 

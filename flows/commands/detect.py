@@ -54,6 +54,18 @@ def detect(
     processes: Annotated[
         int | None, typer.Option("--processes", metavar="N", help="Processes of this machine that share the work.")
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there."),
+    ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Start from nothing; what --state DIR holds is kept in DIR/previous."),
+    ] = False,
+    accept_rewarm: Annotated[
+        bool,
+        typer.Option("--accept-rewarm", help="Detectors that have changed begin anew; all else that is saved is kept."),
+    ] = False,
     close: Annotated[
         bool, typer.Option("--close", help="Close windows and incidents at the end of the input, also with --state.")
     ] = False,
@@ -74,6 +86,7 @@ def detect(
       zcat events.gz | lapwing detect --input - --output - | jq .message
       lapwing detect --config config.toml --json
       lapwing detect --input kafka --output kafka --state state --start latest
+      lapwing detect --config config.toml --state state --fresh
     """
     with stoppable() as stop:
         flags: dict[str, object] = {
@@ -84,23 +97,31 @@ def detect(
         }
         flags |= {"time.learn_until": learn_until, "kafka.start": start, "kafka.until": until, "kafka.on_gap": on_gap}
         flags |= {"run.processes": processes}
+        flags |= {"metrics.listen": metrics}
         chosen = load(config, {key: value for key, value in flags.items() if value is not None})
         where_from, where_to = _ends(chosen, json)
         kept = chosen.state.path or None
         if where_from == "kafka" and kept is None:
             raise UsageError("a topic has no end, and a run over it must know where to go on: give --state DIR")
+        if fresh and kept is None:
+            raise UsageError("--fresh starts a state from nothing: give --state DIR")
         tell = (lambda _: None) if quiet else say
         settle = kernels_cache.announce(tell)
         run = _running(chosen)
         from flows.connectors.output_directory import existing_results
+        from flows.metrics import observing
+        from flows.state_identity import read_identity
 
-        if where_to != "-" and kept is None and (replaced := existing_results(where_to)):
-            tell(f"replacing {', '.join(replaced)} in {where_to} (with --state results are continued)")
+        anew = kept is None or fresh or read_identity(kept) is None
+        if where_to != "-" and anew and (replaced := existing_results(where_to)):
+            why = "the state starts from nothing" if kept else "with --state results are continued"
+            tell(f"replacing {', '.join(replaced)} in {where_to} ({why})")
         crowded = where_to == "-" and sys.stdout.isatty()
-        with noise_held_back(), live(quiet or crowded) as on_progress:
+        with noise_held_back(), observing(chosen, tell) as observed, live(quiet or crowded) as on_progress:
             done = run(
-                chosen, where_from, where_to, kept, close, chosen.input.format, stop.event, on_progress=on_progress
-            )
+                chosen, where_from, where_to, kept, close, chosen.input.format, stop.event, on_progress, observed,
+                fresh=fresh, accept_rewarm=accept_rewarm, tell=say if fresh or accept_rewarm else tell,
+            )  # fmt: skip
         if done.interrupted:
             say_stopped(stop, kept)
         else:
@@ -116,7 +137,7 @@ def _running(config: Config) -> Callable[..., Any]:
     if config.run.processes > 1:
         from flows.cluster import run as run_cluster
 
-        return partial(run_cluster, on_note=say)
+        return partial(run_cluster, on_restart=say)
     from flows.detect import run
 
     return run

@@ -24,8 +24,8 @@ class FileSink(FixedPartitionedSink[Lines, State]):
         The directory or the file cannot be written. What had been written ends with a whole line.
     """
 
-    def __init__(self, directory: str, name: str, staged: bool) -> None:
-        self._directory, self._name, self._staged = directory, name, staged
+    def __init__(self, directory: str, name: str, staged: bool, moved: str = "") -> None:
+        self._directory, self._name, self._staged, self._moved = directory, name, staged, moved
 
     def list_parts(self) -> list[str]:
         """The one partition; every worker could write it, Bytewax chooses."""
@@ -35,7 +35,7 @@ class FileSink(FixedPartitionedSink[Lines, State]):
         """The file, open, and as the state says it was."""
         directory = open_directory(self._directory)
         if self._staged:
-            return StagedLines(directory, self._name, resume_state)
+            return StagedLines(directory, self._name, resume_state, self._moved)
         return DirectLines(directory, self._name)
 
 

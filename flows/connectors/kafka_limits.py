@@ -1,6 +1,7 @@
 """What topics take: how large a record may be, how old, and in how many partitions."""
 
 import time
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,12 +28,22 @@ Record = tuple[str, bytes | None, bytes | None, int, None, None, int, list[tuple
 scored event costs one tuple. Partition -1 leaves the choice to the key, timestamp 0 is now."""
 
 
+@dataclass(slots=True)
+class Counts:
+    """What the sinks of a process have done; `too_large` are the scored events that became dead letters."""
+
+    records: int = 0
+    delivery_errors: int = 0
+    too_large: int = 0
+
+
 class Limits(NamedTuple):
     """What the topics take: partitions, bytes of the largest record batch, and timestamps how far from now (ms)."""
 
     partitions: dict[str, int]
     most_bytes: dict[str, int]
     spans: dict[str, tuple[int, int]]
+    counts: Counts
 
     def fits(self, record: Record) -> bool:
         """Whether a record is small enough for its topic, uncompressed."""
@@ -60,6 +71,15 @@ def record(
     return (topic, value, key, partition, None, None, timestamp, list(headers) or None)
 
 
+def least_bytes(key: str) -> int:
+    """The least that a topic must take, by its key in the configuration.
+
+    >>> least_bytes("alerts"), least_bytes("scored")
+    (65536, 0)
+    """
+    return _LEAST.get(key, _LEAST_RESULT)
+
+
 def limits_of(block: Kafka, marked: bool) -> Limits:
     """What the topics are like; all that are missing are named at once."""
     names = [getattr(block.topics, key) for key in block.topics.__struct_fields__ if key not in ("events", "markers")]
@@ -68,11 +88,11 @@ def limits_of(block: Kafka, marked: bool) -> Limits:
     if lacking := [name for name in names if name not in found]:
         raise OutputError(missing(lacking))
     keys = {getattr(block.topics, key): key for key in block.topics.__struct_fields__}
-    if small := [one for one in found.values() if one.most_bytes < _LEAST.get(keys[one.name], _LEAST_RESULT)]:
+    if small := [one for one in found.values() if one.most_bytes < least_bytes(keys[one.name])]:
         raise OutputError(
             "; ".join(
                 f"topic {one.name} takes messages of {one.most_bytes} bytes at most, and needs "
-                f"{_LEAST.get(keys[one.name], _LEAST_RESULT)} (max.message.bytes)"
+                f"{least_bytes(keys[one.name])} (max.message.bytes)"
                 for one in small
             )
         )
@@ -87,4 +107,5 @@ def limits_of(block: Kafka, marked: bool) -> Limits:
         {name: one.partitions for name, one in found.items()},
         {name: min(one.most_bytes, most) for name, one in found.items()},
         {name: (one.before_ms, one.after_ms) for name, one in found.items()},
+        Counts(),
     )

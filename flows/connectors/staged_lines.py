@@ -17,6 +17,7 @@ from flows.connectors.output_directory import (
     remove,
     synced,
 )
+from flows.durable import write
 from flows.errors import OutputError
 
 State = tuple[int, int, int] | None
@@ -62,7 +63,8 @@ class StagedLines(StatefulSinkPartition[Lines, State]):
     this sink writes only what source items cause.
 
     P counts from the first run with this state. The public file may be moved away between runs (after a clean end):
-    `.parts/NAME.base` says at which P the present file begins.
+    `.parts/NAME.base` says at which P the present file begins. A state with a mark of having `moved` (a copy, or one
+    that was gone back to) begins in a directory of its own, which then bears that mark.
 
     Cost: every byte is written twice, and each epoch with rows waits for two syncs.
 
@@ -72,7 +74,7 @@ class StagedLines(StatefulSinkPartition[Lines, State]):
         The files are not those the state was written with, or cannot be written.
     """
 
-    def __init__(self, directory: Path, name: str, resume: State) -> None:
+    def __init__(self, directory: Path, name: str, resume: State, moved: str = "") -> None:
         self._parts, self._name, self._path = directory / PARTS, name, directory / name
         self._stage: int | None = None  # the open stage
         self._staged = 0  # bytes in it
@@ -88,14 +90,19 @@ class StagedLines(StatefulSinkPartition[Lines, State]):
         version, self._public, self._sealed = resume
         if version != _VERSION:
             raise OutputError(f"{self._path}: the state was written by another version of Lapwing")
-        self._restore(directory)
+        self._restore(directory, moved)
         self._publish()
 
-    def _restore(self, directory: Path) -> None:
+    def _restore(self, directory: Path, moved: str) -> None:
         """Makes the files what the state says they were."""
         stage = self._stage_at(self._public)
         base = get_base(directory, self._name)
-        if base is None and self._sealed and not stage.exists():
+        if moved and not self._is_new_place(base, moved):
+            raise OutputError(
+                f"{directory}: has results of another moment of this state, or of the one it is a copy of; "
+                "give another --output, where those that follow begin"
+            )
+        if base is None and not moved and self._sealed and not stage.exists():
             raise OutputError(f"{directory}: not the output directory of this state; give the one of the last run")
         if base is None or not self._path.exists():
             base = self._public if stage.exists() else self._public + self._sealed
@@ -114,6 +121,14 @@ class StagedLines(StatefulSinkPartition[Lines, State]):
             os.ftruncate(self._file, max(0, end - base))
         if not waits:
             self._public, self._sealed = end, 0
+
+    def _is_new_place(self, base: int | None, moved: str) -> bool:
+        """Whether a state that has moved may write here: where nobody did, which is marked then, or where it did."""
+        mark = self._parts / f"{self._name}.moved"
+        if base is None:
+            write(mark, moved.encode())
+            return True
+        return mark.exists() and mark.read_text() == moved
 
     def _stage_at(self, public: int) -> Path:
         return self._parts / f"{self._name}.{public}.stage"

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
+import msgspec
 import numpy as np
 import zstandard
 from bytewax.operators import StatefulBatchLogic
 
+from flows.errors import Refused
+from flows.generations import WAY_OUT
 from flows.steps.packed import Packed, pack, unpack
-from models.base import DIMENSIONS
+from models.base import DIMENSIONS, WATCHED
 from models.kernels.arrive import ScoreArrays
 from models.windows.shard import Shard
 from models.windows.slice import Slice, SliceScores
@@ -113,8 +116,13 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         return out, StatefulBatchLogic.RETAIN
 
     def _begin(self, dimension: int) -> Shard:
-        state = zstandard.ZstdDecompressor().decompress(self._resume) if self._resume else None
-        self._shard, self._resume = self._make(dimension, state), None
+        try:
+            state = zstandard.ZstdDecompressor().decompress(self._resume) if self._resume else None
+            self._shard, self._resume = self._make(dimension, state), None
+        except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, KeyError) as error:
+            if not self._resume:
+                raise
+            raise Refused(f"a shard of {WATCHED[dimension]} cannot be read ({error}): {WAY_OUT}") from error
         return self._shard
 
     def _settle(self) -> None:
@@ -133,4 +141,4 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         if self._shard is None:
             return self._resume or b""
         self._settle()
-        return zstandard.ZstdCompressor(level=1).compress(self._shard.snapshot())
+        return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(self._shard.snapshot())

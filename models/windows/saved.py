@@ -2,7 +2,8 @@
 
 Only what is in use is written: kept records, rings in use, live pairs. Where things lie in tables is not part of it
 (that hangs on a secret), so a snapshot can be read under another secret. Rules are saved by id: a rule that is new
-starts without incidents, the incidents of one that is gone end silently.
+starts without incidents, the incidents of one that is gone end silently. What a detector has learned is dropped where
+another one, or the same with other parameters, is to go on: it begins anew, and all else stays.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from models.base import END_OF_TIME, NONE_TIME
+from models.base import END_OF_TIME, NONE_TIME, SNAPSHOT
 from models.kernels.arrive import RowArrays
 from models.kernels.layout import (
     ACTIVE,
@@ -18,12 +19,14 @@ from models.kernels.layout import (
     EVIDENCE_DROPPED,
     FREE,
     FREE_CELLS,
+    HALVED,
     NEVER,
     NEXT,
     PAIR,
     RECORD,
     RECORD_LIMIT,
     RING,
+    SEEN,
     allocate_pairs,
     allocate_records,
     allocate_rings,
@@ -44,7 +47,6 @@ from models.windows.waiting import Waiting
 if TYPE_CHECKING:
     from models.windows.shard import Shard
 
-VERSION = 3
 MODEL_COLUMNS = ("pool_mean", "pool_square", "histogram", "below")
 _BY_RULE = ("crossed", "streak")
 _ROWS = len(RowArrays._fields)
@@ -74,8 +76,9 @@ def snapshot(shard: "Shard") -> bytes:
     cells = np.full(held.shape, -1, np.int32)
     cells[held >= 0] = np.arange(np.count_nonzero(held >= 0), dtype=np.int32)
     state = {
-        "version": VERSION,
+        "version": SNAPSHOT,
         "dimension": shard.dimension,
+        "learned_by": shard.settings.learned_by,
         "rules": _rule_names(shard),
         "meters": meter_names(shard.settings.rules, shard.settings.program, shard.arrays),
         "cell": _pack(cells),
@@ -144,10 +147,18 @@ def _restore_cells(shard: "Shard", state: dict[str, Any], new: dict[str, Any], p
     return pairs
 
 
+def _unlearn(records: Any) -> None:
+    """Entities stay known, their baselines do not."""
+    for column in ("first", "last", "guard_day", "guard_since"):
+        records[column] = NEVER
+    for column in ("count", "mean", "square"):
+        records[column] = 0
+
+
 def restore(shard: "Shard", raw: bytes) -> None:
     """Make a new shard what a snapshot says. Raises ValueError for another version."""
     state = msgspec.msgpack.decode(raw)
-    if state["version"] != VERSION or state["dimension"] != shard.dimension:
+    if state["version"] not in (SNAPSHOT - 1, SNAPSHOT) or state["dimension"] != shard.dimension:
         raise ValueError(
             f"a snapshot of version {state['version']}, dimension {state['dimension']} cannot be read here"
         )
@@ -155,6 +166,8 @@ def restore(shard: "Shard", raw: bytes) -> None:
     limit = int(s.head[RECORD_LIMIT])
     s.head[:] = _unpack(state["head"])
     s.head[RECORD_LIMIT] = limit
+    rates, behaviour = shard.settings.learned_by
+    rates_by, behaviour_by = state.get("learned_by", (rates, behaviour if state["behaviour"] else ""))
     rules = _rule_names(shard)
     rings = np.frombuffer(state["ring_bytes"], RING).copy()
     n = len(rings)
@@ -175,6 +188,9 @@ def restore(shard: "Shard", raw: bytes) -> None:
     free = np.arange(size - 1, n - 1, -1, dtype=np.int32)
     new["free"][: len(free)] = free
     records = by_attribute(np.frombuffer(state["records"], RECORD).copy())
+    if rates_by != rates:
+        _unlearn(records)
+        s.head[SEEN], s.head[HALVED] = 0, NEVER
     pairs = by_attribute(np.frombuffer(state["pairs"], PAIR).copy())
     pairs = _restore_cells(shard, state, new, pairs)
     new["rings"]["celled"][:n] = np.count_nonzero(new["cell"][:n] >= 0, axis=1)
@@ -185,10 +201,13 @@ def restore(shard: "Shard", raw: bytes) -> None:
     s.head[FREE_CELLS] = len(new["cells"]) - int(np.count_nonzero(s.cell >= 0))
     refill(s._replace(records=records), s, np.ones(len(records), np.bool_))
     refill_pairs(s._replace(pairs=pairs), s, NEVER)
-    for column, packed in state["model"].items():
-        getattr(s, column)[:] = _unpack(packed)
+    if rates_by == rates:
+        for column, packed in state["model"].items():
+            getattr(s, column)[:] = _unpack(packed)
     shard.s = s
-    if shard.behaviour is not None:
+    if behaviour_by != behaviour:
+        shard.behaviour = shard.new_behaviour()
+    elif shard.behaviour is not None:
         saved = {name: _unpack(packed) for name, packed in state["behaviour"].items()}
         shard.behaviour.restore(saved, s, np.ascontiguousarray(records["hash"]))
     shard.watermarks = dict(state["watermarks"])

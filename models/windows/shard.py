@@ -71,7 +71,7 @@ NO_SLOTS = np.empty(0, np.int32)
 
 
 class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a shard has to know of the configuration: `rules` of its dimension, and `program` with all thresholds."""
+    """What a shard has to know of the configuration: `rules` of its dimension, `program` with all thresholds."""
 
     rules: tuple[Rule, ...]
     quiet_us: tuple[int, ...]
@@ -86,6 +86,7 @@ class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_records: int
     max_rings: int
     behaviour: BehaviourSettings | None = None
+    learned_by: tuple[str, str] = ("", "")  # rates, behaviour; what others learned is not gone on with
 
 
 class Shard:
@@ -127,8 +128,7 @@ class Shard:
         self.windows: list[ClosedWindows] = []
         self._kept: WindowArrays = window_arrays(256)
         self._spikes = any(int(k) in (SPIKE, LEARNED_RULE) for k in self.arrays.kind)
-        keep = settings.keep_quantile, settings.keep_share
-        self.behaviour = behaviour_of(dimension, settings.behaviour, settings.rules, self.s, self.edges, keep)
+        self.behaviour = self.new_behaviour()
         self._looked = NEVER
         self._stirred: NDArray[np.int32] = NO_SLOTS
         self._early = bool(self.arrays.monotone.any())
@@ -136,6 +136,12 @@ class Shard:
         self._steps = np.empty((256, STEP_FIELDS), np.int64), np.empty((256, NUMBERS))
         if state is not None:
             saved.restore(self, state)
+
+    def new_behaviour(self) -> Behaviour | None:
+        """What learns how entities behave, if anything does, before it has learned."""
+        its = self.settings
+        keep = its.keep_quantile, its.keep_share
+        return behaviour_of(self.dimension, its.behaviour, its.rules, self.s, self.edges, keep)
 
     def assess(self, piece: Slice) -> SliceScores:
         """Count and score a slice's rows, then do what its watermark makes due."""
