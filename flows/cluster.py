@@ -22,6 +22,7 @@ import msgspec
 from flows import kernels_cache
 from flows.config import NOW, Config
 from flows.connectors.kafka import KafkaSource
+from flows.connectors.output_directory import open_directory
 from flows.detect import check_format, open_source, publish, result
 from flows.errors import ConfigError, LapwingError, Refused, UsageError
 from flows.lineage import lineage as lineage_of
@@ -100,13 +101,20 @@ def run(
                 if not started or kept is None or error.exit_code != 1 or stop.is_set():
                     raise
                 restarts.after(error, stop)
-            if stop.is_set():
-                totals = Totals()
-                break
+            if stop.is_set():  # what waits is not known to be durable: the next run publishes it
+                return _told(config, Totals(), began, [], stop, restarts)
+        if output not in ("-", KAFKA):
+            open_directory(output)  # a stop may come before anything was opened
         files = publish(output)
     finally:
         if kept:
             kept.close()
+    return _told(config, totals, began, files, stop, restarts)
+
+
+def _told(
+    config: Config, totals: Totals, began: float, files: list[str], stop: threading.Event, restarts: "_Restarts"
+) -> RunResult:
     done = result(config, totals, time.monotonic() - began, files, interrupted=stop.is_set())
     return msgspec.structs.replace(done, restarts=restarts.all)
 
@@ -273,7 +281,7 @@ class _Unit:
             case Failed():
                 member.failed = member.failed or report
             case Broke():
-                member.broke = report
+                member.broke = member.broke or report
             case Done():
                 member.done = report
             case int():

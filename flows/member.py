@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 from bytewax.testing import cluster_main
 
+from flows.caught import hear
 from flows.config import Config
 from flows.connectors.kafka import KafkaSource
 from flows.detect import build, get_ready, how, told_as_ours, watching
@@ -77,7 +78,7 @@ class Failed(msgspec.Struct, tag=True):
 
 
 class Broke(msgspec.Struct, tag=True):
-    """Something that is nobody's mistake but ours, or that another process has ended."""
+    """Something that is nobody's mistake but ours, or that another process has ended; the first is the cause."""
 
     trace: str
 
@@ -139,6 +140,7 @@ def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], 
         job.config, source, job.output, kept=kept is not None, totals=totals, place=place, lineage=job.lineage,
         stdout=stdout, moved=job.moved,
     )  # fmt: skip
+    hear(flow, lambda error: tell(failure(error) or Broke("".join(traceback.format_exception(error)))))
     with watching(source, totals, lambda progress: tell(Reached(progress))), told_as_ours(kept):
         cluster_main(flow, [*job.addresses], job.number, worker_count_per_proc=1, **how(kept))  # type: ignore[no-untyped-call]
     if failures:

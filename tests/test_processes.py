@@ -105,6 +105,34 @@ def test_one_of_two_killed_over_kafka_is_exactly_once(kafka: Any, tmp_path: Path
     same(site.results(), file_results(output))
 
 
+def test_all_end_with_the_one_that_started_them_and_ctrl_c_says_so(tmp_path: Path) -> None:
+    pipe, output = tmp_path / "pipe", tmp_path / "out"
+    os.mkfifo(pipe)
+    keep = os.open(pipe, os.O_RDWR)
+    words = ("--input", pipe, "--output", output, "--state", tmp_path / "state", *TWO)
+
+    def said_and_scored(first: int, last: int) -> None:
+        os.write(keep, b"".join(line + b"\n" for _, line in LINES["dense"][first:last]))
+        public = output / "scored.ndjson"
+        eventually(lambda: public.exists() and public.read_bytes().count(b"\n") == last, "events are scored")
+
+    try:
+        with running(*words) as process:
+            said_and_scored(0, 5)
+            process.send_signal(signal.SIGINT)
+            code, lines = ended(process)
+        assert code == 130
+        assert lines[-1].startswith("lapwing: 5 messages")
+        with running(*words) as process:
+            left = both(process)
+            said_and_scored(5, 9)
+            process.kill()
+            process.wait(60)
+        eventually(lambda: not any((ALL_PROCESSES / str(pid)).exists() for pid in left), "nobody is left")
+    finally:
+        os.close(keep)
+
+
 def test_given_up_after_too_many_restarts(tmp_path: Path) -> None:
     write(tmp_path / "in", {"a": LINES["dense"], "b": LINES["sparse"]})
     path = tmp_path / "config.toml"
@@ -135,3 +163,13 @@ def test_a_mistake_is_told_once(tmp_path: Path, words: tuple[str, ...], code: in
     assert ran.returncode == code
     (only,) = said(ran.stderr)
     assert only.startswith(line)
+
+
+def test_what_a_process_says_is_told_once_and_not_tried_again(tmp_path: Path) -> None:
+    """Without a state there is nothing to go on from."""
+    write(tmp_path / "in", {"a": LINES["dense"], "b": LINES["sparse"]})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scored.ndjson").mkdir()
+    ran = lapwing("detect", "--input", tmp_path / "in", "--output", tmp_path / "out", *TWO)
+    assert ran.returncode == 1
+    assert said(ran.stderr) == [f"lapwing: {tmp_path / 'out' / 'scored.ndjson'}: cannot be written (Is a directory)"]
