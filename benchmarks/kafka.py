@@ -24,6 +24,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from benchmarks.lasting import resident, resident_peak
 from benchmarks.run import machine
 from benchmarks.typed_decode import AuditEvent
 from flows.formats.simulated import simulate
@@ -31,8 +32,9 @@ from flows.kafka_block import Topics
 from models.simulation.attacks.plan import WELL_FORMED
 from tests.kafka.cluster import Broker
 from tests.kafka.outcome import make_topics, topics_of
-from tests.kafka.records import Record, produce
+from tests.kafka.records import Record, ends, produce
 
+PARTS = ("speed", "latency", "burst", "flood", "restart")
 PARTITIONS = 4
 LATENESS_PANE_EPOCHS_S = 5 + 5 + 3
 _LAPWING = str(Path(sys.executable).with_name("lapwing"))
@@ -140,6 +142,26 @@ class Bench:
                     pass
                 return
         raise SystemExit("the flow did not begin")
+
+    def flood(self, seconds: int) -> str:
+        """What the flow holds of the machine's memory while messages come faster than it takes them."""
+        topics = topics_of(f"flood{time.time_ns()}")
+        make_topics(self.kafka, topics, PARTITIONS)
+        with self.live(topics, self.folder / topics.scored) as flow:
+            self._wait_until_ready(topics, _reader(self.kafka, topics.scored), flow)
+            before = resident(flow.pid)
+            command = [sys.executable, "-m", "benchmarks.kafka_traffic", self.kafka.bootstrap, topics.events]
+            with subprocess.Popen([*command, f"10000000:{seconds}"], stdout=subprocess.PIPE) as traffic:
+                while traffic.poll() is None and flow.poll() is None:
+                    time.sleep(0.2)
+                assert traffic.stdout is not None
+                sent = json.load(traffic.stdout)["events"]
+            done = sum(high for _, high in ends(self.kafka.client(), topics.scored).values())
+            peak = resident_peak(flow.pid)
+        return (
+            f"{sent:,} events in {seconds} s at full speed, {sent - done:,} of them still waiting at the end: "
+            f"memory {before:,.0f} MiB before, {peak:,.0f} MiB at most"
+        )
 
     def restart(self, entities: int) -> float:
         """Seconds from the command to the first scored event, with a state of so many entities."""
@@ -311,9 +333,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--entities", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", choices=("speed", "latency", "burst", "restart"), action="append")
+    parser.add_argument("--only", choices=PARTS, action="append")
     arguments = parser.parse_args()
-    wanted = arguments.only or ("speed", "latency", "burst", "restart")
+    wanted = arguments.only or PARTS
     on = machine()
     print(
         f"{on['cores']} cores, {on['architecture']}, Python {on['python']}; the broker is on the same machine",
@@ -333,6 +355,8 @@ def main() -> None:
             figures = bench.latency(f"{low}:15,{arguments.rate}:{arguments.seconds},{low}:30")
             out += delays(figures, skip_s=5)
             out.append(f"  caught up {_caught_up(figures):.1f} s after the burst's end")
+        if "flood" in wanted:
+            out.append(bench.flood(arguments.seconds))
         if "restart" in wanted:
             seconds = bench.restart(arguments.entities)
             out.append(
