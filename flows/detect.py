@@ -339,7 +339,8 @@ def flow(config_path: str | None = None) -> Dataflow:
     given = _place_given(sys.argv[1:])
     source = make_source(config, config.input.path, stop, close_at_end=not kept, alone=given is None)
     place = Place(*given, source.board) if given else None
-    atexit.register(publish, config.output.path)
+    if not place or place.number == 0:  # two would publish the same
+        atexit.register(publish, config.output.path)
     return build(config, source, config.output.path, kept=kept, totals=Totals(), place=place)
 
 

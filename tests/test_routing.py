@@ -9,6 +9,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 from bytewax.testing import TestingSink, TestingSource, cluster_main
 
+from flows.steps.routing import key_at, worker_of
 from flows.steps.split import shard_keys
 from models.base import DIMENSIONS, WATCHED
 from tests.naive_siphash import rust_hash, siphash
@@ -57,6 +58,20 @@ def test_salts_are_found_again_by_the_hash_that_bytewax_uses(shards):
             place = shard + 4 * (at % 2) if shards == 4 else shard
             salt = next(n for n in range(1000) if rust_hash(f"{name}/{shard}.{n}") % 8 == place)
             assert key == f"{name}/{shard}.{salt}"
+
+
+def test_a_process_knows_where_bytewax_sends_a_key_and_finds_one_for_each_place():
+    keys = [key for dimension in shard_keys(8) for key in dimension] + [
+        "",
+        "carry.0",
+        "audit.events/11.3",
+        "\u00e9" * 9,
+    ]
+    for workers in range(1, 9):
+        assert [worker_of(key, workers) for key in keys] == [rust_hash(key) % workers for key in keys]
+        assert [worker_of(key_at("audit.events/5", n, workers), workers) for n in range(workers)] == [*range(workers)]
+    where = routed(keys, 3)
+    assert len({(worker_of(key, 3), where[key]) for key in keys}) == 3
 
 
 def test_other_numbers_of_shards_have_keys_of_their_own():
