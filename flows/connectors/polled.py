@@ -17,7 +17,7 @@ from models.event import EventBatch
 
 SNAPSHOT_VERSION: Final = 1
 _NAP: Final = timedelta(milliseconds=5)
-_SOON_S: Final = 0.02
+_SOON_S: Final = 0.2
 
 Snapshot = tuple[int, Any, int, int, int, int, bool]
 """(version, reader's position, offset, index, greatest, candidate, ended), plain values only."""
