@@ -69,7 +69,7 @@ def differences(found: Outcome, wanted: Outcome, events: int) -> list[str]:
         twice, missing, extra = [k for k, n in mine.items() if n > 1], theirs - mine, mine - theirs
         for what, these in (("twice", twice), ("missing", [*missing]), ("not wanted", [*(extra - Counter(twice))])):
             if these:
-                out.append(f"{name}: {len(these)} {what}, such as {str(these[0])[:200]}")
+                out.append(f"{name}: {len(these)} {what}, such as {str(these[0])[:1000]}")
     total = found.scored.total() + found.dead.total()
     if total != events:
         out.append(f"{events} events in, {total} scored events and dead letters out")
