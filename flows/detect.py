@@ -186,7 +186,8 @@ def run(
     """Run the flow in this process until the input ends or `stop` is set. `observed` is told what it consists of.
 
     With `fresh` the state is set aside first; with `accept_rewarm` detectors that have changed begin anew. `tell` is
-    told, a line each, what the user must know of the state.
+    told, a line each, what the user must know of the state. When the topic of events has got new partitions, the run
+    ends in good order and begins again with them.
 
     Raises
     ------
@@ -202,6 +203,30 @@ def run(
     gc.collect()
     gc.freeze()  # modules and compiled kernels are looked through with every full collection otherwise
     gc.set_threshold(10_000, 20, 20)  # a batch makes a thousand objects that need no collector
+    once = partial(_run, config, input, output, state, close, stop, on_progress, observed, tell)
+    done, grown = once(fresh=fresh, accept_rewarm=accept_rewarm)
+    while grown and not stop.is_set():
+        gc.collect()
+        further, grown = once(fresh=False, accept_rewarm=False)
+        done = further.after(done)
+    return done
+
+
+def _run(
+    config: Config,
+    input: str,
+    output: str,
+    state: str | None,
+    close: bool,
+    stop: threading.Event,
+    on_progress: Callable[[Progress], None] | None,
+    observed: Observed | None,
+    tell: Callable[[str], None],
+    *,
+    fresh: bool,
+    accept_rewarm: bool,
+) -> tuple[RunResult, bool]:
+    """One flow from its beginning to its end, and whether the input has got partitions that it does not read."""
     began = time.monotonic()
     failures: list[LapwingError] = []
     totals = Totals()
@@ -221,6 +246,7 @@ def run(
             close_at_end=close or not kept,
             known=known,
             starts=starts,
+            renewed=True,
             on_failure=failures.append,
         )
         if kept:
@@ -250,7 +276,7 @@ def run(
     finally:
         if kept:
             kept.close()
-    return RunResult(
+    done = RunResult(
         events=totals.scored + totals.dead_letters,
         scored=totals.scored,
         dead_letters=totals.dead_letters,
@@ -268,6 +294,7 @@ def run(
         files=files,
         interrupted=stop.is_set(),
     )
+    return done, isinstance(source, KafkaSource) and source.grown
 
 
 def flow(config_path: str | None = None) -> Dataflow:

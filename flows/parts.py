@@ -51,10 +51,14 @@ def make_source(
     close_at_end: bool,
     known: tuple[str, ...] = (),
     starts: Starts | None = None,
+    renewed: bool = False,
     alone: bool = True,
     on_failure: Callable[[LapwingError], None] | None = None,
 ) -> Source:
-    """The source that an `--input` names. `starts` are the first offsets of earlier runs over a topic."""
+    """The source that an `--input` names. `starts` are the first offsets of earlier runs over a topic.
+
+    `renewed`: another run follows when a topic has grown.
+    """
     clock, reading, rows = clock_params(config), reading_of(config), config.input.batch_rows
     if path == KAFKA:
         return KafkaSource(
@@ -68,6 +72,7 @@ def make_source(
             known=known,
             starts=starts,
             until_end=config.kafka.until == "end",
+            renewed=renewed,
             alone=alone,
             on_note=lambda text: print(f"lapwing: {text}", file=sys.stderr),
             on_failure=on_failure,
