@@ -6,7 +6,7 @@ CODE := flows models tests benchmarks notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-kafka look kafka test test-system check fmt bench bench-memory bench-growth bench-behaviour bench-peers chaos soak clean
+.PHONY: help setup demo demo-kafka look kafka test test-system check fmt bench bench-kafka bench-memory bench-growth bench-behaviour bench-peers chaos soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ fmt: .venv/.check ## format, and fix what can be fixed
 
 bench: .venv/.test ## speed, beside typed decoding alone and the straightforward flow
 	$(BIN)/python -m benchmarks.run
+
+bench-kafka: .venv/.test ## speed and delays from topic to topic, over a real Kafka
+	$(BIN)/python -m benchmarks.kafka
 
 bench-memory: .venv/.test ## memory under ten million one-shot entities
 	$(BIN)/python -m benchmarks.memory

@@ -23,6 +23,7 @@ from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
 from flows.kafka_block import Kafka, kafka, moment_ms
+from flows.metrics_block import Metrics, metrics_faults
 from flows.structure import is_duration_field, meant, shown, structure, tagged
 from models import rules
 from models.exceptions import AlertException, network
@@ -135,6 +136,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     time: Time = Time()
     state: State = State()
     kafka: Kafka = Kafka()
+    metrics: Metrics = Metrics()
     detector: tuple[Detector, ...] = DEFAULT_DETECTORS
     detection: tuple[rules.Rule, ...] = default_detections(DEFAULT_DETECTORS)
     exception: tuple[AlertException, ...] = ()
@@ -143,7 +145,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
-    "input": Input, "output": Output, "time": Time, "state": State, "kafka": Kafka,
+    "input": Input, "output": Output, "time": Time, "state": State, "kafka": Kafka, "metrics": Metrics,
 }  # fmt: skip
 _LISTS: Final = ("detector", "detection")
 
@@ -216,7 +218,7 @@ def config_hash(config: Config) -> str:
         "state": ("path", "hash_seed_env"),
     }
     shape: dict[str, Any] = {}
-    for name in _BLOCKS.keys() - {"kafka"}:
+    for name in _BLOCKS.keys() - {"kafka", "metrics"}:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
     for name in (*_LISTS, "exception"):
@@ -351,6 +353,7 @@ def _cross_faults(config: Config) -> list[str]:
             zone = shown(config.input.timezone)
             faults.append(f'Expected an IANA time zone such as "Europe/Berlin", got {zone} - at $.input.timezone')
     faults += program_faults(config.detection) + unread_faults(config.detector, config.detection)
+    faults += metrics_faults(config.metrics)
     if config.time.learn_until not in ("", NOW):
         try:
             moment_ms(config.time.learn_until)

@@ -40,6 +40,7 @@ from flows.kernels_cache import load_numba
 from flows.lineage import known_starts
 from flows.lineage import lineage as lineage_of
 from flows.lineage import moved as moved_mark
+from flows.metrics import Observed
 from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, table_secret
 from flows.state_dir import known_sources, open_state
 from flows.state_shape import state_identity
@@ -98,7 +99,9 @@ def build(
     shown = lru_cache(maxsize=1024)(canonical)  # an incident's alerts show the same few events again and again
 
     def make_shard(at: int, state: bytes | None) -> Shard:
-        return Shard(at, settings[at], secret, shown, state)
+        shard = Shard(at, settings[at], secret, shown, state)
+        totals.shards.append(shard)
+        return shard
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # What is sent to another process has to be done before.
@@ -119,7 +122,7 @@ def build(
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
     if output == KAFKA:
-        _to_topics(config, seen, to_decide, counted, lineage)
+        _to_topics(config, seen, to_decide, counted, lineage, totals)
         return flow
     told = partial(encode_alerts, rules=rules, version=version("lapwing"))
     alerts = op.map_value("encode_alerts", counted, told)
@@ -147,6 +150,7 @@ def _to_topics(
     clock: KeyedStream[Gathered],
     counted: KeyedStream[list[Alert]],
     lineage: str | None,
+    totals: Totals,
 ) -> None:
     """All results to topics: one step, so that a sink partition has one transaction for what comes from everywhere."""
     kafka = config.kafka
@@ -159,7 +163,9 @@ def _to_topics(
     both: KeyedStream[Gathered | list[Alert]] = op.merge("closed_and_clock", clock, counted)
     closed = op.stateful_batch("latest", both, lambda resume: Latest(kafka.topics.latest, retention, resume))
     over = op.map("deliver_latest", closed, lambda item: (sink_key(item[0], kafka.sinks), item[1]))
-    op.output("results", op.merge("delivered", results, told, over), KafkaSink(kafka, lineage))
+    sink = KafkaSink(kafka, lineage)
+    totals.sent = sink.counts
+    op.output("results", op.merge("delivered", results, told, over), sink)
 
 
 def run(
@@ -171,12 +177,13 @@ def run(
     format: str,
     stop: threading.Event,
     on_progress: Callable[[Progress], None] | None = None,
+    observed: Observed | None = None,
     *,
     fresh: bool = False,
     accept_rewarm: bool = False,
     tell: Callable[[str], None] = lambda text: None,
 ) -> RunResult:
-    """Run the flow in this process until the input ends or `stop` is set.
+    """Run the flow in this process until the input ends or `stop` is set. `observed` is told what it consists of.
 
     With `fresh` the state is set aside first; with `accept_rewarm` detectors that have changed begin anew. `tell` is
     told, a line each, what the user must know of the state.
@@ -190,6 +197,8 @@ def run(
         raise UsageError(f"no format {format!r}; there is: lapwing")
     load_numba()
     rehearse(config)
+    if observed is not None:
+        observed.compiled()
     gc.collect()
     gc.freeze()  # modules and compiled kernels are looked through with every full collection otherwise
     gc.set_threshold(10_000, 20, 20)  # a batch makes a thousand objects that need no collector
@@ -221,6 +230,8 @@ def run(
         lineage = lineage_of(kept.path) if kept and output == KAFKA else None
         moved = moved_mark(kept.path) if kept else ""
         flow = build(config, source, output, kept=kept is not None, totals=totals, lineage=lineage, moved=moved)
+        if observed is not None:
+            observed.begin(source, totals, kept.path if kept else None)
         with _Watching(source, totals, on_progress):
             recovery = RecoveryConfig(str(kept.recovery)) if kept else None  # type: ignore[no-untyped-call]
             try:

@@ -1,20 +1,28 @@
 """What a run has done, and how far it has come."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.connectors.kafka_limits import Counts
 from flows.steps.gather import Gathered
 from models.alert import CREATE, Alert
-from models.base import LATE
+from models.base import LATE, NONE_TIME
 from models.kernels.layout import COUNTERS
+from models.windows.shard import Shard
 
 
 @dataclass(slots=True)
 class Totals:
-    """What a running flow has done since it started; read by the progress line while it runs."""
+    """What a running flow has done since it started; other threads read it while it runs.
+
+    `reasons` counts dead letters by reason, `told` alerts by (detection, severity, activity), `kept_back` those that
+    went nowhere but to what is suppressed, by what kept them: an exception, a digest, the history. `marks` has the last
+    watermark of each source partition that is not idle. `sent` is what Kafka's sinks have done.
+    """
 
     scored: int = 0
     dead_letters: int = 0
@@ -26,6 +34,13 @@ class Totals:
     windows: int = 0
     late: int = 0
     heads: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    told: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    kept_back: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, int] = field(default_factory=dict)
+    watermark: int = NONE_TIME
+    shards: list[Shard] = field(default_factory=list)
+    sent: Counts = field(default_factory=Counts)
 
     def see(self, gathered: Gathered) -> Gathered:
         """Count a batch on its way out."""
@@ -35,11 +50,24 @@ class Totals:
         self.late += int(np.count_nonzero(batch.flags & LATE))
         self.windows += sum(len(closed) for closed in gathered.windows)
         self.heads |= gathered.heads
+        for reason, count in Counter(letter.reason for letter in batch.dead).items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
+        if batch.idle:
+            self.marks.pop(batch.source, None)
+        else:
+            self.marks[batch.source] = batch.watermark
+        self.watermark = max(self.watermark, min(self.marks.values(), default=NONE_TIME))
         return gathered
 
     def see_alerts(self, alerts: list[Alert]) -> list[Alert]:
         """Count alerts on their way out."""
-        self.alerts += sum(not alert.suppressed_by for alert in alerts)
+        for alert in alerts:
+            if by := alert.suppressed_by.partition(" ")[0]:
+                self.kept_back[by] = self.kept_back.get(by, 0) + 1
+                continue
+            self.alerts += 1
+            key = alert.detection, alert.severity, alert.activity
+            self.told[key] = self.told.get(key, 0) + 1
         for create in (alert for alert in alerts if alert.activity == CREATE and not alert.digest):
             by, _, name = create.suppressed_by.partition(" ")
             self.incidents += not by

@@ -106,8 +106,8 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
     assert found == [
         'command line: Expected one of redacted, raw, none, got "rw", did you mean "raw"? '
         "- at $.output.dead_letter_body",
-        'config.toml: Unknown key "surprise" (known: input, output, time, state, kafka, detector, detection, exception)'
-        " - at $",
+        'config.toml: Unknown key "surprise" (known: input, output, time, state, kafka, metrics, detector, detection, '
+        "exception) - at $",
         "config.toml: Expected int, got str - at $.input.max_depth",
         'config.toml: Expected a duration, got the bare number 5: write it as "5s" - at $.time.lateness',
         'config.toml: Unknown key "latness", did you mean "lateness"? - at $.time',
@@ -341,7 +341,7 @@ def test_only_number_and_unit_is_a_duration(text: str) -> None:
 
 def test_the_example_is_toml_for_other_readers_too() -> None:
     assert set(tomllib.loads((ROOT / "config.toml").read_text())) <= {
-        "input", "output", "time", "state", "detector", "detection",
+        "input", "output", "time", "state", "metrics", "detector", "detection",
     }  # fmt: skip
 
 

@@ -57,6 +57,10 @@ def detect(
         bool,
         typer.Option("--accept-rewarm", help="Detectors that have changed begin anew; all else that is saved is kept."),
     ] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there."),
+    ] = None,
     close: Annotated[
         bool, typer.Option("--close", help="Close windows and incidents at the end of the input, also with --state.")
     ] = False,
@@ -82,6 +86,7 @@ def detect(
     with stoppable() as stop:
         flags = {"input.path": source, "output.path": output, "state.path": state, "input.format": input_format}
         flags |= {"time.learn_until": learn_until, "kafka.start": start, "kafka.until": until, "kafka.on_gap": on_gap}
+        flags |= {"metrics.listen": metrics}
         chosen = load(config, {key: value for key, value in flags.items() if value is not None})
         where_from, where_to = _ends(chosen, json)
         kept = chosen.state.path or None
@@ -94,6 +99,7 @@ def detect(
 
         import flows.detect as flow
         from flows.connectors.output_directory import existing_results
+        from flows.metrics import observing
         from flows.state_identity import read_identity
 
         anew = kept is None or fresh or read_identity(kept) is None
@@ -101,10 +107,11 @@ def detect(
             why = "the state starts from nothing" if kept else "with --state results are continued"
             tell(f"replacing {', '.join(replaced)} in {where_to} ({why})")
         crowded = where_to == "-" and sys.stdout.isatty()
-        with noise_held_back(), live(quiet or crowded) as on_progress:
+        with noise_held_back(), observing(chosen, tell) as observed, live(quiet or crowded) as on_progress:
+            form, asked, warn = chosen.input.format, stop.event, say if fresh or accept_rewarm else tell
             done = flow.run(
-                chosen, where_from, where_to, kept, close, chosen.input.format, stop.event, on_progress,
-                fresh=fresh, accept_rewarm=accept_rewarm, tell=say if fresh or accept_rewarm else tell,
+                chosen, where_from, where_to, kept, close, form, asked, on_progress, observed,
+                fresh=fresh, accept_rewarm=accept_rewarm, tell=warn,
             )  # fmt: skip
         if done.interrupted:
             say_stopped(stop, kept)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from threading import Lock
 from typing import Final
 
+from flows.connectors.pulse import Pulse
 from models.base import END_OF_TIME, NONE_TIME
 
 _OUT: Final = END_OF_TIME  # idle or ended: nobody waits for it
@@ -22,6 +23,7 @@ class Board:
     """
 
     def __init__(self, max_skew: int, expected: Iterable[str] = ()) -> None:
+        self.pulse = Pulse()
         self._max_skew = max_skew
         self._lock = Lock()
         self._at = dict.fromkeys(expected, NONE_TIME)

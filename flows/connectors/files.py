@@ -11,6 +11,7 @@ from flows.connectors.file_reader import FileReader
 from flows.connectors.file_tree import check_input, find_files
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
+from flows.connectors.pulse import Pulse
 from flows.connectors.read_ahead import ReadAhead
 from flows.errors import InputError
 from flows.formats.lapwing import Decoded
@@ -96,6 +97,11 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._built[for_part] = (partition, reader)
         self._board.join(for_part)
         return PolledPartition(partition, ahead, self._board, self._stop, self._close_at_end, self._on_failure)
+
+    @property
+    def pulse(self) -> Pulse:
+        """Signs of life."""
+        return self._board.pulse
 
     @property
     def rows(self) -> int:

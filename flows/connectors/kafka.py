@@ -24,6 +24,7 @@ from flows.connectors.kafka_client import (
 from flows.connectors.kafka_reader import KafkaReader, Place
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
+from flows.connectors.pulse import Pulse
 from flows.connectors.read_ahead import ReadAhead
 from flows.errors import InputError, Refused, UsageError
 from flows.formats.lapwing import Decoded
@@ -63,7 +64,8 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
 
     Notes
     -----
-    `rows`, `bytes_read`, `bytes_total` (None), `event_time` and `lag` may be read from another thread.
+    `rows`, `bytes_read`, `bytes_total` (None), `event_time`, `lag`, `pulse` and `answered` may be
+    read from another thread.
     """
 
     bytes_total = None
@@ -127,6 +129,16 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._built[for_part] = (partition, reader)
         self._board.join(for_part)
         return PolledPartition(partition, ahead, self._board, self._stop, self._close_at_end, self._on_failure)
+
+    @property
+    def pulse(self) -> Pulse:
+        """Signs of life."""
+        return self._board.pulse
+
+    @property
+    def answered(self) -> float:
+        """When a leader of the partitions last answered (monotonic seconds), minus infinity before."""
+        return max((reader.confirmed for _, reader in list(self._built.values())), default=float("-inf"))
 
     @property
     def rows(self) -> int:

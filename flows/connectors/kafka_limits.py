@@ -1,6 +1,7 @@
 """What topics take: how large a record may be, how old, and in how many partitions."""
 
 import time
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,12 +28,22 @@ Record = tuple[str, bytes | None, bytes | None, int, None, None, int, list[tuple
 scored event costs one tuple. Partition -1 leaves the choice to the key, timestamp 0 is now."""
 
 
+@dataclass(slots=True)
+class Counts:
+    """What the sinks of a process have done; `too_large` are the scored events that became dead letters."""
+
+    records: int = 0
+    delivery_errors: int = 0
+    too_large: int = 0
+
+
 class Limits(NamedTuple):
     """What the topics take: partitions, bytes of the largest record batch, and timestamps how far from now (ms)."""
 
     partitions: dict[str, int]
     most_bytes: dict[str, int]
     spans: dict[str, tuple[int, int]]
+    counts: Counts
 
     def fits(self, record: Record) -> bool:
         """Whether a record is small enough for its topic, uncompressed."""
@@ -87,4 +98,5 @@ def limits_of(block: Kafka, marked: bool) -> Limits:
         {name: one.partitions for name, one in found.items()},
         {name: min(one.most_bytes, most) for name, one in found.items()},
         {name: (one.before_ms, one.after_ms) for name, one in found.items()},
+        Counts(),
     )

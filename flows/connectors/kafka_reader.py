@@ -127,6 +127,11 @@ class KafkaReader:
         return self._at_end and time.monotonic() - self._confirmed < _CONFIRMED_S
 
     @property
+    def confirmed(self) -> float:
+        """When the leader last answered, as far as statistics have told (monotonic seconds)."""
+        return self._confirmed
+
+    @property
     def durable(self) -> TopicPartition | None:
         """Where the next run goes on, once the flow has ended in good order; None before the first snapshot."""
         if self._durable is None:

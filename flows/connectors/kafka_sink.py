@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from threading import get_ident
 from typing import Any, Final, Protocol
@@ -20,7 +19,7 @@ from flows.connectors.kafka_client import (
     made,
     startup_s,
 )
-from flows.connectors.kafka_limits import Limits, Record, limits_of, record
+from flows.connectors.kafka_limits import Counts, Limits, Record, limits_of, record
 from flows.connectors.marker import Marker, Position, advanced, begun, last_marker, pieces, reached
 from flows.connectors.write_behind import WriteBehind
 from flows.durations import microseconds
@@ -61,14 +60,6 @@ State = tuple[int, str, int, tuple[bytes, ...]] | None
 _STATE_VERSION: Final = 1
 
 
-@dataclass(slots=True)
-class Counts:
-    """What the sinks of a process have done."""
-
-    records: int = 0
-    delivery_errors: int = 0
-
-
 class KafkaSink(FixedPartitionedSink[Item, State]):
     """All topics that are written, by `sinks` partitions of its own: how many is part of the state's identity.
 
@@ -88,8 +79,8 @@ class KafkaSink(FixedPartitionedSink[Item, State]):
     def __init__(self, block: Kafka, lineage: str | None) -> None:
         self._block = block
         self._lineage = lineage if block.delivery == "exactly-once" else None
-        self.counts = Counts()
         self.limits = limits_of(block, marked=self._lineage is not None)
+        self.counts = self.limits.counts
         self._parts: dict[int, list[_Part]] = {}
         self._committing = ThreadPoolExecutor(block.sinks, "commit")
 

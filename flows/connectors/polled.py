@@ -72,11 +72,15 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         self._started = False
         self._over = False
         self._wait = False
+        self._epochs = 0
         self._spoken = self._heard = time.monotonic()
 
     def next_batch(self) -> list[EventBatch]:
         """One batch, one heartbeat, or nothing; StopIteration at the end or when stopped."""
         self._wait = False
+        pulse = self._board.pulse
+        pulse.turned = time.monotonic()
+        pulse.ended(self._epochs)  # nobody is polled in an epoch before the one before it is durable
         if self._stop.is_set() or self._over:
             raise StopIteration
         try:
@@ -116,6 +120,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
 
     def snapshot(self) -> Snapshot:
         """Where the next run goes on: after the last item returned."""
+        self._epochs += 1
         reached = self._partition.reached
         position = self._reader.position(reached.offset)
         clock = (reached.greatest, reached.candidate)

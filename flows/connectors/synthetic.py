@@ -12,6 +12,7 @@ from flows.connectors.board import Board
 from flows.connectors.lines import LineReader
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
+from flows.connectors.pulse import Pulse
 from flows.connectors.read_ahead import ReadAhead
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
@@ -59,6 +60,7 @@ class SyntheticSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._batch_rows = batch_rows
         self._partition = Partition(SYNTHETIC, self.partitions, decode, clock, batch_rows)
         self._stream: _ChunkStream | None = None
+        self._board = Board(clock.max_skew, self.partitions)
 
     def list_parts(self) -> list[str]:
         """The one partition."""
@@ -71,8 +73,12 @@ class SyntheticSource(FixedPartitionedSource[EventBatch, Snapshot]):
         thread = ThreadPoolExecutor(1, "read-ahead")
         reader = ReadAhead(_SyntheticReader(self._stream, self._batch_rows), self._decode, thread)
         self._partition = Partition(SYNTHETIC, self.partitions, reader.decode, self._clock, self._batch_rows, reached)
-        board = Board(self._clock.max_skew, self.partitions)
-        return PolledPartition(self._partition, reader, board, self._stop, self._close_at_end)
+        return PolledPartition(self._partition, reader, self._board, self._stop, self._close_at_end)
+
+    @property
+    def pulse(self) -> Pulse:
+        """Signs of life."""
+        return self._board.pulse
 
     @property
     def rows(self) -> int:

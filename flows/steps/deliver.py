@@ -81,6 +81,7 @@ class Rows:
             if (not headers and len(value) + len(key or b"") < room) or limits.fits(one):
                 yield one
             else:
+                limits.counts.too_large += 1
                 yield dead_record(_too_large(batch, row, key, headers, stamp), self.delivery, limits)
 
 

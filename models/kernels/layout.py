@@ -51,6 +51,7 @@ COUNTERS: Final = {
     "guarded": (GUARDED,),
     "learned": (LEARNED,),
     "late": (LATE_ROWS,),
+    "seen": (SEEN,),
     "entities": (RECORDS,),
     "active": (ACTIVE,),
 }

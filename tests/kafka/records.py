@@ -104,11 +104,18 @@ def read(client: Mapping[str, Any], topic: str, *, committed: bool = True) -> li
 
 
 def ends(client: Mapping[str, Any], topic: str) -> dict[int, tuple[int, int]]:
-    """The first offset and the one behind the last, of each partition."""
+    """The first offset and the one behind the last, of each partition; waits where a leader is being elected."""
     consumer = Consumer({**client, "group.id": "lapwing-tests-ends"})
     try:
-        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        return {at: consumer.get_watermark_offsets(TopicPartition(topic, at), timeout=30) for at in partitions}
+        give_up = time.monotonic() + _READ_S
+        while True:
+            try:
+                partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+                return {at: consumer.get_watermark_offsets(TopicPartition(topic, at), timeout=30) for at in partitions}
+            except KafkaException:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.2)
     finally:
         consumer.close()
 
