@@ -59,7 +59,7 @@ bench-snapshots: .venv/.test ## what an epoch of a million entities writes, and 
 bench-memory: .venv/.test ## memory under ten million one-shot entities
 	$(BIN)/python -m benchmarks.memory
 
-bench-growth: .venv/.test ## cost by entities and by detections, and growth.svg
+bench-growth: .venv/.test ## cost by entities and by detections, and docs/growth.svg
 	$(BIN)/python -m benchmarks.growth
 
 bench-behaviour: .venv/.test ## strange behaviour in simulated days: how much is found, how much is false

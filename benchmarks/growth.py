@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--most-entities", type=int, default=ENTITIES[-1])
-    parser.add_argument("--picture", type=Path, default=Path("growth.svg"))
+    parser.add_argument("--picture", type=Path, default=Path("docs/growth.svg"))
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     entities = [number for number in ENTITIES if number <= arguments.most_entities]

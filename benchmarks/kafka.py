@@ -24,6 +24,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from benchmarks.lasting import resident, resident_peak
 from benchmarks.run import machine
 from benchmarks.typed_decode import AuditEvent
 from flows.formats.simulated import simulate
@@ -31,8 +32,9 @@ from flows.kafka_block import Topics
 from models.simulation.attacks.plan import WELL_FORMED
 from tests.kafka.cluster import Broker
 from tests.kafka.outcome import make_topics, topics_of
-from tests.kafka.records import Record, produce
+from tests.kafka.records import Record, ends, produce
 
+PARTS = ("speed", "latency", "burst", "flood", "restart")
 PARTITIONS = 4
 LATENESS_PANE_EPOCHS_S = 5 + 5 + 3
 _LAPWING = str(Path(sys.executable).with_name("lapwing"))
@@ -73,13 +75,14 @@ class Bench:
         code = "import sys; from benchmarks.kafka import decode_topic; decode_topic(*sys.argv[1:])"
         return _measured([sys.executable, "-c", code, self.kafka.bootstrap, topic])
 
-    def flow(self, events: Topics, processes: int) -> Run:
-        """The flow to topics of its own, to where the topic ends."""
+    def flow(self, events: Topics, processes: int = 1, **keys: str) -> Run:
+        """The flow to topics of its own, to where the topic ends; `keys` are further ones under `[kafka]`."""
         self.runs += 1
         topics = topics_of(f"run{self.runs}", events.events)
         make_topics(self.kafka, topics, PARTITIONS)
         state = self.folder / f"state{self.runs}"
-        words = [_LAPWING, *self.words(topics, state), "--start", "earliest", "--until", "end", "--json", "--quiet"]
+        words = [_LAPWING, *self.words(topics, state, **keys), "--start", "earliest", "--until", "end"]
+        words += ["--json", "--quiet"]
         run = _measured(words + (["--processes", str(processes)] if processes > 1 else []))
         shutil.rmtree(state)
         return run
@@ -96,9 +99,9 @@ class Bench:
         return ["detect", "--config", str(config), "--input", "kafka", "--output", "kafka", "--state", str(state)]
 
     @contextmanager
-    def live(self, topics: Topics, state: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    def live(self, topics: Topics, state: Path, **keys: str) -> "Iterator[subprocess.Popen[bytes]]":
         """The flow, running from now on."""
-        words = [_LAPWING, *self.words(topics, state), "--start", "latest", "--quiet"]
+        words = [_LAPWING, *self.words(topics, state, **keys), "--start", "latest", "--quiet"]
         process = subprocess.Popen(words)
         try:
             yield process
@@ -106,11 +109,11 @@ class Bench:
             process.terminate()
             process.wait()
 
-    def latency(self, phases: str) -> dict[str, Any]:
+    def latency(self, phases: str, **keys: str) -> dict[str, Any]:
         """Seconds from sending to a `read_committed` reader, of events by second of sending, and of alerts."""
         topics = topics_of(f"live{time.time_ns()}")
         make_topics(self.kafka, topics, PARTITIONS)
-        with self.live(topics, self.folder / topics.scored) as flow:
+        with self.live(topics, self.folder / topics.scored, **keys) as flow:
             readers = [_reader(self.kafka, topic) for topic in (topics.scored, topics.alerts)]
             self._wait_until_ready(topics, readers[0], flow)
             self.say(f"sending {phases} (events a second : seconds)")
@@ -139,6 +142,26 @@ class Bench:
                     pass
                 return
         raise SystemExit("the flow did not begin")
+
+    def flood(self, seconds: int) -> str:
+        """What the flow holds of the machine's memory while messages come faster than it takes them."""
+        topics = topics_of(f"flood{time.time_ns()}")
+        make_topics(self.kafka, topics, PARTITIONS)
+        with self.live(topics, self.folder / topics.scored) as flow:
+            self._wait_until_ready(topics, _reader(self.kafka, topics.scored), flow)
+            before = resident(flow.pid)
+            command = [sys.executable, "-m", "benchmarks.kafka_traffic", self.kafka.bootstrap, topics.events]
+            with subprocess.Popen([*command, f"10000000:{seconds}"], stdout=subprocess.PIPE) as traffic:
+                while traffic.poll() is None and flow.poll() is None:
+                    time.sleep(0.2)
+                assert traffic.stdout is not None
+                sent = json.load(traffic.stdout)["events"]
+            done = sum(high for _, high in ends(self.kafka.client(), topics.scored).values())
+            peak = resident_peak(flow.pid)
+        return (
+            f"{sent:,} events in {seconds} s at full speed, {sent - done:,} of them still waiting at the end: "
+            f"memory {before:,.0f} MiB before, {peak:,.0f} MiB at most"
+        )
 
     def restart(self, entities: int) -> float:
         """Seconds from the command to the first scored event, with a state of so many entities."""
@@ -252,14 +275,16 @@ def speed(bench: Bench, events: int, rounds: int, processes: int) -> list[str]:
     """Throughput: lines to be read."""
     bench.say(f"producing {events:,} events")
     topics = bench.fill("speed", events, 1)
-    bench.flow(topics, 1)  # kernels, page cache
-    several: list[Run] = []
+    bench.flow(topics)  # kernels, page cache
     decoded: list[Run] = []
     one: list[Run] = []
+    loose: list[Run] = []
+    several: list[Run] = []
     for number in range(1, rounds + 1):
         bench.say(f"round {number} of {rounds}")
         decoded.append(bench.decode(topics.events))
-        one.append(bench.flow(topics, 1))
+        one.append(bench.flow(topics))
+        loose.append(bench.flow(topics, delivery="at-least-once"))
         if processes > 1:
             several.append(bench.flow(topics, processes))
 
@@ -308,9 +333,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--entities", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", choices=("speed", "latency", "burst", "restart"), action="append")
+    parser.add_argument("--only", choices=PARTS, action="append")
     arguments = parser.parse_args()
-    wanted = arguments.only or ("speed", "latency", "burst", "restart")
+    wanted = arguments.only or PARTS
     on = machine()
     print(
         f"{on['cores']} cores, {on['architecture']}, Python {on['python']}; the broker is on the same machine",
@@ -322,12 +347,16 @@ def main() -> None:
         if "speed" in wanted:
             out += speed(bench, arguments.events, arguments.rounds, arguments.processes)
         if "latency" in wanted:
-            out += delays(bench.latency(f"{arguments.rate}:{arguments.seconds}"), skip_s=10)
+            for delivery in ("exactly-once", "at-least-once"):
+                out.append(f"{delivery}:")
+                out += delays(bench.latency(f"{arguments.rate}:{arguments.seconds}", delivery=delivery), skip_s=10)
         if "burst" in wanted:
             low = arguments.rate // 10
             figures = bench.latency(f"{low}:15,{arguments.rate}:{arguments.seconds},{low}:30")
             out += delays(figures, skip_s=5)
             out.append(f"  caught up {_caught_up(figures):.1f} s after the burst's end")
+        if "flood" in wanted:
+            out.append(bench.flood(arguments.seconds))
         if "restart" in wanted:
             seconds = bench.restart(arguments.entities)
             out.append(

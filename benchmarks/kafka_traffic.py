@@ -18,6 +18,7 @@ FAILURES = 10
 """The limit of `brute_force_user`."""
 _TEMPLATES = 50_000
 _TICK_S = 0.01
+_AT_ONCE = 10_000
 
 
 def main(bootstrap: str, topic: str, phases: str) -> None:
@@ -34,23 +35,32 @@ def main(bootstrap: str, topic: str, phases: str) -> None:
         rate, seconds = map(float, phase.split(":"))
         began, sent = time.time(), 0
         while (passed := time.time() - began) < seconds:
-            due = int(min(passed + _TICK_S, seconds) * rate)
+            due = min(int(min(passed + _TICK_S, seconds) * rate), sent + _AT_ONCE)
             for _ in range(due - sent):
-                producer.produce(topic, b'{"time":%d,%b' % (time.time_ns() // 1000, tails[number % len(tails)]))
+                _send(producer, topic, b'{"time":%d,%b' % (time.time_ns() // 1000, tails[number % len(tails)]))
                 number += 1
             sent = due
             if time.time() >= next_attack:
                 name = f"victim-{attacks}"
                 for at in range(FAILURES):
                     moment = time.time()
-                    producer.produce(topic, b'{"time":%d,%b' % (int(moment * 1e6), failures % (name.encode(), at)))
+                    _send(producer, topic, b'{"time":%d,%b' % (int(moment * 1e6), failures % (name.encode(), at)))
                 crossed[name] = moment
                 attacks, next_attack = attacks + 1, next_attack + ATTACK_EVERY_S
             producer.poll(0)
-            time.sleep(max(0.0, _TICK_S - (time.time() - began - passed)))
+            if sent >= int((time.time() - began) * rate):
+                time.sleep(_TICK_S)
         ends.append(time.time())
     producer.flush()
     print(json.dumps({"events": number + attacks * FAILURES, "ends": ends, "crossed": crossed}))
+
+
+def _send(producer: Producer, topic: str, value: bytes) -> None:
+    while True:
+        try:
+            return producer.produce(topic, value)
+        except BufferError:
+            producer.poll(0.1)
 
 
 def _tails() -> list[bytes]:

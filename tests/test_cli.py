@@ -25,7 +25,6 @@ from flows.commands.console import columns
 from flows.commands.stopping import stoppable
 from flows.config import Config, config_hash, load
 from flows.errors import InputError
-from flows.metrics import Observed
 from flows.state_dir import open_state
 from flows.state_shape import state_identity
 
@@ -102,8 +101,7 @@ class Flow:
 
     def run(
         self, config: Config, source: str, output: str, state: str | None, close: bool, form: str,
-        stop: threading.Event, on_progress: Callable[[Progress], None] | None = None,
-        observed: Observed | None = None, *,
+        stop: threading.Event, on_progress: Callable[[Progress], None] | None = None, observed: object = None, *,
         fresh: bool = False, accept_rewarm: bool = False, tell: Callable[[str], None] = print,
     ) -> Result:  # fmt: skip
         self.told.append((source, output, state, close, form, on_progress is not None))

@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from flows import durations
+from flows.commands import connecting
 from flows.commands.console import columns, plain, result
 from flows.commands.options import Json
 from flows.config import PANES, Config, config_hash, load, ring_panes
@@ -34,25 +35,33 @@ def check(
     state: Annotated[
         str | None, typer.Option("--state", metavar="DIR", help="Could a run go on from this state?")
     ] = None,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Ask Kafka too: topics, permissions, a transaction that is aborted.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check a configuration and say what would run: input, outputs, detectors, detections, memory.
 
     Nothing is run, made or changed. Every fault is listed, then the exit code is 2; a state directory that a run would
-    refuse is exit code 3.
+    refuse is exit code 3. With --connect what the brokers lack is printed as commands that make it, and is exit code 3
+    too; brokers that do not answer are exit code 1.
 
     \b
     Examples:
       lapwing check
       lapwing check config.toml
       lapwing check config.toml --state state --json
+      lapwing check config.toml --connect
     """
     config = load(file, {} if state is None else {"state.path": state})
     found = plan(config)
+    asked = connecting.tried(config) if connect else None
     if json:
-        result(found)
+        result(found if asked is None else found | {"connect": asked})
     else:
-        print(_text(found, file))
+        print(_text(found, file) + ("" if asked is None else f"\n{connecting.text(asked)}"))
+    if asked is not None and (missing := len(asked["missing"])):
+        raise Refused(f"{missing} {'thing is' if missing == 1 else 'things are'} missing at {asked['bootstrap']}")
     if found["state"]["refused"]:
         raise Refused(f"{config.state.path}: {'; '.join(found['state']['refused'])}")
 
@@ -77,7 +86,9 @@ def plan(config: Config) -> dict[str, Any]:
 def _input(config: Config) -> dict[str, Any]:
     path = config.input.path
     about: dict[str, Any] = {"path": path, "format": config.input.format, "partitions": [], "problem": ""}
-    if path and path != "-" and path != "synthetic":
+    if path == "kafka":
+        about["topic"] = config.kafka.topics.events
+    elif path and path != "-" and path != "synthetic":
         from flows.connectors.file_tree import find_files
 
         try:
@@ -91,6 +102,9 @@ def _input(config: Config) -> dict[str, Any]:
 
 def _output(config: Config) -> dict[str, Any]:
     path = config.output.path
+    if path == "kafka":
+        topics = {key: name for key, name in msgspec.structs.asdict(config.kafka.topics).items() if key != "events"}
+        return {"path": path, "files": [], "existing": [], "topics": topics}
     if path in ("", "-"):
         return {"path": path, "files": [], "existing": []}
     from flows.connectors.output_directory import TEXTS, WINDOWS, existing_results
@@ -225,6 +239,8 @@ def _text(found: dict[str, Any], file: str | None) -> str:
             lines.append("output         to be given with --output")
         case "-":
             lines.append("output         alerts to stdout")
+        case "kafka":
+            lines.append(f"output         topics {', '.join(output['topics'].values())}")
         case path:
             becomes = "continued" if state["path"] else "replaced"
             lines.append(f"output         {', '.join(output['files'])} in {plain(path)}")

@@ -49,6 +49,10 @@ def detect(
             help="A first run only learns from what ended before; later runs keep it.",
         ),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there."),
+    ] = None,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Start from nothing; what --state DIR holds is kept in DIR/previous."),
@@ -57,10 +61,6 @@ def detect(
         bool,
         typer.Option("--accept-rewarm", help="Detectors that have changed begin anew; all else that is saved is kept."),
     ] = False,
-    metrics: Annotated[
-        str | None,
-        typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there."),
-    ] = None,
     close: Annotated[
         bool, typer.Option("--close", help="Close windows and incidents at the end of the input, also with --state.")
     ] = False,
@@ -108,10 +108,9 @@ def detect(
             tell(f"replacing {', '.join(replaced)} in {where_to} ({why})")
         crowded = where_to == "-" and sys.stdout.isatty()
         with noise_held_back(), observing(chosen, tell) as observed, live(quiet or crowded) as on_progress:
-            form, asked, warn = chosen.input.format, stop.event, say if fresh or accept_rewarm else tell
             done = flow.run(
-                chosen, where_from, where_to, kept, close, form, asked, on_progress, observed,
-                fresh=fresh, accept_rewarm=accept_rewarm, tell=warn,
+                chosen, where_from, where_to, kept, close, chosen.input.format, stop.event, on_progress, observed,
+                fresh=fresh, accept_rewarm=accept_rewarm, tell=say if fresh or accept_rewarm else tell,
             )  # fmt: skip
         if done.interrupted:
             say_stopped(stop, kept)

@@ -71,6 +71,15 @@ def record(
     return (topic, value, key, partition, None, None, timestamp, list(headers) or None)
 
 
+def least_bytes(key: str) -> int:
+    """The least that a topic must take, by its key in the configuration.
+
+    >>> least_bytes("alerts"), least_bytes("scored")
+    (65536, 0)
+    """
+    return _LEAST.get(key, _LEAST_RESULT)
+
+
 def limits_of(block: Kafka, marked: bool) -> Limits:
     """What the topics are like; all that are missing are named at once."""
     names = [getattr(block.topics, key) for key in block.topics.__struct_fields__ if key not in ("events", "markers")]
@@ -79,11 +88,11 @@ def limits_of(block: Kafka, marked: bool) -> Limits:
     if lacking := [name for name in names if name not in found]:
         raise OutputError(missing(lacking))
     keys = {getattr(block.topics, key): key for key in block.topics.__struct_fields__}
-    if small := [one for one in found.values() if one.most_bytes < _LEAST.get(keys[one.name], _LEAST_RESULT)]:
+    if small := [one for one in found.values() if one.most_bytes < least_bytes(keys[one.name])]:
         raise OutputError(
             "; ".join(
                 f"topic {one.name} takes messages of {one.most_bytes} bytes at most, and needs "
-                f"{_LEAST.get(keys[one.name], _LEAST_RESULT)} (max.message.bytes)"
+                f"{least_bytes(keys[one.name])} (max.message.bytes)"
                 for one in small
             )
         )

@@ -19,6 +19,9 @@ from models.event import DeadLetter, Envelopes, Headers
 
 PREFETCH_KIB: Final = 65_536
 """What all partitions of a process fetch ahead, at most, each at least an eighth of a MiB."""
+_FIRST_ROWS: Final = 256
+BATCH_BYTES: Final = 8 << 20
+"""A batch has fewer rows where messages are long: as many as those before it had room for in so many bytes."""
 _CONFIRMED_S: Final = 3.0
 """A partition's end counts as confirmed for so long after the leader's last answer: it answers twice a second, and
 statistics tell so once a second."""
@@ -95,7 +98,7 @@ class KafkaReader:
         on_gap: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._block, self._place, self._until, self._on_gap = block, place, until, on_gap
-        self._batch_rows = batch_rows
+        self._batch_rows, self._rows = batch_rows, min(batch_rows, _FIRST_ROWS)
         self._max_message = max_message_bytes
         self._next = self._start = start
         self._durable: int | None = None
@@ -150,7 +153,7 @@ class KafkaReader:
         if self._consumer is None:
             self._consumer = made(lambda: Consumer(self._options, logger=logger()))
             self._assign()
-        messages = self._consumer.consume(self._batch_rows, 0)
+        messages = self._consumer.consume(self._rows, 0)
         if self._failures.fatal is not None:
             raise InputError(f"{self._place.name}: {self._failures.fatal.str()}")
         if not messages:
@@ -223,7 +226,8 @@ class KafkaReader:
         envelopes = Envelopes(keys, _headers(messages), times)
         length = np.array([len(value) for value in values], np.int64)
         self._next = int(offsets[-1]) + 1
-        self.bytes_read += int(length.sum())
+        self.bytes_read += (taken := int(length.sum()))
+        self._rows = max(1, min(self._batch_rows, BATCH_BYTES * len(values) // max(1, taken)))
         refused: tuple[DeadLetter, ...] = ()
         if int(length.max()) > self._max_message:
             kept = np.flatnonzero(length <= self._max_message)

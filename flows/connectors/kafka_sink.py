@@ -27,6 +27,8 @@ from flows.errors import LapwingError, OutputError, Refused
 from flows.kafka_block import Kafka
 
 _ABORT_S: Final = 5.0
+BUFFERED_KIB: Final = 131_072
+"""What all producers hold, at most, of records that the brokers have not taken yet."""
 _PATIENCE: Final = 4096
 """Transactions after which a name is awaited no longer: all that comes again has come within the first few. Where an
 hour's limit is reached within one pane, another incident may be told after a replay than before."""
@@ -160,6 +162,7 @@ class _Part(StatefulSinkPartition[Item, State]):
         options: dict[str, Any] = {"linger.ms": 5, "compression.type": "lz4", "partitioner": "murmur2_random"}
         options["message.max.bytes"] = max(1_000_000, *self._limits.most_bytes.values())
         options["batch.size"] = min(1_000_000, *self._limits.most_bytes.values())
+        options["queue.buffering.max.kbytes"] = max(4096, BUFFERED_KIB // block.sinks)
         options |= common(block) | dict(block.producer) | {"enable.idempotence": True, "error_cb": self._failures}
         options |= {"delivery.report.only.error": True, "on_delivery": self._report}
         if lineage is not None:
