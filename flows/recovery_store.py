@@ -6,7 +6,7 @@ Never while a run of the same process is open: a second SQLite in it would let g
 import pickle
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,23 @@ def positions(recovery: Path) -> list[Position]:
                 found[name] = (epoch, change)
     states = {name: pickle.loads(change) for name, (_, change) in sorted(found.items())}
     return [Position(name, state[2], state[3], state[1]) for name, state in states.items()]
+
+
+def rewrite(recovery: Path, keep: Callable[[str], bool], change: Mapping[str, Callable[[bytes], bytes]]) -> None:
+    """Leave only the state of steps to `keep`, by their last names, with that of some of them changed.
+
+    Not for a store that somebody may go on with if this dies half way: for a copy.
+    """
+    for store in _stores(recovery):
+        rows = store.execute("SELECT rowid, step_id, ser_change FROM snaps").fetchall()
+        for row, step, saved in rows:
+            name = step.rpartition(".")[2]
+            if not keep(name):
+                store.execute("DELETE FROM snaps WHERE rowid = ?", (row,))
+            elif saved is not None and name in change:
+                made = pickle.dumps(change[name](pickle.loads(saved)))
+                store.execute("UPDATE snaps SET ser_change = ? WHERE rowid = ?", (made, row))
+        store.commit()
 
 
 def failure(recovery: Path, error: BaseException) -> LapwingError | None:

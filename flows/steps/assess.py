@@ -11,6 +11,7 @@ from bytewax.operators import StatefulBatchLogic
 from flows.errors import Refused
 from flows.generations import WAY_OUT
 from models.base import WATCHED
+from models.windows.saved import without_positions
 from models.windows.shard import Shard
 from models.windows.slice import Slice, SliceScores
 from models.windows.work import Work
@@ -111,4 +112,13 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         if self._shard is None:
             return self._resume or b""
         self._settle()
-        return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(self._shard.snapshot())
+        return _packed(self._shard.snapshot())
+
+
+def elsewhere(saved: bytes) -> bytes:
+    """What a shard has saved, without the positions that it was at."""
+    return _packed(without_positions(zstandard.ZstdDecompressor().decompress(saved))) if saved else saved
+
+
+def _packed(state: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(state)
