@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.kafka_block import Topics
 from tests.kafka.endpoint import Endpoint
-from tests.kafka.records import read
+from tests.kafka.records import read, settle
 
 
 @dataclass
@@ -42,6 +42,7 @@ def outcome(kafka: Endpoint, topics: Topics) -> Outcome:
     """All that a run has left."""
 
     def values(topic: str) -> list[tuple[int, Any]]:
+        settle(kafka.client(), topic)
         return [(found.partition, json.loads(found.value or b"null")) for found in read(kafka.client(), topic)]
 
     alerts = [alert for name in (topics.alerts, topics.suppressed) for _, alert in values(name)]
