@@ -1,5 +1,6 @@
 """`lapwing state`: what a state directory is, a copy of it, and the way back to what it was."""
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,7 +78,8 @@ def save(
         except FileExistsError:
             raise OutputError(f"{draft}: is there already, of a copy that was interrupted; remove it") from None
         except OSError as error:
-            raise OutputError(f"{to}: cannot be written ({error.strerror})") from None
+            shutil.rmtree(draft, ignore_errors=True)
+            raise OutputError(f"{to}: cannot be written ({generations.reason(error)})") from None
     say(f"{to}: a copy of {directory}, {generations.size(to):,} bytes; run it with another --output")
 
 
