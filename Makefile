@@ -6,7 +6,7 @@ CODE := flows models tests benchmarks notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-kafka look kafka test test-system check fmt bench bench-kafka bench-memory bench-growth bench-behaviour bench-peers chaos soak clean
+.PHONY: help setup demo demo-kafka look kafka test test-system check fmt bench bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers chaos soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ bench: .venv/.test ## speed, beside typed decoding alone and the straightforward
 
 bench-kafka: .venv/.test ## speed and delays from topic to topic, over a real Kafka
 	$(BIN)/python -m benchmarks.kafka
+
+bench-snapshots: .venv/.test ## what an epoch of a million entities writes, and its stall
+	$(BIN)/python -m benchmarks.snapshots
 
 bench-memory: .venv/.test ## memory under ten million one-shot entities
 	$(BIN)/python -m benchmarks.memory

@@ -23,7 +23,7 @@ from flows import kernels_cache
 from flows.config import NOW, Config
 from flows.connectors.kafka import KafkaSource
 from flows.connectors.output_directory import open_directory
-from flows.detect import check_format, open_source, publish, result
+from flows.detect import check_format, open_source, publish
 from flows.errors import ConfigError, LapwingError, Refused, UsageError
 from flows.lineage import lineage as lineage_of
 from flows.lineage import moved as moved_mark
@@ -31,6 +31,7 @@ from flows.member import SIGNALS, STOP, Broke, Done, Failed, Job, Note, Reached,
 from flows.metrics import Observed
 from flows.parts import KAFKA, rehearse
 from flows.run_block import Run
+from flows.running import result
 from flows.state_dir import StateDir, open_state
 from flows.state_shape import state_identity
 from flows.totals import Progress, RunResult, Totals

@@ -8,9 +8,8 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -24,7 +23,6 @@ from bytewax.operators import KeyedStream
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
-from flows import recovery_store
 from flows.config import Config, config_hash, load
 from flows.connectors.file_sink import FileSink
 from flows.connectors.kafka import KafkaSource
@@ -44,6 +42,7 @@ from flows.lineage import lineage as lineage_of
 from flows.lineage import moved as moved_mark
 from flows.metrics import Observed
 from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, table_secret
+from flows.running import result, told_as_ours, watching
 from flows.state_dir import StateDir, known_sources, open_state
 from flows.state_shape import state_identity
 from flows.steps.assess import Assess, Assessed, Assessing
@@ -201,7 +200,8 @@ def run(
     """Run the flow in this process until the input ends or `stop` is set. `observed` is told what it consists of.
 
     With `fresh` the state is set aside first; with `accept_rewarm` detectors that have changed begin anew. `tell` is
-    told, a line each, what the user must know of the state.
+    told, a line each, what the user must know of the state. When the topic of events has got new partitions, the run
+    ends in good order and begins again with them.
 
     Raises
     ------
@@ -212,6 +212,30 @@ def run(
     get_ready(config)
     if observed is not None:
         observed.compiled()
+    once = partial(_run, config, input, output, state, close, stop, on_progress, observed, tell)
+    done, grown = once(fresh=fresh, accept_rewarm=accept_rewarm)
+    while grown and not stop.is_set():
+        gc.collect()
+        further, grown = once(fresh=False, accept_rewarm=False)
+        done = further.after(done)
+    return done
+
+
+def _run(
+    config: Config,
+    input: str,
+    output: str,
+    state: str | None,
+    close: bool,
+    stop: threading.Event,
+    on_progress: Callable[[Progress], None] | None,
+    observed: Observed | None,
+    tell: Callable[[str], None],
+    *,
+    fresh: bool,
+    accept_rewarm: bool,
+) -> tuple[RunResult, bool]:
+    """One flow from its beginning to its end, and whether the input has got partitions that it does not read."""
     began = time.monotonic()
     failures: list[LapwingError] = []
     totals = Totals()
@@ -220,7 +244,7 @@ def run(
     try:
         for note in kept.notes if kept else ():
             tell(note)
-        source = open_source(config, input, output, stop, kept, close=close, on_failure=failures.append)
+        source = open_source(config, input, output, stop, kept, close=close, renewed=True, on_failure=failures.append)
         lineage = lineage_of(kept.path) if kept and output == KAFKA else None
         moved = moved_mark(kept.path) if kept else ""
         flow = build(config, source, output, kept=kept is not None, totals=totals, lineage=lineage, moved=moved)
@@ -236,7 +260,8 @@ def run(
     finally:
         if kept:
             kept.close()
-    return result(config, totals, time.monotonic() - began, files, interrupted=stop.is_set())
+    done = result(config, totals, time.monotonic() - began, files, interrupted=stop.is_set())
+    return done, isinstance(source, KafkaSource) and source.grown
 
 
 def check_format(format: str) -> None:
@@ -262,6 +287,7 @@ def open_source(
     kept: StateDir | None,
     *,
     close: bool,
+    renewed: bool = False,
     on_failure: Callable[[LapwingError], None] | None = None,
 ) -> Source:
     """The source, when brokers and topics are there; what the next start must know of it is kept, durably."""
@@ -274,6 +300,7 @@ def open_source(
         close_at_end=close or not kept,
         known=known_sources(kept) if kept else (),
         starts=known_starts(kept.path) if kept else {},
+        renewed=renewed,
         on_failure=on_failure,
     )
     if kept:
@@ -287,39 +314,6 @@ def how(kept: StateDir | None) -> dict[str, Any]:
     """How the engine runs a flow: the epoch and the recovery store."""
     recovery = RecoveryConfig(str(kept.recovery)) if kept else None  # type: ignore[no-untyped-call]
     return {"epoch_interval": EPOCH if kept else EPOCH_WITHOUT_STATE, "recovery_config": recovery}
-
-
-@contextmanager
-def told_as_ours(kept: StateDir | None) -> Iterator[None]:
-    """Tell a recovery store that cannot be written as an error for the user."""
-    try:
-        yield
-    except BaseException as error:  # a panic is no Exception
-        if kept and (failure := recovery_store.failure(kept.recovery, error)):
-            raise failure from error
-        raise
-
-
-def result(config: Config, totals: Totals, seconds: float, files: list[str], interrupted: bool) -> RunResult:
-    """What a run has done, as a command tells it."""
-    return RunResult(
-        events=totals.scored + totals.dead_letters,
-        scored=totals.scored,
-        dead_letters=totals.dead_letters,
-        alerts=totals.alerts,
-        incidents=totals.incidents,
-        merged=totals.merged,
-        digested=totals.digested,
-        suppressed={one.id: totals.suppressed.get(one.id, 0) for one in config.exception},
-        windows=totals.windows,
-        late=totals.late,
-        overtaken=totals.sum("overtaken"),
-        evictions=totals.sum("evicted"),
-        overflowed=totals.sum("overflowed"),
-        seconds=seconds,
-        files=files,
-        interrupted=interrupted,
-    )
 
 
 def flow(config_path: str | None = None) -> Dataflow:
@@ -366,29 +360,3 @@ def publish(output: str) -> list[str]:
     finish(output)
     merge_windows(output)
     return [os.path.join(output, name) for name in (*TEXTS, WINDOWS)]
-
-
-@contextmanager
-def watching(source: Source, totals: Totals, tell: Callable[[Progress], None] | None) -> Iterator[None]:
-    """Tell progress from a thread of its own while the flow runs."""
-    if tell is None:
-        yield
-        return
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.2):
-            events = totals.scored + totals.dead_letters
-            tell(
-                Progress(
-                    events, totals.alerts, totals.dead_letters, source.event_time, source.bytes_read, source.bytes_total
-                )
-            )
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

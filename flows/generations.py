@@ -87,7 +87,7 @@ def keep_copy(root: Path, why: str) -> Generation:
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise OutputError(
-            f"{root}: its previous generation cannot be kept ({error.strerror}): {size(root):,} bytes more are needed"
+            f"{root}: its previous generation cannot be kept ({reason(error)}): a copy takes {size(root):,} bytes"
         ) from None
     draft.rename(to.path)
     durable.sync(root / PREVIOUS)
@@ -168,6 +168,11 @@ def size(root: Path) -> int:
         files = [Path(folder, one) for folder, _, below in os.walk(path) for one in below] if path.is_dir() else [path]
         found += sum(one.stat().st_size for one in files)
     return found
+
+
+def reason(error: OSError) -> str:
+    """Why a copy failed; copying a tree tells only of all files together, and of each by its text."""
+    return error.strerror or ("no space left on device" if "No space left" in str(error) else str(error)[:200])
 
 
 def _new(root: Path, why: str) -> Generation:

@@ -42,6 +42,7 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True):
 
     `start` is where a first run begins; with `until = "end"` a run ends where the partitions ended when it began.
     `application` names the consumer group and the transactions: two deployments on one cluster need two names.
+    `new_partitions` is how often a run looks whether the topic of events has got some, "0s" for never.
     Secrets are named, not given: the environment variable, or the file, in which they stand. `options` are librdkafka's
     own, for every client; `consumer` and `producer` those of one kind.
     """
@@ -56,6 +57,7 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True):
     transaction_timeout: str = "60s"
     startup_timeout: str = "30s"
     closed_retention: str = "7d"
+    new_partitions: str = "30s"
     security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
     sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER"] = "SCRAM-SHA-512"
     username: str = ""
@@ -85,6 +87,7 @@ OURS: Final = {
     "transactional.id": "application",
     "transaction.timeout.ms": "transaction_timeout",
     "auto.offset.reset": "on_gap",
+    "topic.metadata.refresh.interval.ms": "new_partitions",
 }
 """Options of librdkafka that a key of the block sets."""
 SECRET: Final = {

@@ -62,6 +62,11 @@ def moved(state: Path) -> str:
     return path.read_text(errors="replace").strip()[:32] if path.exists() else ""
 
 
+def forget_starts(state: Path) -> None:
+    """Let the next run begin where it is told to, as a first one."""
+    (state / _STARTS).unlink(missing_ok=True)
+
+
 def mark_moved(state: Path, *, copied: bool) -> None:
     """Mark a state as moved; a copy is to have a name of its own among transactions, too."""
     durable.write(state / _MOVED, secrets.token_hex(8).encode())

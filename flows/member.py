@@ -24,9 +24,10 @@ from bytewax.testing import cluster_main
 from flows.caught import hear
 from flows.config import Config
 from flows.connectors.kafka import KafkaSource
-from flows.detect import build, get_ready, how, told_as_ours, watching
+from flows.detect import build, get_ready, how
 from flows.errors import ConfigError, LapwingError
 from flows.parts import make_source
+from flows.running import told_as_ours, watching
 from flows.state_dir import StateDir
 from flows.steps.carry import Place
 from flows.totals import Progress, Share, Totals

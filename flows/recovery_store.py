@@ -5,8 +5,9 @@ Never while a run of the same process is open: a second SQLite in it would let g
 
 import pickle
 import re
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from flows.generations import WAY_OUT
 
 _SQLITE: Final = re.compile(r'SqliteFailure\(Error \{ code: (\w+)[^}]*\}, (?:Some\("([^"]*)"\))?')
 _DAMAGED: Final = ("NotADatabase", "DatabaseCorrupt")
+_NO_ROOM: Final = 1 << 16
+"""A disk with fewer free bytes is full: the shared memory of one file takes half of it."""
 _MOST_APART: Final = 8
 """Epochs by which files may be apart: after a crash one or two, after some were restored from a copy many."""
 _TORN: Final = ("MissingPartitionsError", "InconsistentPartitionsError", "NoPartitionsError")
@@ -102,6 +105,35 @@ def positions(recovery: Path) -> list[Position]:
     return [Position(name, state[2], state[3], state[1]) for name, state in states.items()]
 
 
+def rewrite(recovery: Path, keep: Callable[[str], bool], change: Mapping[str, Callable[[bytes], bytes]]) -> None:
+    """Leave only the state of steps to `keep`, by their last names, with that of some of them changed.
+
+    Not for a store that somebody may go on with if this dies half way: for a copy.
+
+    Raises
+    ------
+    OutputError
+        There is no room for it.
+    """
+    try:
+        _rewrite(recovery, keep, change)
+    except sqlite3.OperationalError as error:
+        raise OutputError(f"{recovery}: cannot be written ({error})") from None
+
+
+def _rewrite(recovery: Path, keep: Callable[[str], bool], change: Mapping[str, Callable[[bytes], bytes]]) -> None:
+    for store in _stores(recovery):
+        rows = store.execute("SELECT rowid, step_id, ser_change FROM snaps").fetchall()
+        for row, step, saved in rows:
+            name = step.rpartition(".")[2]
+            if not keep(name):
+                store.execute("DELETE FROM snaps WHERE rowid = ?", (row,))
+            elif saved is not None and name in change:
+                made = pickle.dumps(change[name](pickle.loads(saved)))
+                store.execute("UPDATE snaps SET ser_change = ? WHERE rowid = ?", (made, row))
+        store.commit()
+
+
 def failure(recovery: Path, error: BaseException) -> LapwingError | None:
     """The error for the user where the store could not be read or written; None if something else went wrong.
 
@@ -116,11 +148,16 @@ def failure(recovery: Path, error: BaseException) -> LapwingError | None:
     found = _SQLITE.search(str(error))
     if found is None:
         return None
-    if found[1] == "DiskFull":
+    # Where SQLite finds no room for its shared memory, it speaks of a system error.
+    if found[1] == "DiskFull" or (found[1] == "SystemIoFailure" and _free(recovery) < _NO_ROOM):
         return OutputError(f"{recovery}: no space is left on the device; free some and start again")
     if found[1] in _DAMAGED:
         return Refused(f"{recovery}: is damaged ({found[2] or found[1]}): {WAY_OUT}")
     return OutputError(f"{recovery}: cannot be written ({found[2] or found[1]})")
+
+
+def _free(recovery: Path) -> int:
+    return shutil.disk_usage(recovery).free if recovery.is_dir() else _NO_ROOM
 
 
 def _torn(recovery: Path, how: str) -> Refused:

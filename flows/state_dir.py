@@ -24,6 +24,7 @@ from flows.state_identity import (
 )
 
 RECOVERY_PARTS: Final = 8
+_SOURCES: Final = "sources.json"
 
 
 class InUse(Refused):
@@ -163,7 +164,7 @@ def known_sources(state: StateDir, names: tuple[str, ...] = ()) -> tuple[str, ..
     Refused
         If the list is damaged.
     """
-    path = state.path / "sources.json"
+    path = state.path / _SOURCES
     try:
         known = msgspec.json.decode(path.read_bytes(), type=list[str]) if path.exists() else []
     except (msgspec.DecodeError, OSError) as error:
@@ -172,6 +173,11 @@ def known_sources(state: StateDir, names: tuple[str, ...] = ()) -> tuple[str, ..
     if set(both) != set(known):
         durable.write(path, msgspec.json.encode(both))
     return both
+
+
+def forget_sources(root: Path) -> None:
+    """Let the next run read other sources."""
+    (root / _SOURCES).unlink(missing_ok=True)
 
 
 def _take(lock: int, path: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -151,3 +152,15 @@ class RunResult(msgspec.Struct, frozen=True):
     files: list[str]
     interrupted: bool
     restarts: int = 0
+
+    def after(self, earlier: "RunResult") -> "RunResult":
+        """What this run and the one before it, on whose state it went on, have done together."""
+        sums = {name: getattr(self, name) + getattr(earlier, name) for name in _SUMMED}
+        suppressed = {name: count + earlier.suppressed.get(name, 0) for name, count in self.suppressed.items()}
+        return msgspec.structs.replace(self, suppressed=suppressed, **sums)
+
+
+_SUMMED: Final = (
+    "events", "scored", "dead_letters", "alerts", "incidents", "merged", "digested", "windows", "late", "seconds",
+)  # fmt: skip
+"""What a run counts by itself; the others are the state's."""

@@ -4,7 +4,15 @@ from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
 
 from tests.kafka.endpoint import Endpoint
 from tests.kafka_runs import eventually
@@ -75,3 +83,13 @@ def _led(client: AdminClient, topic: str, partitions: int) -> None:
         return len(known) == partitions and all(each.leader >= 0 for each in known.values())
 
     eventually(led, "every partition has a leader")
+
+
+def configured(kafka: Endpoint, topic: str, name: str, value: str) -> None:
+    """Change a setting of a topic."""
+    client = AdminClient(kafka.client())
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    _done(
+        client,
+        client.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]),
+    )

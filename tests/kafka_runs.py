@@ -22,7 +22,7 @@ from flows.totals import RunResult
 from tests import command
 from tests.flow_under_test import START, Results
 from tests.kafka.endpoint import Endpoint
-from tests.kafka.records import Found, Record, produce, read
+from tests.kafka.records import Found, Record, produce, read, settle
 
 KEYS = Topics.__struct_fields__
 _GIVE_UP_S = 180.0
@@ -54,6 +54,7 @@ class Site:
         for key, name in self.topics.items():
             self.kafka.make(name, counts.get(key, self.partitions), self.settings.get(key, {}))
         self.state = self.folder / "state"
+        self._ended: set[str] = set()
         self.path = self.folder / "kafka.toml"
         self.write()
 
@@ -80,7 +81,10 @@ class Site:
         produce(self.kafka.client(), self.events, records)
 
     def read(self, key: str, *, committed: bool = True) -> list[Found]:
-        """All records of a topic, by partition and offset."""
+        """All records of a topic, by partition and offset; after a run that has ended, all of that run's."""
+        if committed and key in self._ended:
+            settle(self.kafka.client(), self.topics[key])
+            self._ended.remove(key)
         return read(self.kafka.client(), self.topics[key], committed=committed)
 
     def values(self, key: str) -> list[Any]:
@@ -108,9 +112,11 @@ class Site:
         where = state or self.state
         parts, state_dir.RECOVERY_PARTS = state_dir.RECOVERY_PARTS, 8  # as in the command, for runs of both
         try:
-            return detect.run(
+            done = detect.run(
                 config, str(source), str(output), str(where), close, "lapwing", stop or threading.Event()
             )  # fmt: skip
+            self._ended = {*self.topics} - {"events"}
+            return done
         except BaseException as error:  # a panic is no Exception
             if (told := mistake(error)) is not None:
                 raise told from None
@@ -127,7 +133,10 @@ class Site:
 
     def lapwing(self, *more: str | Path, **how: Any) -> subprocess.CompletedProcess[bytes]:
         """The real command, run to its end."""
-        return command.lapwing(*self.words(*more), **how)
+        done = command.lapwing(*self.words(*more), **how)
+        if done.returncode == 0:
+            self._ended = {*self.topics} - {"events"}
+        return done
 
     @contextmanager
     def running(self, *more: str | Path, state: Path | None = None, **how: Any) -> Iterator[subprocess.Popen[bytes]]:

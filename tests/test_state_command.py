@@ -1,6 +1,7 @@
 """`lapwing state`: what is told is true, a copy goes on alone, and the way back leads there."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -88,6 +89,38 @@ def test_a_copy_goes_on_alone(folder: Path) -> None:
     same(joined(first, results(folder / "elsewhere")), results(folder / "out"))
     golden_state.detect(folder, "--close", state="copy", out="third")
     assert (folder / "third" / "scored.ndjson").read_bytes() == b""
+
+
+def test_a_copy_without_positions_goes_on_elsewhere(folder: Path) -> None:
+    """The second half lies elsewhere, from its first line on: it is told of as if it had followed the first."""
+    state = folder / "state"
+    copied = lapwing("state", "save", state, folder / "copy", "--without-positions")
+    assert copied.returncode == 0
+    assert json.loads(command("state", "show", folder / "copy", "--json")[1])["positions"] == []
+    first = results(folder / "out")
+    shutil.copytree(folder / "more", folder / "moved" / "in")
+    shutil.copy(folder / "config.toml", folder / "moved")
+    (folder / "copy").rename(folder / "moved" / "state")
+    golden_state.detect(folder / "moved", "--close")
+    golden_state.add_more(folder)
+    golden_state.detect(folder, "--close")
+    same(joined(first, results(folder / "moved" / "out")), results(folder / "out"))
+
+
+def test_a_copy_for_another_cluster_needs_to_know_where_to_begin(kafka: Endpoint, tmp_path: Path) -> None:
+    here, there = Site(kafka, tmp_path / "here", 1), Site(kafka, tmp_path / "there", 2)
+    here.produce(audit_events(range(5)))
+    here.run()
+    there.produce(audit_events(range(5, 10)))
+    assert lapwing("state", "save", here.state, there.state, "--without-positions").returncode == 0
+    refused = there.lapwing("--until", "end")
+    assert refused.returncode == 2
+    assert "--start earliest, latest or a time" in said(refused.stderr)[-1]
+    there.run(start="earliest")
+    assert scored(there) == list(range(5, 10))
+    there.produce(audit_events(range(10, 12)))
+    there.run()
+    assert scored(there) == list(range(5, 12))
 
 
 def test_forward_and_back(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from flows.generations import generations
 from tests.command import begun, lapwing, said, simulate
 from tests.kafka.endpoint import Endpoint
 from tests.kafka_runs import Site, eventually
+from tests.test_holding import small_disk
 from tests.test_kafka_start import events as audit_events
 from tests.test_kafka_start import scored
 
@@ -127,6 +129,30 @@ def test_restored_from_a_copy_it_goes_on(copy: Path) -> None:
     ids = [json.loads(line)["id"] for line in (copy / "in.ndjson").read_bytes().splitlines()]
     again = (copy / "again" / "scored.ndjson").read_bytes().splitlines()
     assert [json.loads(line)["id"] for line in again] == ids[len(ids) // 2 :]
+
+
+def test_no_room_for_the_previous_generation(copy: Path, tmp_path: Path) -> None:
+    """Nothing is changed, and nothing is left of the attempt; with room it goes on."""
+    disk = tmp_path / "disk"
+    size = sum(path.stat().st_size for path in (copy / "state").rglob("*") if path.is_file())
+    with small_disk(disk, size * 3 // 2) as mounted:
+        if not mounted:
+            return  # tests/test_holding.py has what needs no mount
+        state = Path(shutil.copytree(copy / "state", disk / "state"))
+        (state / "version").write_text("0.0.1\n")
+        code, (line,) = run(copy, "--state", state)
+        assert code == 1
+        assert line.startswith(f"lapwing: {state}: its previous generation cannot be kept (")
+        assert "o space left on device" in line
+        assert line.endswith(" bytes")
+        assert (state / "version").read_text() == "0.0.1\n"
+        assert list((state / "previous").iterdir()) == []
+        saved = lapwing("state", "save", state, disk / "saved")
+        assert (saved.returncode, list(disk.iterdir())) == (1, [state])
+        assert "o space left on device" in said(saved.stderr)[0]
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert run(copy, "--state", state) == (0, [])
+        assert [one.why for one in generations(state)] == ["upgrade"]
 
 
 def test_two_runs_on_one_directory(kafka: Endpoint, tmp_path: Path) -> None:

@@ -228,6 +228,7 @@ def _text(found: dict[str, Any], file: str | None) -> str:
     lines = [f"configuration  {plain(file or 'the defaults')} (config_hash {found['config_hash']}): no faults"]
     names = [plain(name) for name in source["partitions"]]
     where = plain(source["path"]) or "to be given with --input"
+    where += f", topic {source['topic']}" if "topic" in source else ""
     lines.append(f"input          {where}, format {source['format']}")
     if source["problem"]:
         lines.append(f"               {plain(source['problem'])}")

@@ -1,5 +1,6 @@
 """`lapwing state`: what a state directory is, a copy of it, and the way back to what it was."""
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,19 +41,26 @@ def show(directory: Directory, json: Json = False) -> None:
 def save(
     directory: Directory,
     to: Annotated[Path, typer.Argument(metavar="TO", help="A directory that is not there yet, or is empty.")],
+    without_positions: Annotated[
+        bool,
+        typer.Option("--without-positions", help="Keep what was learned and is open, not where it was reading."),
+    ] = False,
 ) -> None:
     """Copy the state of a run that has ended.
 
     For a backtest, another deployment, or as a backup. The copy goes on from the same positions under a name of its
     own: its first run needs another --output, and over Kafka another `application` while the first one runs.
+    Offsets of another cluster, or files elsewhere, mean something else: --without-positions, and --start for a topic.
 
     \b
     Examples:
       lapwing state save state trial
       lapwing detect --config new.toml --state trial --output trial-out
+      lapwing state save state elsewhere --without-positions
     """
     from flows import generations, recovery_store
     from flows.lineage import mark_moved
+    from flows.moving import forget_positions
     from flows.state_dir import locked
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -63,12 +71,15 @@ def save(
         recovery_store.check(directory / "recovery")
         try:
             generations.copy(directory, draft)
+            if without_positions:
+                forget_positions(draft)
             mark_moved(draft, copied=True)
             draft.rename(to)
         except FileExistsError:
             raise OutputError(f"{draft}: is there already, of a copy that was interrupted; remove it") from None
         except OSError as error:
-            raise OutputError(f"{to}: cannot be written ({error.strerror})") from None
+            shutil.rmtree(draft, ignore_errors=True)
+            raise OutputError(f"{to}: cannot be written ({generations.reason(error)})") from None
     say(f"{to}: a copy of {directory}, {generations.size(to):,} bytes; run it with another --output")
 
 

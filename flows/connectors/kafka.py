@@ -26,6 +26,7 @@ from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
 from flows.connectors.pulse import Pulse
 from flows.connectors.read_ahead import ReadAhead
+from flows.durations import microseconds
 from flows.errors import InputError, Refused, UsageError
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
@@ -37,6 +38,7 @@ Starts = Mapping[str, tuple[str, int]]
 """Where each source partition began: (the topic's id, the first offset)."""
 
 
+_SURE_S: Final = 2.0
 _SHOWN_S: Final = 3.0
 """How long to wait at most until the group knows."""
 
@@ -45,7 +47,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
     """Reads every partition of the topic of events.
 
     A source partition is named `topic/partition`, its offsets are the topic's. Partitions that are added later are
-    read from their beginning by the next run. Make a new source for each run.
+    read from their beginning by the next run: Bytewax takes on none while it runs. Make a new source for each run.
 
     Parameters
     ----------
@@ -54,6 +56,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         begins, because a start at the latest offset is another one after a crash.
     only : all source partitions there are, where several processes must agree on them.
     until_end : read to where the partitions end now, and end.
+    renewed : whether another run follows when the topic has grown, so that this one is to end then in good order.
     on_note : told, in one line, what was passed over.
 
     Raises
@@ -65,8 +68,8 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
 
     Notes
     -----
-    `rows`, `bytes_read`, `bytes_total` (None), `event_time`, `lag`, `pulse` and `answered` may be
-    read from another thread.
+    `grown` says whether the topic was found to have new partitions. `rows`, `bytes_read`, `bytes_total` (None),
+    `event_time`, `lag`, `pulse` and `answered` may be read from another thread.
     """
 
     bytes_total = None
@@ -85,6 +88,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         starts: Starts | None = None,
         only: tuple[str, ...] | None = None,
         until_end: bool = False,
+        renewed: bool = False,
         alone: bool = True,
         on_note: Callable[[str], None] = lambda text: None,
         on_failure: Callable[[InputError], None] | None = None,
@@ -101,7 +105,11 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             )
         if only is not None:
             self.partitions = only
-        self._decode, self._clock, self._stop = decode, clock, stop
+        self._decode, self._clock, self._stop = decode, clock, _Ending(stop)
+        self._renewed = renewed
+        self._watching = not until_end and microseconds(block.new_partitions) > 0
+        self._first_heard = float("inf")
+        self.grown = False
         self._close_at_end, self._batch_rows, self._max_message = close_at_end, batch_rows, max_message_bytes
         self._on_note, self._on_failure = on_note, on_failure
         self._alone = alone
@@ -128,6 +136,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             self._block, Place(self._topic.name, self._topic.id, int(for_part.rpartition("/")[2])), start,
             self._batch_rows, self._max_message,
             until=self._ends.get(for_part, -1), share=1 / len(self.partitions), on_gap=self._on_note,
+            on_count=self._hear_count,
         )  # fmt: skip
         ahead = ReadAhead(reader, self._decode, self._thread)
         partition = Partition(for_part, self.partitions, ahead.decode, self._clock, self._batch_rows, reached)
@@ -185,6 +194,22 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
                 client.poll(0.05)
         client.close()
 
+    def _hear_count(self, count: int) -> None:
+        """How many partitions the topic has, as brokers say. It must be said for a while: they learn it one by one."""
+        if count <= len(self.partitions):
+            self._first_heard = float("inf")
+            return
+        self._first_heard = min(self._first_heard, time.monotonic())
+        if self.grown or not self._watching or time.monotonic() - self._first_heard < _SURE_S:
+            return
+        self.grown = True
+        new = f"topic {self._topic.name} has {count} partitions now, {count - len(self.partitions)} of them new"
+        if self._renewed:
+            self._on_note(f"{new}: beginning again with all of them, state and place kept")
+            self._stop.set()
+        else:
+            self._on_note(f"{new}: they are read after a restart")
+
     def _check_same(self, topic_id: str) -> None:
         if topic_id != self._topic.id:
             raise InputError(
@@ -234,6 +259,17 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             return {name: patient(self._block, failures, partial(ask, client, at)) for name, at in places.items()}
         finally:
             client.close()
+
+
+class _Ending(Event):
+    """Set by itself, or when another one is."""
+
+    def __init__(self, other: Event) -> None:
+        super().__init__()
+        self._other = other
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._other.is_set()
 
 
 def group_options(block: Kafka) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Lines to the topic of events, as an identity platform would send them: for `lapwing simulate`."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -52,14 +53,14 @@ class LineSender:
             self._pace()
             self._produce(line, _key(line))
             self._sent += 1
-        self._producer.poll(0)
+        self._heard(self._producer.poll, 0)
         self._check()
 
     def _pace(self) -> None:
         if self._rate is not None:
             ahead = self._sent / self._rate - (time.monotonic() - self._began)
             if ahead > _PIECE_S:
-                self._producer.poll(0)
+                self._heard(self._producer.poll, 0)
                 self._check()
                 time.sleep(ahead)
 
@@ -68,10 +69,17 @@ class LineSender:
             try:
                 return self._producer.produce(self._topic, value, key)
             except BufferError:
-                self._producer.poll(0.1)
+                self._heard(self._producer.poll, 0.1)
                 self._check()
             except KafkaException as error:
                 raise failed_output(error, f"topic {self._topic}") from None
+
+    def _heard(self, ask: Callable[[float], int], seconds: float) -> int:
+        """What `poll` or `flush` answers; a fatal error may be raised there too."""
+        try:
+            return ask(seconds)
+        except KafkaException as error:
+            raise failed_output(error, f"topic {self._topic}") from None
 
     def _report(self, error: KafkaError | None, message: Any) -> None:
         if error is not None and not self._lost:
@@ -89,7 +97,7 @@ class LineSender:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if error is not None:
             self._producer.purge()
-        while self._producer.flush(1.0):
+        while self._heard(self._producer.flush, 1.0):
             self._check()
         if error is None:
             self._check()

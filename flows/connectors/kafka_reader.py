@@ -10,6 +10,7 @@ import numpy as np
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
 
 from flows.connectors.kafka_client import PASSING, Failures, common, logger, made, patient
+from flows.durations import microseconds
 from flows.errors import InputError
 from flows.formats.dead_letter import bury
 from flows.formats.raw import RawBatch
@@ -78,6 +79,7 @@ class KafkaReader:
     until : read up to this offset, which is not read, and end; -1 for never.
     share : one over the number of partitions that this process reads, for the memory to fetch ahead into.
     on_gap : told of messages that were gone before they were read, where the configuration lets them go.
+    on_count : told how many partitions the topic has, every second.
 
     Raises
     ------
@@ -96,8 +98,9 @@ class KafkaReader:
         until: int = -1,
         share: float = 1.0,
         on_gap: Callable[[str], None] = lambda text: None,
+        on_count: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self._block, self._place, self._until, self._on_gap = block, place, until, on_gap
+        self._block, self._place, self._until, self._on_gap, self._on_count = block, place, until, on_gap, on_count
         self._batch_rows, self._rows = batch_rows, min(batch_rows, _FIRST_ROWS)
         self._max_message = max_message_bytes
         self._next = self._start = start
@@ -123,6 +126,8 @@ class KafkaReader:
             "error_cb": self._failures,
             "stats_cb": self._hear,
         }
+        if every := microseconds(block.new_partitions) // 1000:
+            self._options["topic.metadata.refresh.interval.ms"] = max(10, every)
 
     @property
     def silent(self) -> bool:
@@ -257,8 +262,9 @@ class KafkaReader:
         heard = msgspec.json.decode(text, type=_Statistics)
         topic = heard.topics.get(self._place.topic)
         partition = topic.partitions.get(str(self._place.partition)) if topic else None
-        if partition is None:
+        if topic is None or partition is None:
             return
+        self._on_count(sum(name.isdecimal() for name in topic.partitions))
         self._stable = partition.ls_offset
         leaders = (broker for broker in heard.brokers.values() if broker.nodeid == partition.leader >= 0)
         for broker in leaders:

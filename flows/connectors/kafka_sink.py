@@ -221,7 +221,7 @@ class _Part(StatefulSinkPartition[Item, State]):
             after = reached(self._last.lanes, item.lane)
             self._produce(item.records(after, self._limits))
             self._lanes = advanced(self._lanes, [(item.lane, item.position)])
-        self._producer.poll(0)
+        self._heard(self._producer.poll, 0)
 
     def _produce(self, records: Iterable[Record]) -> None:
         produce, count = self._producer.produce, 0
@@ -239,7 +239,7 @@ class _Part(StatefulSinkPartition[Item, State]):
 
     def _produce_when_there_is_room(self, one: Record) -> None:
         while True:
-            self._producer.poll(0.05)
+            self._heard(self._producer.poll, 0.05)
             self._check()
             try:
                 return self._producer.produce(*one)
@@ -247,6 +247,13 @@ class _Part(StatefulSinkPartition[Item, State]):
                 continue
             except KafkaException as error:
                 raise self._failed(error) from None
+
+    def _heard(self, ask: Callable[[float], int], seconds: float) -> int:
+        """What `poll` or `flush` answers; a fatal error may be raised there too."""
+        try:
+            return ask(seconds)
+        except KafkaException as error:
+            raise self._failed(error) from None
 
     def _begin(self) -> None:
         if self._marked:
@@ -314,8 +321,9 @@ class _Part(StatefulSinkPartition[Item, State]):
                 raise self._failed(error) from None
 
     def _flush(self) -> None:
-        while self._producer.flush(1.0):
+        while self._heard(self._producer.flush, 1.0):
             self._check()
+        self._check()  # the last of them may be those that were not delivered
 
     def _report(self, error: KafkaError | None, message: Any) -> None:
         """A record that was not delivered."""
@@ -332,7 +340,10 @@ class _Part(StatefulSinkPartition[Item, State]):
 
     def _failed(self, error: KafkaException) -> LapwingError:
         """The error for the user: what librdkafka has found out in the background says more than the call's own."""
-        self._producer.poll(0)  # lets it say what it is
+        try:
+            self._producer.poll(0)  # lets it say what it is
+        except KafkaException as told:
+            error = told
         fatal = self._failures.fatal
         return failed_output(KafkaException(fatal) if fatal is not None else error, self._undelivered or self._what)
 

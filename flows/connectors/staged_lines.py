@@ -80,6 +80,11 @@ class StagedLines(StatefulSinkPartition[Lines, State]):
         self._staged = 0  # bytes in it
         self._sealed = 0  # bytes in the sealed one
         self._published: Path | None = None  # the stage that is public but not yet synced there
+        if moved and not self._is_new_place(get_base(directory, name), moved):
+            raise OutputError(
+                f"{directory}: has results of another moment of this state, or of the one it is a copy of; "
+                "give another --output, where those that follow begin"
+            )
         if resume is None:
             for stage in stages(directory, name):
                 remove(stage)
@@ -97,11 +102,6 @@ class StagedLines(StatefulSinkPartition[Lines, State]):
         """Makes the files what the state says they were."""
         stage = self._stage_at(self._public)
         base = get_base(directory, self._name)
-        if moved and not self._is_new_place(base, moved):
-            raise OutputError(
-                f"{directory}: has results of another moment of this state, or of the one it is a copy of; "
-                "give another --output, where those that follow begin"
-            )
         if base is None and not moved and self._sealed and not stage.exists():
             raise OutputError(f"{directory}: not the output directory of this state; give the one of the last run")
         if base is None or not self._path.exists():

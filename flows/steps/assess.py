@@ -14,6 +14,7 @@ from flows.generations import WAY_OUT
 from flows.steps.packed import Packed, pack, unpack
 from models.base import DIMENSIONS, WATCHED
 from models.kernels.arrive import ScoreArrays
+from models.windows.saved import without_positions
 from models.windows.shard import Shard
 from models.windows.slice import Slice, SliceScores
 from models.windows.work import Work
@@ -141,4 +142,13 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         if self._shard is None:
             return self._resume or b""
         self._settle()
-        return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(self._shard.snapshot())
+        return _packed(self._shard.snapshot())
+
+
+def elsewhere(saved: bytes) -> bytes:
+    """What a shard has saved, without the positions that it was at."""
+    return _packed(without_positions(zstandard.ZstdDecompressor().decompress(saved))) if saved else saved
+
+
+def _packed(state: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(state)

@@ -217,7 +217,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--away", type=float, default=120, help="seconds for which the only broker is away")
     arguments = parser.parse_args()
-    kills, wrong = 0, []
+    kills, wrong = 0, list[str]()
     for make, hurt in ((Broker, one_broker), (Cluster, three_brokers)):
         with make(config=BROKER) as kafka, _folder() as folder:
             chaos = Chaos(kafka, arguments.seed, arguments.events, folder)
@@ -227,10 +227,9 @@ def main() -> int:
             print(f"a quiet run: {wanted.scored.total():,} scored, {wanted.dead.total():,} dead letters, "
                   f"{len(wanted.incidents)} incidents, {wanted.alerts.total()} alerts", flush=True)  # fmt: skip
             hurt(chaos, arguments)
-            wrong += differences(chaos.finish(), wanted, chaos.events)
-            kills += chaos.kills
-    for line in wrong:
-        print(line)
+            found = differences(chaos.finish(), wanted, chaos.events)
+            print("as the quiet run" if not found else "\n".join(found), flush=True)
+            wrong, kills = wrong + found, kills + chaos.kills
     verdict = "EXACTLY ONCE" if not wrong else "NOT exactly once"
     print(f"{verdict}: {kills} processes killed, seed {arguments.seed}")
     return 1 if wrong else 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.kafka.endpoint import Endpoint
@@ -69,6 +69,7 @@ class Cluster(Endpoint):
             self._format()
             self.start()
             self._until("transactions are served", self._transactions)
+            self._until("groups are served", self._groups)
         except BaseException:
             self.close()
             raise
@@ -132,6 +133,15 @@ class Cluster(Endpoint):
 
     def _transactions(self) -> bool:
         Producer(self.inside.client(**{"transactional.id": "ready"})).init_transactions(5)
+        return True
+
+    def _groups(self) -> bool:
+        # librdkafka 2.16 ends the process that lists a group's offsets before there is a topic of them.
+        client = Consumer(self.inside.client(**{"group.id": "ready"}))
+        try:
+            client.committed([TopicPartition("ready", 0)], timeout=5)
+        finally:
+            client.close()
         return True
 
     def _until(self, what: str, holds: Callable[[], bool]) -> None:

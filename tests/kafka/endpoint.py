@@ -1,5 +1,6 @@
 """Where a Kafka is, and what a client needs to be let in."""
 
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -51,4 +52,5 @@ def _led(admin: AdminClient, name: str, partitions: int) -> None:
         known = admin.list_topics(name, timeout=10).topics[name].partitions
         if len(known) == partitions and all(each.leader >= 0 for each in known.values()):
             return
+        time.sleep(0.05)
     raise TimeoutError(f"no leader for every partition of {name}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.kafka_block import Topics
 from tests.kafka.endpoint import Endpoint
-from tests.kafka.records import read
+from tests.kafka.records import read, settle
 
 
 @dataclass
@@ -42,6 +42,7 @@ def outcome(kafka: Endpoint, topics: Topics) -> Outcome:
     """All that a run has left."""
 
     def values(topic: str) -> list[tuple[int, Any]]:
+        settle(kafka.client(), topic)
         return [(found.partition, json.loads(found.value or b"null")) for found in read(kafka.client(), topic)]
 
     alerts = [alert for name in (topics.alerts, topics.suppressed) for _, alert in values(name)]
@@ -69,7 +70,7 @@ def differences(found: Outcome, wanted: Outcome, events: int) -> list[str]:
         twice, missing, extra = [k for k, n in mine.items() if n > 1], theirs - mine, mine - theirs
         for what, these in (("twice", twice), ("missing", [*missing]), ("not wanted", [*(extra - Counter(twice))])):
             if these:
-                out.append(f"{name}: {len(these)} {what}, such as {str(these[0])[:200]}")
+                out.append(f"{name}: {len(these)} {what}, such as {str(these[0])[:1000]}")
     total = found.scored.total() + found.dead.total()
     if total != events:
         out.append(f"{events} events in, {total} scored events and dead letters out")

@@ -120,6 +120,17 @@ def ends(client: Mapping[str, Any], topic: str) -> dict[int, tuple[int, int]]:
         consumer.close()
 
 
+def settle(client: Mapping[str, Any], topic: str) -> None:
+    """Wait until every transaction has ended: a commit returns before its markers are in all partitions."""
+    give_up = time.monotonic() + _READ_S
+    while ends({**client, "isolation.level": "read_committed"}, topic) != ends(
+        {**client, "isolation.level": "read_uncommitted"}, topic
+    ):
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"a transaction in {topic} does not end")
+        time.sleep(0.1)
+
+
 def _found(message: Message) -> Found:
     headers = tuple(message.headers() or ())
     return Found(message.partition(), message.offset(), message.timestamp()[1], message.key(), message.value(), headers)

@@ -1,0 +1,70 @@
+"""Around a running flow: its progress, its result, and what becomes of a store that cannot be written."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from flows import recovery_store
+from flows.config import Config
+from flows.parts import Source
+from flows.state_dir import StateDir
+from flows.totals import Progress, RunResult, Totals
+
+
+def result(config: Config, totals: Totals, seconds: float, files: list[str], interrupted: bool) -> RunResult:
+    """What a run has done, as a command tells it."""
+    return RunResult(
+        events=totals.scored + totals.dead_letters,
+        scored=totals.scored,
+        dead_letters=totals.dead_letters,
+        alerts=totals.alerts,
+        incidents=totals.incidents,
+        merged=totals.merged,
+        digested=totals.digested,
+        suppressed={one.id: totals.suppressed.get(one.id, 0) for one in config.exception},
+        windows=totals.windows,
+        late=totals.late,
+        overtaken=totals.sum("overtaken"),
+        evictions=totals.sum("evicted"),
+        overflowed=totals.sum("overflowed"),
+        seconds=seconds,
+        files=files,
+        interrupted=interrupted,
+    )
+
+
+@contextmanager
+def told_as_ours(kept: StateDir | None) -> Iterator[None]:
+    """Tell a recovery store that cannot be written as an error for the user."""
+    try:
+        yield
+    except BaseException as error:  # a panic is no Exception
+        if kept and (failure := recovery_store.failure(kept.recovery, error)):
+            raise failure from error
+        raise
+
+
+@contextmanager
+def watching(source: Source, totals: Totals, tell: Callable[[Progress], None] | None) -> Iterator[None]:
+    """Tell progress from a thread of its own while the flow runs."""
+    if tell is None:
+        yield
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            events = totals.scored + totals.dead_letters
+            tell(
+                Progress(
+                    events, totals.alerts, totals.dead_letters, source.event_time, source.bytes_read, source.bytes_total
+                )
+            )
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
