@@ -49,6 +49,19 @@ def begun(*arguments: str | Path, **how: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(words, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how})
 
 
+def children(parent: int) -> list[int]:
+    """The processes that a process has started and that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, above = stat.read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(above) == parent and state != "Z":
+            found.append(int(stat.parent.name))
+    return sorted(found)
+
+
 def said(stderr: bytes) -> list[str]:
     """What the command said for the user, one entry a line; native noise is an error."""
     text = stderr.decode()

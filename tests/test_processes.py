@@ -12,27 +12,13 @@ from typing import Any
 import pytest
 
 from flows.config import load
-from tests.command import begun, lapwing, said
+from tests.command import begun, children, lapwing, said
 from tests.flow_under_test import config_file, results, run, same, stream, write
 from tests.kafka_runs import Site, eventually, file_results, records_of
 
 LINES = stream(1)
 RECORDS = records_of(LINES)
 TWO = ("--processes", "2")
-ALL_PROCESSES = Path("/proc")
-
-
-def children(parent: int) -> list[int]:
-    """The processes that a process has started and that still run."""
-    found = []
-    for stat in ALL_PROCESSES.glob("[0-9]*/stat"):
-        try:
-            state, above = stat.read_text().rpartition(")")[2].split()[:2]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(above) == parent and state != "Z":
-            found.append(int(stat.parent.name))
-    return sorted(found)
 
 
 def both(process: "subprocess.Popen[bytes]", but: tuple[int, ...] = ()) -> list[int]:
@@ -128,7 +114,7 @@ def test_all_end_with_the_one_that_started_them_and_ctrl_c_says_so(tmp_path: Pat
             said_and_scored(5, 9)
             process.kill()
             process.wait(60)
-        eventually(lambda: not any((ALL_PROCESSES / str(pid)).exists() for pid in left), "nobody is left")
+        eventually(lambda: not any(Path("/proc", str(pid)).exists() for pid in left), "nobody is left")
     finally:
         os.close(keep)
 

@@ -21,6 +21,7 @@ import msgspec
 
 from flows.formats.simulated import simulate
 from flows.kafka_block import Topics
+from tests.command import LAPWING, children
 from tests.kafka.cluster import Broker, Cluster
 from tests.kafka.outcome import Outcome, differences, make_topics, outcome, topics_of
 from tests.kafka.records import Record, ends, produce
@@ -48,10 +49,14 @@ class Chaos:
         self.calm = topics_of(f"{self.run}-calm", self.topics.events)
         make_topics(kafka, self.topics, PARTITIONS)
         make_topics(kafka, self.calm, PARTITIONS)
-        self.events = self._produce(seed, events)
+        records = _records(seed, events)
+        self.events = len(records)
+        self._later = records[len(records) * 3 // 4 :]
+        produce(kafka.client(), self.topics.events, records[: len(records) - len(self._later)])
 
     def wanted(self) -> Outcome:
-        """What a run without trouble leaves."""
+        """What a run without trouble leaves, over all events."""
+        self._send(len(self._later))
         code, error = self._wait(self._start("calm", self.calm, {}))
         if code:
             raise RuntimeError(f"the quiet run failed with {code}: {error}")
@@ -122,26 +127,43 @@ class Chaos:
         self._note(f"broker {number} of {len(self.kafka.nodes)} killed, then kill -9", *self._wait(child))
         self.kafka.start(number)
 
+    def kill_one_of_two(self) -> None:
+        """The flow on two processes while the last events come: one is killed, all start again and go on."""
+        with self._command("chaos", self.topics, "--processes", "2") as flow:
+            pace = max(1, len(self._later) // 60)
+            for tick in range(60):
+                self._send(pace)
+                time.sleep(0.25)
+                if tick == 30 and (own := children(flow.pid)):
+                    os.kill(self.random.choice(own), signal.SIGKILL)
+                    self.kills += 1
+            flow.send_signal(signal.SIGTERM)
+            self._note("one of two processes killed, all started again, SIGTERM", *self._wait(flow))
+
     def finish(self) -> Outcome:
         """Run to the end."""
+        self._send(len(self._later))
         code, error = self._wait(self._start("chaos", self.topics, {}))
         self._note("to the end", code, error)
         if code:
             raise RuntimeError(f"the last run failed with {code}: {error}")
         return outcome(self.kafka, self.topics)
 
-    def _produce(self, seed: int, events: int) -> int:
-        lines = [line for chunk in simulate(events, seed) for line in chunk.lines.splitlines()]
-        records = []
-        for number, line in enumerate(lines):
-            event = json.loads(line)
-            key = (event.get("ip") or event.get("user") or "").encode()
-            value = b"no event" if number % 997 == 0 else line
-            records.append(Record(value, key, (("n", b"%d" % number),), None, zlib.crc32(key) % PARTITIONS))
-        produce(self.kafka.client(), self.topics.events, records)
-        return len(records)
+    def _send(self, count: int) -> None:
+        """Produce the next of the events that come later."""
+        if now := self._later[:count]:
+            produce(self.kafka.client(), self.topics.events, now)
+            self._later = self._later[count:]
 
     def _start(self, name: str, topics: Topics, trouble: dict[str, Any]) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.kafka.trouble", json.dumps(trouble), *self._words(name, topics)]
+        return subprocess.Popen([*command, "--until", "end", "--close"], stderr=subprocess.PIPE, text=True)
+
+    def _command(self, name: str, topics: Topics, *more: str) -> subprocess.Popen[str]:
+        """The real command, without an end."""
+        return subprocess.Popen([LAPWING, *self._words(name, topics), *more], stderr=subprocess.PIPE, text=True)
+
+    def _words(self, name: str, topics: Topics) -> list[str]:
         config = self.folder / f"{name}.toml"
         lines = [f'{key} = "{value}"' for key, value in msgspec.structs.asdict(topics).items()]
         config.write_text(
@@ -149,9 +171,7 @@ class Chaos:
             f'transaction_timeout = "{TRANSACTION_TIMEOUT}"\n\n[kafka.topics]\n' + "\n".join(lines)
         )
         arguments = ["detect", "--config", str(config), "--input", "kafka", "--output", "kafka", "--quiet"]
-        arguments += ["--state", str(self.folder / name), "--start", "earliest", "--until", "end", "--close"]
-        command = [sys.executable, "-m", "tests.kafka.trouble", json.dumps(trouble), *arguments]
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        return [*arguments, "--state", str(self.folder / name), "--start", "earliest"]
 
     def _begun(self) -> subprocess.Popen[str]:
         """A run that has written something, or has ended."""
@@ -176,6 +196,17 @@ class Chaos:
         self.kills += code in (9, -9)
         if not self.quiet:
             print(f"{what}: exit {code}{f' ({error})' if error and code not in (9, -9) else ''}", flush=True)
+
+
+def _records(seed: int, events: int) -> list[Record]:
+    records = []
+    lines = (line for chunk in simulate(events, seed) for line in chunk.lines.splitlines())
+    for number, line in enumerate(lines):
+        event = json.loads(line)
+        key = (event.get("ip") or event.get("user") or "").encode()
+        value = b"no event" if number % 997 == 0 else line
+        records.append(Record(value, key, (("n", b"%d" % number),), None, zlib.crc32(key) % PARTITIONS))
+    return records
 
 
 def trouble(chaos: Chaos, kills: int) -> None:
@@ -223,11 +254,11 @@ def main() -> int:
             chaos = Chaos(kafka, arguments.seed, arguments.events, folder)
             print(f"seed {arguments.seed}, {len(kafka.nodes)} broker(s): {chaos.events:,} events in {PARTITIONS} "
                   "partitions", flush=True)  # fmt: skip
-            wanted = chaos.wanted()
+            hurt(chaos, arguments)
+            left, wanted = chaos.finish(), chaos.wanted()
             print(f"a quiet run: {wanted.scored.total():,} scored, {wanted.dead.total():,} dead letters, "
                   f"{len(wanted.incidents)} incidents, {wanted.alerts.total()} alerts", flush=True)  # fmt: skip
-            hurt(chaos, arguments)
-            found = differences(chaos.finish(), wanted, chaos.events)
+            found = differences(left, wanted, chaos.events)
             print("as the quiet run" if not found else "\n".join(found), flush=True)
             wrong, kills = wrong + found, kills + chaos.kills
     verdict = "EXACTLY ONCE" if not wrong else "NOT exactly once"
@@ -242,6 +273,7 @@ def one_broker(chaos: Chaos, arguments: argparse.Namespace) -> None:
         raise RuntimeError("no run that slept through its transaction was stopped")
     for seconds in (2, 8, arguments.away):
         chaos.stop_broker(seconds)
+    chaos.kill_one_of_two()
 
 
 def three_brokers(chaos: Chaos, arguments: argparse.Namespace) -> None:
