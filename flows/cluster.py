@@ -74,6 +74,7 @@ def run(
     made_for = state_identity(config, output)
     kept = open_state(state, made_for, fresh=fresh, accept_rewarm=accept_rewarm) if state else None
     restarts = _Restarts(config.run, on_restart, observed)
+    ran = False  # what keeps a first start from beginning is not tried again
     nothing = done = result(config, Totals(), 0.0, [], interrupted=False)
     try:
         for note in kept.notes if kept else ():
@@ -85,11 +86,12 @@ def run(
                 done = result(config, totals, 0.0, [], interrupted=False).after(done)
                 if not unit.grown or stop.is_set():
                     break
+                ran = True
             except LapwingError as error:
                 if isinstance(error, Ended) and error.noise:
                     print(error.noise.rstrip(), file=sys.stderr)
-                started = isinstance(error, Ended) or restarts.all
-                if not started or kept is None or error.exit_code != 1 or stop.is_set():
+                ran = ran or isinstance(error, Ended)
+                if not ran or kept is None or error.exit_code != 1 or stop.is_set():
                     raise
                 restarts.after(error, stop)
                 done = nothing
