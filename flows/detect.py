@@ -40,7 +40,7 @@ from flows.kernels_cache import load_numba
 from flows.lineage import known_starts
 from flows.lineage import lineage as lineage_of
 from flows.lineage import moved as moved_mark
-from flows.metrics import Observed
+from flows.observed import Observed
 from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, table_secret
 from flows.running import result, told_as_ours, watching
 from flows.state_dir import StateDir, known_sources, open_state

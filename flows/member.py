@@ -11,8 +11,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,9 @@ from flows.config import Config
 from flows.connectors.kafka import KafkaSource
 from flows.detect import build, get_ready, how
 from flows.errors import ConfigError, LapwingError
+from flows.observed import Observed
 from flows.parts import make_source
+from flows.readings import Reading
 from flows.running import told_as_ours, watching
 from flows.state_dir import StateDir
 from flows.steps.carry import Place
@@ -35,6 +37,7 @@ from flows.totals import Progress, Share, Totals
 STOP: Final = b"stop\n"
 SIGNALS: Final = {signal.SIGTERM, signal.SIGINT}
 """They are blocked when a process starts, until it ignores them."""
+_METERED_S: Final = 1.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -70,6 +73,18 @@ class Reached(msgspec.Struct, tag=True):
     progress: Progress
 
 
+class Metered(msgspec.Struct, tag=True):
+    """What the process' meters show."""
+
+    reading: Reading
+
+
+class Grown(msgspec.Struct, tag=True):
+    """The topic has partitions that nobody reads: all are to end, and to start again with them."""
+
+    text: str
+
+
 class Failed(msgspec.Struct, tag=True):
     """Why the process cannot go on, as the user is told; `faults` are a configuration's."""
 
@@ -90,7 +105,7 @@ class Done(msgspec.Struct, tag=True):
     share: Share
 
 
-Report = Note | Reached | Failed | Broke | Done
+Report = Note | Reached | Metered | Grown | Failed | Broke | Done
 
 
 def main() -> None:
@@ -112,10 +127,12 @@ def main() -> None:
         os._exit(1)  # threads of the engine may wait for processes that have ended
 
     sys.excepthook = end
-    tell(Done(work(job, stop, stdout, tell).share()))
+    with metering(job.config, tell) as observed:
+        totals = work(job, stop, stdout, tell, observed)
+    tell(Done(totals.share()))
 
 
-def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], None]) -> Totals:
+def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], None], observed: Observed) -> Totals:
     """Run this process' part of the flow to its end.
 
     Raises
@@ -124,6 +141,7 @@ def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], 
         The input or output failed.
     """
     get_ready(job.config)
+    observed.compiled()
     failures: list[LapwingError] = []
 
     def failed(error: LapwingError) -> None:
@@ -133,7 +151,7 @@ def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], 
 
     source = make_source(
         job.config, job.input, stop, close_at_end=job.close, known=job.partitions, starts=job.starts,
-        only=job.partitions, alone=False, on_failure=failed,
+        only=job.partitions, alone=False, on_failure=failed, on_grown=lambda text: tell(Grown(text)),
     )  # fmt: skip
     totals, place = Totals(), Place(job.number, len(job.addresses), source.board)
     kept = StateDir(Path(job.state), -1) if job.state else None
@@ -141,6 +159,7 @@ def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], 
         job.config, source, job.output, kept=kept is not None, totals=totals, place=place, lineage=job.lineage,
         stdout=stdout, moved=job.moved,
     )  # fmt: skip
+    observed.begin(source, totals, kept.path if kept else None)
     hear(flow, lambda error: tell(failure(error) or Broke("".join(traceback.format_exception(error)))))
     with watching(source, totals, lambda progress: tell(Reached(progress))), told_as_ours(kept):
         cluster_main(flow, [*job.addresses], job.number, worker_count_per_proc=1, **how(kept))  # type: ignore[no-untyped-call]
@@ -149,6 +168,28 @@ def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], 
     if isinstance(source, KafkaSource):
         source.show_progress()
     return totals
+
+
+@contextmanager
+def metering(config: Config, tell: Callable[[Report], None]) -> Iterator[Observed]:
+    """Tell from a thread of its own what the meters show, where somebody can ask the supervisor, and at the end."""
+    observed, over = Observed(config), threading.Event()
+    if not config.metrics.listen:
+        yield observed
+        return
+
+    def watch() -> None:
+        while not over.wait(_METERED_S):
+            tell(Metered(observed.reading()))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield observed
+    finally:
+        over.set()
+        thread.join()
+        tell(Metered(observed.reading()))
 
 
 def failure(error: BaseException | None) -> Failed | None:

@@ -53,13 +53,14 @@ def make_source(
     starts: Starts | None = None,
     only: tuple[str, ...] | None = None,
     renewed: bool = False,
+    on_grown: Callable[[str], None] | None = None,
     alone: bool = True,
     on_failure: Callable[[LapwingError], None] | None = None,
 ) -> Source:
     """The source that an `--input` names. `starts` are the first offsets of earlier runs over a topic.
 
     `only` are its partitions where another process has found them, and has told what was passed over.
-    `renewed`: another run follows when a topic has grown.
+    `renewed`: another run follows when a topic has grown; `on_grown` is told instead where another process ends all.
     """
     clock, reading, rows = clock_params(config), reading_of(config), config.input.batch_rows
     if path == KAFKA:
@@ -76,6 +77,7 @@ def make_source(
             only=only,
             until_end=config.kafka.until == "end",
             renewed=renewed,
+            on_grown=on_grown,
             alone=alone,
             on_note=lambda text: print(f"lapwing: {text}", file=sys.stderr),
             on_failure=on_failure,

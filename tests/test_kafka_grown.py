@@ -40,6 +40,8 @@ def test_new_partitions_are_read_while_it_runs_and_state_is_kept(kafka: Endpoint
         seen = Scraper(log, process)
         seen.ready()
         assert {partition for partition, _ in seen.values("consumer_lag_messages")} == {"0", "1", "2"}
+        seen.until(lambda s: s.value("events_total") == 16, "counters go on")
+        assert seen.value("restarts_total") == 0
         process.terminate()
         assert process.wait(60) == 0
     assert sorted(scored(site)) == [*range(12), *range(100, 104)], "each once"

@@ -57,6 +57,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
     only : all source partitions there are, where several processes must agree on them.
     until_end : read to where the partitions end now, and end.
     renewed : whether another run follows when the topic has grown, so that this one is to end then in good order.
+    on_grown : told instead, in one line, where another process ends all.
     on_note : told, in one line, what was passed over.
 
     Raises
@@ -89,6 +90,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         only: tuple[str, ...] | None = None,
         until_end: bool = False,
         renewed: bool = False,
+        on_grown: Callable[[str], None] | None = None,
         alone: bool = True,
         on_note: Callable[[str], None] = lambda text: None,
         on_failure: Callable[[InputError], None] | None = None,
@@ -106,7 +108,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         if only is not None:
             self.partitions = only
         self._decode, self._clock, self._stop = decode, clock, _Ending(stop)
-        self._renewed = renewed
+        self._renewed, self._on_grown = renewed, on_grown
         self._watching = not until_end and microseconds(block.new_partitions) > 0
         self._first_heard = float("inf")
         self.grown = False
@@ -204,8 +206,11 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             return
         self.grown = True
         new = f"topic {self._topic.name} has {count} partitions now, {count - len(self.partitions)} of them new"
-        if self._renewed:
-            self._on_note(f"{new}: beginning again with all of them, state and place kept")
+        again = f"{new}: beginning again with all of them, state and place kept"
+        if self._on_grown is not None:
+            self._on_grown(again)
+        elif self._renewed:
+            self._on_note(again)
             self._stop.set()
         else:
             self._on_note(f"{new}: they are read after a restart")

@@ -74,6 +74,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         self._on_failure = on_failure
         self._alone = alone
         self._told = NONE_TIME
+        board.pulse.built += 1
         self._started = False
         self._over = False
         self._wait = False
@@ -87,6 +88,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         pulse.turned = time.monotonic()
         pulse.ended(self._epochs)  # nobody is polled in an epoch before the one before it is durable
         if self._stop.is_set() or self._over:
+            pulse.over += 1
             raise StopIteration
         try:
             return self._next()
@@ -95,6 +97,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
                 raise
             self._on_failure(error)
             self._stop.set()
+            pulse.over += 1
             raise StopIteration from error
 
     def _next(self) -> list[EventBatch]:

@@ -6,15 +6,16 @@ import time
 class Pulse:
     """What the source partitions of a process leave behind as Bytewax polls them; may be read from another thread.
 
-    `turned` is when one was polled last (monotonic seconds), 0 before the first time. `epochs` have ended durably since
-    the start, the last one at `durable` (epoch seconds, 0 for none).
+    `built` have been begun, `over` of them have ended. `turned` is when one was polled last (monotonic seconds), 0
+    before the first time. `epochs` have ended durably since the start, the last one at `durable` (epoch seconds, 0 for
+    none).
     """
 
-    __slots__ = ("durable", "epochs", "turned")
+    __slots__ = ("built", "durable", "epochs", "over", "turned")
 
     def __init__(self) -> None:
         self.turned = self.durable = 0.0
-        self.epochs = 0
+        self.built = self.over = self.epochs = 0
 
     def ended(self, epochs: int) -> None:
         """So many epochs of a partition are durable."""
