@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import lru_cache, partial
 from importlib.metadata import version
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import bytewax.operators as op
@@ -83,6 +84,7 @@ def build(
     *,
     kept: bool,
     totals: Totals,
+    log: Path | None = None,
     place: Place | None = None,
     lineage: str | None = None,
     stdout: int = 1,
@@ -92,9 +94,9 @@ def build(
     several that share the work.
 
     `kept` says whether there is a recovery store: results are then published when their epoch is durable, and what is
-    held at the end of the input waits for the next run; `lineage` is the state's name among transactions, `moved` its
-    mark if it is a copy, `stdout` the descriptor of standard output. Step ids are the identity of saved state: never
-    rename them.
+    held at the end of the input waits for the next run; `log` is the folder in which shards save what has changed, else
+    the recovery store has them whole; `lineage` is the state's name among transactions, `moved` its mark if it is a
+    copy, `stdout` the descriptor of standard output. Step ids are the identity of saved state: never rename them.
     """
     shards = config.state.shards
     secret = table_secret(config)
@@ -117,7 +119,7 @@ def build(
     batches = op.input("source", flow, source)
 
     def assess(slices: KeyedStream[Slice]) -> KeyedStream[tuple[str, Assessing | Assessed]]:
-        return op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, kept, resume, beside))
+        return op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, kept, resume, beside, log))
 
     pieces: KeyedStream[Assessing | Assessed | Home]
     if place is None:
@@ -247,7 +249,10 @@ def _run(
         source = open_source(config, input, output, stop, kept, close=close, renewed=True, on_failure=failures.append)
         lineage = lineage_of(kept.path) if kept and output == KAFKA else None
         moved = moved_mark(kept.path) if kept else ""
-        flow = build(config, source, output, kept=kept is not None, totals=totals, lineage=lineage, moved=moved)
+        log = kept.log if kept else None
+        flow = build(
+            config, source, output, kept=kept is not None, totals=totals, log=log, lineage=lineage, moved=moved
+        )
         if observed is not None:
             observed.begin(source, totals, kept.path if kept else None)
         with watching(source, totals, on_progress), told_as_ours(kept):

@@ -1,7 +1,10 @@
 """Small files that stand whole after any death, and directories whose entries do."""
 
+import errno
 import os
 from pathlib import Path
+
+from flows.errors import OutputError
 
 
 def write(path: Path, content: bytes) -> None:
@@ -28,3 +31,18 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """The one line for a failed write.
+
+    >>> print(cannot_write(Path("out/scored.ndjson"), OSError(errno.ENOSPC, "No space left on device")))
+    out/scored.ndjson: no space is left on the device; free some and start again
+    """
+    if error.errno == errno.ENOSPC:
+        return OutputError(f"{path}: no space is left on the device; free some and start again")
+    if error.errno in (errno.EDQUOT, errno.EFBIG):
+        return OutputError(f"{path}: the quota or the greatest file size is reached; raise it and start again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"{path}: may not be written ({os.strerror(error.errno)})")
+    return OutputError(f"{path}: cannot be written ({error.strerror or error})")

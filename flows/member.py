@@ -156,8 +156,8 @@ def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], 
     totals, place = Totals(), Place(job.number, len(job.addresses), source.board)
     kept = StateDir(Path(job.state), -1) if job.state else None
     flow = build(
-        job.config, source, job.output, kept=kept is not None, totals=totals, place=place, lineage=job.lineage,
-        stdout=stdout, moved=job.moved,
+        job.config, source, job.output, kept=kept is not None, totals=totals, log=kept.log if kept else None,
+        place=place, lineage=job.lineage, stdout=stdout, moved=job.moved,
     )  # fmt: skip
     observed.begin(source, totals, kept.path if kept else None)
     hear(flow, lambda error: tell(failure(error) or Broke("".join(traceback.format_exception(error)))))

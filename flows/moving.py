@@ -1,5 +1,6 @@
 """State for the same events from elsewhere: another cluster, other files."""
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,9 @@ _KEPT: Final = ("assess", "decide", "latest")
 
 def forget_positions(root: Path) -> None:
     """Leave in a copy what was learned and what is open, and nothing of where it was reading and writing."""
-    recovery_store.rewrite(root / "recovery", _KEPT.__contains__, {"assess": elsewhere})
+    log = root / "log"
+    recovery_store.rewrite(root / "recovery", _KEPT.__contains__, {"assess": partial(elsewhere, log=log)})
+    for path in log.iterdir():
+        path.unlink()
     forget_sources(root)
     forget_starts(root)

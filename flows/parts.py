@@ -35,7 +35,9 @@ from models.rules import of_entities, of_sources, threshold
 from models.rules import program as program_of
 from models.rules.program import Program
 from models.windows.behaviour import BehaviourSettings
+from models.windows.delta import Changes
 from models.windows.joint import joints
+from models.windows.saved import changes, replayed
 from models.windows.shard import Shard, ShardSettings
 
 SYNTHETIC_EVENTS, SYNTHETIC_SEED = 300_000, 1
@@ -145,6 +147,8 @@ def rehearse(config: Config) -> None:
     for batch in (*batches, partition.last_item(close=True)):
         pieces = [shards[piece.dimension].assess(piece) for _, piece in split(batch, 1, joint)]
         encode(gather(pieces).scored)
+    for shard in shards.values():
+        replayed([changes(shard, Changes())])
 
 
 def shard_settings(config: Config, name: str, program: Program) -> ShardSettings:

@@ -91,18 +91,23 @@ def resume_epoch(recovery: Path) -> int:
 
 def positions(recovery: Path) -> list[Position]:
     """How far each source partition is, by name, as the next run will find it."""
+    states = saved(recovery, "source")
+    return [Position(name, state[2], state[3], state[1]) for name, state in states.items()]
+
+
+def saved(recovery: Path, step: str) -> dict[str, Any]:
+    """What a step, by its last name, has saved for each key, as the next run will find it."""
     before = resume_epoch(recovery)
     found: dict[str, tuple[int, bytes]] = {}
     for store in _stores(recovery):
         rows = store.execute(
-            "SELECT state_key, snap_epoch, ser_change FROM snaps WHERE step_id LIKE '%.source' AND snap_epoch < ?",
-            (before,),
+            "SELECT state_key, snap_epoch, ser_change FROM snaps WHERE step_id LIKE ? AND snap_epoch < ?",
+            (f"%.{step}", before),
         )
         for name, epoch, change in rows:
             if change is not None and epoch >= found.get(name, (-1, b""))[0]:
                 found[name] = (epoch, change)
-    states = {name: pickle.loads(change) for name, (_, change) in sorted(found.items())}
-    return [Position(name, state[2], state[3], state[1]) for name, state in states.items()]
+    return {name: pickle.loads(change) for name, (_, change) in sorted(found.items())}
 
 
 def rewrite(recovery: Path, keep: Callable[[str], bool], change: Mapping[str, Callable[[bytes], bytes]]) -> None:

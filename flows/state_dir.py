@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from bytewax.recovery import init_db_dir
 
-from flows import durable, recovery_store
+from flows import durable, recovery_store, shard_log
 from flows.errors import OutputError, Refused
 from flows.generations import WAY_OUT, finish_moves, keep_copy, set_aside
 from flows.state_identity import (
@@ -49,6 +49,17 @@ class StateDir:
     def log(self) -> Path:
         """Where shards append the rows that changed."""
         return self.path / "log"
+
+    def check(self) -> None:
+        """Look for damage before a run meets it. Only while no run of this process is open.
+
+        Raises
+        ------
+        Refused
+            With the first file that is missing, damaged, or of another moment than the others.
+        """
+        recovery_store.check(self.recovery)
+        shard_log.check(self.log, recovery_store.saved(self.recovery, "assess").values())
 
     def close(self) -> None:
         """Give the lock back; a second call does nothing."""
@@ -94,8 +105,9 @@ def open_state(path: str, identity: dict[str, str], *, fresh: bool = False, acce
             found = changes(known, identity)
             if refusal := found.impossible(path) or (None if accept_rewarm else found.must_be_accepted(path)):
                 raise refusal
-            recovery_store.check(state.recovery)
+            state.check()
             notes += _carry_over(root, known, identity, found)
+        state.log.mkdir(exist_ok=True)
         state.notes = tuple(notes)
     except OSError as error:
         state.close()
@@ -188,7 +200,6 @@ def _take(lock: int, path: str) -> None:
 
 
 def _make(state: StateDir, identity: dict[str, str]) -> None:
-    state.log.mkdir(exist_ok=True)
     state.recovery.mkdir(exist_ok=True)
     # A start that was killed half way leaves stores without an identity; initialising those again would fail.
     for part in state.recovery.iterdir():

@@ -9,6 +9,7 @@ from typing import Final
 from flows import durable
 from flows.errors import Refused
 from flows.generations import WAY_OUT
+from models.base import OLDEST_SNAPSHOT
 
 IDENTITY: Final = "identity.json"
 VERSION: Final = "version"
@@ -80,7 +81,7 @@ def changes(known: dict[str, str], wanted: dict[str, str]) -> Changes:
 
 
 def _follows(known: str, wanted: str) -> bool:
-    return known.isdecimal() and wanted.isdecimal() and int(known) == int(wanted) - 1
+    return known.isdecimal() and wanted.isdecimal() and OLDEST_SNAPSHOT <= int(known) < int(wanted)
 
 
 def read_identity(path: str | Path) -> dict[str, str] | None:

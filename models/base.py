@@ -2,8 +2,10 @@
 
 from typing import Final
 
-SNAPSHOT: Final = 4
-"""The version of a shard's snapshot. This one and the one before are read."""
+SNAPSHOT: Final = 5
+"""The version of a shard's snapshot, and of the log that it may lie in."""
+OLDEST_SNAPSHOT: Final = 3
+"""The oldest version that is read."""
 NONE_TIME: Final = -(2**62)
 """No time is known (microseconds UTC)."""
 END_OF_TIME: Final = 2**62

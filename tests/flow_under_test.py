@@ -7,6 +7,7 @@ trouble that a JSON object names (see `child`).
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -381,7 +382,10 @@ def run(
         files = detect.make_source(
             config, str(source), disturbance.stop, close_at_end=close, known=known_sources(kept) if kept else ()
         )
-        flow = detect.build(config, Disturbed(files, disturbance), str(output), kept=kept is not None, totals=totals)
+        log = kept.log if kept else None
+        flow = detect.build(
+            config, Disturbed(files, disturbance), str(output), kept=kept is not None, totals=totals, log=log
+        )
         recovery = RecoveryConfig(str(kept.recovery)) if kept else None  # type: ignore[no-untyped-call]
         every = timedelta(seconds=epoch)
         if workers == 1:
@@ -459,7 +463,9 @@ def child(trouble: dict[str, Any], arguments: list[str]) -> None:
 
     `nap` is slept before every item, `epoch` is an epoch's length, both in seconds; after `die_after_s` the process is
     gone. With `beats_only` the source gives heartbeats and nothing else. `die_in_snapshot` is the snapshot of the
-    scored file in which the process is gone: those of the epoch's keyed state have been given by then.
+    scored file in which the process is gone: those of the epoch's keyed state have been given by then. `die_in_append`
+    is the frame of a shard's log of which the last bytes are missing when it is killed, `die_after_append` the one that
+    is durable when it is, with nothing else of its epoch.
     """
     from flows import cli
     from flows.connectors.staged_lines import StagedLines
@@ -484,6 +490,19 @@ def child(trouble: dict[str, Any], arguments: list[str]) -> None:
             os._exit(9)
         return snapshot(part)
 
+    appended, sync = 0, os.fdatasync
+
+    def torn(file: int) -> None:
+        nonlocal appended
+        appended += 1
+        if appended == trouble.get("die_in_append"):
+            os.ftruncate(file, os.fstat(file).st_size - 7)
+            os.kill(os.getpid(), signal.SIGKILL)
+        sync(file)
+        if appended == trouble.get("die_after_append"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.fdatasync = torn
     detect.make_source = disturbed  # type: ignore[assignment]
     detect.EPOCH = timedelta(seconds=trouble.get("epoch", 1.0))
     StagedLines.snapshot = die  # type: ignore[method-assign]

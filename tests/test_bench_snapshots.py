@@ -11,6 +11,8 @@ def test_what_an_epoch_writes() -> None:
     assert found.entities == 2_002  # half addresses, half accounts; a tenant and an endpoint
     assert 0 < found.active <= found.entities
     assert found.touched >= 4
-    assert found.plain_bytes > found.entities * RECORD.itemsize > found.bytes > 0
-    assert found.seconds > found.compressing_s > 0
-    assert found.changed_bytes > 200 * RECORD.itemsize
+    assert found.first.plain_bytes > found.entities * RECORD.itemsize > found.first.bytes > 0
+    assert found.first.plain_bytes > found.later.plain_bytes > 200 * RECORD.itemsize
+    assert found.first.bytes > found.later.bytes > 0
+    assert found.later.seconds > found.later.longest_s > 0
+    assert found.reading_s > 0

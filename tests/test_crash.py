@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from flows.config import load
+from flows.recovery_store import saved
+from flows.shard_log import check
 from tests.flow_under_test import Results, config_file, results, run, same, stream, write
 
 LIMIT_S = 600  # a first start compiles the kernels
@@ -100,6 +102,22 @@ def test_crash_empty_first_epoch_crash(case: Case, snapshot: int) -> None:
     assert failed["assess"] > failed.get("scored", 0), "no keyed state of the failed epoch was written"
     assert ended(case.start(name, epoch=0.2, beats_only=True, die_after_s=0.7)) == 9
     same(case.finish(name), case.expected)
+
+
+@pytest.mark.parametrize("trouble", ["die_in_append", "die_after_append"])
+def test_kill_9_while_a_log_is_written(case: Case, trouble: str) -> None:
+    """With frames of the epoch that are whole, one that is not, and none of it in the recovery store; three times."""
+    name, state = trouble, case.folder / f"{trouble}-state"
+    for frame in (3, 21, 50):
+        assert ended(case.start(name, nap=0.01, epoch=0.15, **{trouble: frame})) == -signal.SIGKILL
+        last = max((state / "log").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        assert frame > 12 or last.suffix == ".1"
+    before = {path: path.read_bytes() for path in (state / "log").iterdir()}
+    pointers = saved(state / "recovery", "assess").values()
+    assert pointers
+    check(state / "log", pointers)
+    same(case.finish(name), case.expected)
+    assert not before.keys() & set((state / "log").iterdir()), "what nobody can come back to is still there"
 
 
 def greatest_epochs(state: Path) -> dict[str, int]:

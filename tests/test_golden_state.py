@@ -1,6 +1,6 @@
-"""State directories as this version and the one before wrote them: each goes on as if nothing had come between.
+"""State directories as this version and those before wrote them: each goes on as if nothing had come between.
 
-`pytest tests/test_golden_state.py --update-golden` writes the one of this version anew; the older one stays.
+`pytest tests/test_golden_state.py --update-golden` writes the one of this version anew; the older ones stay.
 """
 
 import tarfile
@@ -10,12 +10,12 @@ import pytest
 
 from flows.generations import generations
 from flows.state_identity import read_identity, written_by
-from models.base import SNAPSHOT
+from models.base import OLDEST_SNAPSHOT, SNAPSHOT
 from tests import golden_state
 from tests.flow_under_test import Results, results, same
 
 GOLDEN = Path(__file__).parent / "golden" / "state"
-FILES = tuple(f"layout-{layout}.tar.xz" for layout in (SNAPSHOT - 1, SNAPSHOT))
+FILES = tuple(f"layout-{layout}.tar.xz" for layout in range(OLDEST_SNAPSHOT, SNAPSHOT + 1))
 
 
 @pytest.fixture(scope="module", autouse=True)

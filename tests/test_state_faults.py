@@ -98,20 +98,27 @@ def test_a_damaged_recovery_store(how: str, copy: Path) -> None:
     assert line.endswith(WAYS_OUT)
 
 
-def test_what_a_shard_has_saved_is_checked(copy: Path) -> None:
-    """Bytes of a snapshot that turn on the disk are no page of the database out of order: a checksum finds them."""
-    found = 0
-    for store in sorted((copy / "state" / "recovery").glob("part-*.sqlite3")):
-        content = store.read_bytes()
-        at = content.find(b"\x28\xb5\x2f\xfd")  # a compressed frame
-        if at >= 0:
-            corrupt(store, at + 200, bytes(255 - byte for byte in content[at + 200 : at + 216]))
-            found += 1
-    assert found
+@pytest.mark.parametrize("how", ["a bit", "shorter", "missing"])
+def test_a_damaged_log(how: str, copy: Path) -> None:
+    """Bytes of a snapshot that turn on the disk are found by a checksum, before anything is done."""
+    log = copy / "state" / "log"
+    path = max(log.glob("1-0.*"), key=lambda one: int(one.suffix[1:]))
+    content, what = path.read_bytes(), "is damaged: "
+    before = {path: path.read_bytes() for path in (copy / "out").glob("[a-z]*")}
+    match how:
+        case "a bit":
+            corrupt(path, len(content) // 2, bytes([content[len(content) // 2] ^ 16]))
+        case "shorter":
+            path.write_bytes(content[:-1])
+        case _:
+            path.unlink()
+            what = "is missing: "
     code, (line,) = run(copy)
-    assert code == 3
-    assert line.startswith("lapwing: a shard of ")
-    assert line.endswith(WAYS_OUT)
+    assert (code, line) == (3, f"lapwing: {path}: {what}{WAYS_OUT}")
+    assert {path: path.read_bytes() for path in (copy / "out").glob("[a-z]*")} == before
+    shown = lapwing("state", "show", copy / "state", "--json")
+    assert (shown.returncode, json.loads(shown.stdout)["problem"]) == (3, f"{path}: {what}{WAYS_OUT}")
+    assert lapwing("state", "save", copy / "state", copy / "saved").returncode == 3
 
 
 def test_restored_from_a_copy_it_goes_on(copy: Path) -> None:

@@ -58,7 +58,7 @@ def save(
       lapwing detect --config new.toml --state trial --output trial-out
       lapwing state save state elsewhere --without-positions
     """
-    from flows import generations, recovery_store
+    from flows import generations
     from flows.lineage import mark_moved
     from flows.moving import forget_positions
     from flows.state_dir import locked
@@ -67,8 +67,8 @@ def save(
         raise Refused(f"{to}: is there already; name a directory that is not")
     _there(directory)
     draft = to.with_name(f"{to.name}.copying")
-    with locked(str(directory)):
-        recovery_store.check(directory / "recovery")
+    with locked(str(directory)) as state:
+        state.check()
         try:
             generations.copy(directory, draft)
             if without_positions:
@@ -145,12 +145,11 @@ def about(directory: Path) -> dict[str, Any]:
 
 def _looked_at(directory: Path) -> bool:
     """Whether a run holds it; if none does, look for damage."""
-    from flows import recovery_store
     from flows.state_dir import InUse, locked
 
     try:
-        with locked(str(directory)):
-            recovery_store.check(directory / "recovery")
+        with locked(str(directory)) as state:
+            state.check()
     except InUse:
         return True
     return False

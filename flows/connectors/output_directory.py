@@ -1,6 +1,5 @@
 """The output directory: which files are results, and what the system says when one cannot be written."""
 
-import errno
 import os
 import stat
 from contextlib import suppress
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.durable import cannot_write
 from flows.errors import OutputError
 
 SCORED, ALERTS, DEAD_LETTERS = "scored.ndjson", "alerts.ndjson", "dead-letters.ndjson"
@@ -45,21 +45,6 @@ def open_directory(directory: str) -> Path:
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
-
-
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """The one line for a failed write.
-
-    >>> print(cannot_write(Path("out/scored.ndjson"), OSError(errno.ENOSPC, "No space left on device")))
-    out/scored.ndjson: no space is left on the device; free some and start again
-    """
-    if error.errno == errno.ENOSPC:
-        return OutputError(f"{path}: no space is left on the device; free some and start again")
-    if error.errno in (errno.EDQUOT, errno.EFBIG):
-        return OutputError(f"{path}: the quota or the greatest file size is reached; raise it and start again")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError(f"{path}: may not be written ({os.strerror(error.errno)})")
-    return OutputError(f"{path}: cannot be written ({error.strerror or error})")
 
 
 def synced(path: Path) -> None:

@@ -12,12 +12,11 @@ from flows.connectors.output_directory import (
     TEXTS,
     Payload,
     append,
-    cannot_write,
     opened,
     remove,
     synced,
 )
-from flows.durable import write
+from flows.durable import cannot_write, write
 from flows.errors import OutputError
 
 State = tuple[int, int, int] | None

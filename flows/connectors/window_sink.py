@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from flows.connectors.output_directory import PARTS, WINDOWS, cannot_write, open_directory, remove, synced
+from flows.connectors.output_directory import PARTS, WINDOWS, open_directory, remove, synced
 from flows.connectors.write_behind import WriteBehind
+from flows.durable import cannot_write
 from flows.errors import OutputError
 from flows.formats.windows import SCHEMA
 

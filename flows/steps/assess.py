@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,10 +12,12 @@ from bytewax.operators import StatefulBatchLogic
 
 from flows.errors import Refused
 from flows.generations import WAY_OUT
+from flows.shard_log import ShardLog, frames, is_pointer
 from flows.steps.packed import Packed, pack, unpack
 from models.base import DIMENSIONS, WATCHED
 from models.kernels.arrive import ScoreArrays
-from models.windows.saved import without_positions
+from models.windows.delta import Changes
+from models.windows.saved import changes, replayed, without_positions
 from models.windows.shard import Shard
 from models.windows.slice import Slice, SliceScores
 from models.windows.work import Work
@@ -93,22 +96,33 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
     """Passes slices to the shard, and keeps its state for recovery.
 
     The end of a minute goes on beside the other shards' work on `thread`, if there is one; the shard's next slice, and
-    its snapshot, wait for it. The snapshot is the shard's own bytes, compressed; without recovery Bytewax asks for it
-    all the same, so `kept` says whether anybody will read it.
+    its snapshot, wait for it. The snapshot is a pointer into the log in the folder `log`; without that it is the
+    shard's own bytes, compressed. Without recovery Bytewax asks for it all the same, so `kept` says whether anybody
+    will read it.
     """
 
-    def __init__(self, make: MakeShard, kept: bool, resume: bytes | None, thread: Executor | None = None) -> None:
+    def __init__(
+        self,
+        make: MakeShard,
+        kept: bool,
+        resume: bytes | None,
+        thread: Executor | None = None,
+        log: Path | None = None,
+    ) -> None:
         self._make = make
         self._shard: Shard | None = None
         self._kept = kept
         self._resume = resume or None
         self._thread = thread
+        self._folder = log
+        self._log: ShardLog | None = None
+        self._seen = Changes()
         self._last: Work[SliceScores] | None = None
 
     def on_batch(self, values: list[Slice]) -> tuple[list[tuple[str, Assessing | Assessed]], bool]:
         """Assess slices in the order of their arrival."""
         # Bytewax does not say for which key a logic is built: the first slice does.
-        shard = self._shard or self._begin(values[0].dimension)
+        shard = self._shard or self._begin(values[0].dimension, values[0].shard)
         out: list[tuple[str, Assessing | Assessed]] = []
         for piece in values:
             self._settle()
@@ -116,14 +130,17 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
             out.append((piece.batch.source, Assessing(piece.batch.number, self._last)))
         return out, StatefulBatchLogic.RETAIN
 
-    def _begin(self, dimension: int) -> Shard:
+    def _begin(self, dimension: int, number: int) -> Shard:
         try:
-            state = zstandard.ZstdDecompressor().decompress(self._resume) if self._resume else None
-            self._shard, self._resume = self._make(dimension, state), None
+            state = _state(self._resume, self._folder) if self._resume else None
+            self._shard = self._make(dimension, state)
         except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, KeyError) as error:
             if not self._resume:
                 raise
             raise Refused(f"a shard of {WATCHED[dimension]} cannot be read ({error}): {WAY_OUT}") from error
+        self._resume = None
+        if self._kept and self._folder is not None:
+            self._log = ShardLog(self._folder, dimension, number)
         return self._shard
 
     def _settle(self) -> None:
@@ -142,12 +159,31 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         if self._shard is None:
             return self._resume or b""
         self._settle()
-        return _packed(self._shard.snapshot())
+        if self._log is None:
+            return _packed(self._shard.snapshot())
+        if self._log.due:
+            self._seen = Changes()
+        return self._log.append(changes(self._shard, self._seen))
 
 
-def elsewhere(saved: bytes) -> bytes:
-    """What a shard has saved, without the positions that it was at."""
-    return _packed(without_positions(zstandard.ZstdDecompressor().decompress(saved))) if saved else saved
+def elsewhere(saved: bytes, log: Path) -> bytes:
+    """What a shard has saved, without the positions that it was at, and without need of the log.
+
+    Raises
+    ------
+    Refused
+        The log is damaged.
+    """
+    return _packed(without_positions(_state(saved, log))) if saved else saved
+
+
+def _state(saved: bytes, log: Path | None) -> bytes:
+    """The snapshot that was saved or is pointed to."""
+    if not is_pointer(saved):
+        return zstandard.ZstdDecompressor().decompress(saved)
+    if log is None:
+        raise Refused("this state is that of `lapwing detect --state DIR`: only with DIR/log can it be gone on with")
+    return replayed(frames(log, saved))
 
 
 def _packed(state: bytes) -> bytes:

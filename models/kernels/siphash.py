@@ -21,7 +21,7 @@ _13, _16, _17, _21, _32, _43, _47, _48, _51, _56, _8 = (
 
 
 @inlined
-def _round(
+def sip_round(
     v0: np.uint64, v1: np.uint64, v2: np.uint64, v3: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """One SipRound."""
@@ -50,8 +50,8 @@ def siphash(buffer: NDArray[np.uint8], at: int, size: int, k0: np.uint64, k1: np
     while i < whole:
         word = load8(buffer, i)
         v3 = v3 ^ word
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+        v0, v1, v2, v3 = sip_round(v0, v1, v2, v3)
+        v0, v1, v2, v3 = sip_round(v0, v1, v2, v3)
         v0 = v0 ^ word
         i += 8
     word = np.uint64(size & 0xFF) << _56
@@ -61,12 +61,12 @@ def siphash(buffer: NDArray[np.uint8], at: int, size: int, k0: np.uint64, k1: np
         shift = shift + _8
         i += 1
     v3 = v3 ^ word
-    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    v0, v1, v2, v3 = sip_round(v0, v1, v2, v3)
+    v0, v1, v2, v3 = sip_round(v0, v1, v2, v3)
     v0 = v0 ^ word
     v2 = v2 ^ _FINAL
     for _ in range(4):
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+        v0, v1, v2, v3 = sip_round(v0, v1, v2, v3)
     return v0 ^ v1 ^ v2 ^ v3
 
 

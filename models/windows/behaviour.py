@@ -50,6 +50,7 @@ from models.rules import Rule
 from models.windows.rules import anomaly_arrays
 from models.windows.waiting import call_arrays
 
+_GUARDS = ("guard_day", "guard_since")
 _COUNT_CALLS, _COUNT_WAITING, _CLOSE_MINUTE = direct(count_calls), direct(count_waiting_calls), direct(close_minute)
 
 
@@ -164,21 +165,17 @@ class Behaviour:
             peaks=unknown,
         )
 
-    def snapshot(self, active: NDArray[np.int32], records: NDArray[np.intp]) -> dict[str, Any]:
-        """What is in use, by name, in the order of the given rings and records."""
+    def tables(self) -> dict[str, NDArray[Any]]:
+        """All that a snapshot is made of, by name, as it lies there."""
         m = self.m
-        open_, known, past, learned = m.open, m.known, m.past, m.learned
-        places = (active[:, None].astype(np.int64) * OPEN + np.arange(OPEN)).ravel()
-        mine = open_.owner[active]
-        held = np.flatnonzero(open_.events[places])
-        state = {f"open.{name}": getattr(open_, name)[places[held]] for name in ("events",)}
-        state |= {f"sums.{name}": getattr(open_.sums, name)[places[held]] for name in open_.sums._fields}
-        state |= {"open.owner": mine, "open.place": held}
-        state |= {f"known.{name}": getattr(known, name)[active] for name in known._fields}
-        state |= {f"recent.{name}": getattr(learned.recent, name)[active] for name in learned.recent._fields}
-        state |= {f"profiles.{name}": getattr(learned.profiles, name)[records] for name in learned.profiles._fields}
-        state |= {f"past.{name}": getattr(past, name)[records] for name in ("guard_day", "guard_since")}
-        return state | self._whole()
+        found: dict[str, NDArray[Any]] = {"open.events": m.open.events, "open.owner": m.open.owner}
+        learned = m.learned
+        groups: dict[str, Any] = {"sums": m.open.sums, "known": m.known}
+        groups |= {"recent": learned.recent, "profiles": learned.profiles}
+        for group, arrays in groups.items():
+            found |= {f"{group}.{name}": array for name, array in arrays._asdict().items()}
+        found |= {f"past.{name}": getattr(m.past, name) for name in _GUARDS}
+        return found | self._whole()
 
     def restore(self, state: dict[str, NDArray[Any]], s: ShardArrays, entities: NDArray[np.uint64]) -> None:
         """Take a snapshot: its rings are now the first ones, its records those of some entities."""
@@ -205,7 +202,7 @@ class Behaviour:
             getattr(m.learned.recent, name)[:n] = state[f"recent.{name}"]
         for name in m.learned.profiles._fields:
             getattr(m.learned.profiles, name)[records] = state[f"profiles.{name}"]
-        for name in ("guard_day", "guard_since"):
+        for name in _GUARDS:
             getattr(m.past, name)[records] = state[f"past.{name}"]
         for name, array in self._whole().items():
             array[...] = state[name]
@@ -218,6 +215,23 @@ class Behaviour:
         found |= {f"crowd.{name}": getattr(crowd, name) for name in crowd._fields}
         found |= {f"model.{name}": getattr(model, name) for name in model._fields if name != "forest"}
         return found | {f"forest.{name}": getattr(model.forest, name) for name in ("head", "mass", "table")}
+
+
+def in_use(
+    found: dict[str, NDArray[Any]], active: NDArray[np.int32], records: NDArray[np.intp]
+) -> dict[str, NDArray[Any]]:
+    """What is in use of `Behaviour.tables`, in the order of the given rings and records."""
+    places = (active[:, None].astype(np.int64) * OPEN + np.arange(OPEN)).ravel()
+    held = np.flatnonzero(found["open.events"][places])
+    by_group = {"sums": places[held], "known": active, "recent": active, "profiles": records}
+    by_name = {"open.events": places[held], "open.owner": active} | dict.fromkeys(
+        (f"past.{name}" for name in _GUARDS), records
+    )
+    state: dict[str, NDArray[Any]] = {"open.place": held}
+    for name, array in found.items():
+        rows = by_name.get(name, by_group.get(name.partition(".")[0]))
+        state[name] = array if rows is None else array[rows]
+    return state
 
 
 def _room(n: int) -> JudgedArrays:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ class Kept(NamedTuple):
 
     columns: dict[str, NDArray[Any]]
     pane: NDArray[np.int64]
-    message: Callable[[int], bytes]
+    messages: Callable[[NDArray[np.intp]], list[bytes]]
 
 
 class HoldBack:
@@ -100,10 +101,10 @@ class HoldBack:
         if not len(hit):
             return
         ends = np.cumsum([len(one.pane) for one in found])
-        messages = []
+        messages: list[bytes] = []
         for at in order[hit].tolist():
             piece = int(np.searchsorted(ends, at, "right"))
-            messages.append(found[piece].message(at - int(ends[piece]) + len(found[piece].pane)))
+            messages += found[piece].messages(np.array([at - int(ends[piece]) + len(found[piece].pane)]))
         length = np.array([len(message) for message in messages], np.int64)
         place = np.maximum(columns["place"][hit], pane * PER30 * PANE_US)
         self.evidence.put(
@@ -146,15 +147,17 @@ class HoldBack:
         columns = {"entity": batch.entity[self.dimension, rows], "other": batch.entity[self.other, rows]}
         columns |= {name: getattr(batch, name)[rows] for name in ("place", "time", "counts", "action")}
         pane = np.maximum(columns["place"] // PANE_US, held.floor) // PER30
-        return Kept(columns, pane, lambda at: _short(batch.message(int(rows[at]))))
+        return Kept(columns, pane, lambda at: _messages(batch, rows[at]))
 
     def snapshot(self, before: int) -> list[Any]:
         """The failures and successes of 30 s panes that do not end before base pane `before`, as plain bytes."""
         out = []
         for kept in [*self.kept, *(self._kept(held) for held in self.held)]:
             one = _part(kept, np.flatnonzero(kept.pane >= before // PER30))
-            won = one.columns["counts"] & SUCCESS != 0
-            messages = [one.message(at) if won[at] else b"" for at in range(len(won))]
+            won = np.flatnonzero(one.columns["counts"] & SUCCESS)
+            messages = [b""] * len(one.pane)
+            for at, message in zip(won.tolist(), one.messages(won), strict=True):
+                messages[at] = message
             out.append([[one.columns[name].tobytes() for name, _ in _COLUMNS], one.pane.tobytes(), messages])
         return out
 
@@ -162,16 +165,23 @@ class HoldBack:
         """Take what a snapshot holds."""
         for columns, pane, messages in saved:
             named = {name: np.frombuffer(raw, kind) for (name, kind), raw in zip(_COLUMNS, columns, strict=True)}
-            self.kept.append(Kept(named, np.frombuffer(pane, np.int64), messages.__getitem__))
+            self.kept.append(Kept(named, np.frombuffer(pane, np.int64), partial(_named, messages)))
 
 
 def _part(kept: Kept, at: NDArray[np.intp]) -> Kept:
     columns = {name: column[at] for name, column in kept.columns.items()}
-    return Kept(columns, kept.pane[at], lambda i: kept.message(int(at[i])))
+    return Kept(columns, kept.pane[at], lambda i: kept.messages(at[i]))
 
 
-def _short(message: bytes) -> bytes:
-    return message if len(message) <= MESSAGE_LIMIT else b""
+def _messages(batch: EventBatch, rows: NDArray[np.int64]) -> list[bytes]:
+    """The messages of some rows; empty where one is too long."""
+    content = batch.buffer.data
+    where = zip(batch.start[rows].tolist(), batch.length[rows].tolist(), strict=True)
+    return [bytes(content[at : at + size]) if size <= MESSAGE_LIMIT else b"" for at, size in where]
+
+
+def _named(messages: list[bytes], at: NDArray[np.intp]) -> list[bytes]:
+    return [messages[i] for i in at.tolist()]
 
 
 def _first_of_each(other: NDArray[np.uint64], lost: NDArray[np.bool_]) -> NDArray[np.bool_]:

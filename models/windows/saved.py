@@ -6,12 +6,13 @@ starts without incidents, the incidents of one that is gone end silently. What a
 another one, or the same with other parameters, is to go on: it begins anew, and all else stays.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from models.base import END_OF_TIME, NONE_TIME, SNAPSHOT
+from models.base import END_OF_TIME, NONE_TIME, OLDEST_SNAPSHOT, SNAPSHOT
 from models.kernels.arrive import RowArrays
 from models.kernels.layout import (
     ACTIVE,
@@ -39,6 +40,8 @@ from models.rules import Rule, threshold
 from models.rules.describe import signature
 from models.rules.program import compile_rules
 from models.windows.arrays import LEAST, RING_COLUMNS, places
+from models.windows.behaviour import in_use
+from models.windows.delta import Changes, Replay, Rows
 from models.windows.incidents import Incident
 from models.windows.rings import near_spike
 from models.windows.rules import meter_names
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 
 MODEL_COLUMNS = ("pool_mean", "pool_square", "histogram", "below")
 _BY_RULE = ("crossed", "streak")
+_BEHAVIOUR = "behaviour."
 _ROWS = len(RowArrays._fields)
 
 
@@ -61,53 +65,104 @@ def _unpack(packed: tuple[str, list[int], bytes]) -> Any:
     return np.frombuffer(raw, np.dtype(dtype)).reshape(shape)
 
 
-def snapshot(shard: "Shard") -> bytes:
-    """Everything that the shard would need to go on."""
+def _rows(array: Any, at: Any) -> Any:
+    """Rows of several fields with what is between the fields, which would be anything where each is copied."""
+    return array.view(np.ndarray).view(np.dtype((np.void, array.itemsize)))[at]
+
+
+def tables(shard: "Shard") -> tuple[dict[str, Any], dict[str, Any]]:
+    """All tables that a snapshot is made of, as they lie there and not copied, and what else it holds.
+
+    With `gathered` it is a snapshot; with `models.windows.delta` what has changed since the last.
+    """
     s = shard.s
     active = s.active[: s.head[ACTIVE]]
-    place = np.full(len(s.rings), -1, np.int32)
-    place[active] = np.arange(len(active), dtype=np.int32)
-    kept = np.flatnonzero(s.records["hash"] != 0)
-    records = s.records[kept]
-    records["slot"] = np.where(records["slot"] >= 0, place[records["slot"]], -1)
-    pairs = s.pairs[(s.pairs["key"] != 0) & (s.pairs["slot"] >= 0)]
-    pairs["slot"] = place[pairs["slot"]]
-    held = s.cell[active]
-    cells = np.full(held.shape, -1, np.int32)
-    cells[held >= 0] = np.arange(np.count_nonzero(held >= 0), dtype=np.int32)
-    state = {
+    cell = s.cell[active]
+    found: dict[str, Any] = {name: getattr(s, name) for name in ("head", "active", "cell", *RING_COLUMNS)}
+    found |= {name: getattr(s, name) for name in MODEL_COLUMNS}
+    found["records"] = Rows(s.records, np.flatnonzero(s.records["hash"] != 0))
+    found["pairs"] = Rows(s.pairs, np.flatnonzero((s.pairs["key"] != 0) & (s.pairs["slot"] >= 0)))
+    found["rings"] = Rows(s.rings, np.sort(active).astype(np.int64))
+    found["cells"] = Rows(s.cells, np.sort(cell[cell >= 0]).astype(np.int64))
+    if shard.behaviour is not None:
+        found |= {_BEHAVIOUR + name: array for name, array in shard.behaviour.tables().items()}
+    rest = {
         "version": SNAPSHOT,
         "dimension": shard.dimension,
         "learned_by": shard.settings.learned_by,
         "rules": _rule_names(shard),
         "meters": meter_names(shard.settings.rules, shard.settings.program, shard.arrays),
-        "cell": _pack(cells),
-        "cells": s.cells[held[held >= 0]].tobytes(),
-        "head": _pack(s.head),
-        "records": records.tobytes(),
-        "pairs": pairs.tobytes(),
-        "rings": {c: _pack(getattr(s, c)[active]) for c in RING_COLUMNS},
-        "ring_bytes": s.rings[active].tobytes(),
-        "model": {c: _pack(getattr(s, c)) for c in MODEL_COLUMNS},
         "watermarks": shard.watermarks,
         "watermark": shard.watermark,
         "idle": sorted(shard.idle),
         "reached": shard.reached,
         "waiting": [[_pack(c) for c in (*w.rows, *w.calls, w.done)] for w in shard.waiting],
-        "evidence": shard.evidence.snapshot(),
         "sources": shard.sources.snapshot() if shard.sources else None,
         "hold_back": shard.hold_back.snapshot(int(s.head[NEXT])),
         "recent": shard.recent.snapshot(int(s.head[NEXT]), near_spike(s, shard.waiting)),
-        "behaviour": _behaviour(shard, active, kept),
-        "incidents": [(int(place[i.slot]), i) for i in shard.incidents.open.values()],
+        "incidents": [(i.slot, i) for i in shard.incidents.open.values()],
+    }
+    return found, rest
+
+
+def gathered(found: dict[str, Any], evidence: list[list[bytes]], rest: dict[str, Any]) -> bytes:
+    """A snapshot of tables and of what else it holds: what is in use, in an order of its own."""
+    active = found["active"][: found["head"][ACTIVE]]
+    place = np.full(len(found["active"]), -1, np.int32)
+    place[active] = np.arange(len(active), dtype=np.int32)
+    all_records, all_pairs = found["records"].view(RECORD), found["pairs"].view(PAIR)
+    kept = np.flatnonzero(all_records["hash"] != 0)
+    records = _rows(all_records, kept).view(RECORD)
+    records["slot"] = np.where(records["slot"] >= 0, place[records["slot"]], -1)
+    pairs = _rows(all_pairs, np.flatnonzero((all_pairs["key"] != 0) & (all_pairs["slot"] >= 0))).view(PAIR)
+    pairs["slot"] = place[pairs["slot"]]
+    held = found["cell"][active]
+    cells = np.full(held.shape, -1, np.int32)
+    cells[held >= 0] = np.arange(np.count_nonzero(held >= 0), dtype=np.int32)
+    raw = {name.removeprefix(_BEHAVIOUR): array for name, array in found.items() if name.startswith(_BEHAVIOUR)}
+    behaviour = in_use(raw, active, kept) if raw else {}
+    state = rest | {
+        "cell": _pack(cells),
+        "cells": _rows(found["cells"], held[held >= 0]).tobytes(),
+        "head": _pack(found["head"]),
+        "records": records.tobytes(),
+        "pairs": pairs.tobytes(),
+        "rings": {c: _pack(found[c][active]) for c in RING_COLUMNS},
+        "ring_bytes": _rows(found["rings"], active).tobytes(),
+        "model": {c: _pack(found[c]) for c in MODEL_COLUMNS},
+        "behaviour": {name: _pack(array) for name, array in behaviour.items()},
+        "evidence": evidence,
+        "incidents": [(int(place[slot]), incident) for slot, incident in rest["incidents"]],
     }
     return msgspec.msgpack.encode(state)
 
 
-def _behaviour(shard: "Shard", active: Any, records: Any) -> dict[str, Any]:
-    if shard.behaviour is None:
-        return {}
-    return {name: _pack(array) for name, array in shard.behaviour.snapshot(active, records).items()}
+def snapshot(shard: "Shard") -> bytes:
+    """Everything that the shard would need to go on."""
+    found, rest = tables(shard)
+    arrays = {name: one.array if isinstance(one, Rows) else one for name, one in found.items()}
+    return gathered(arrays, shard.evidence.snapshot(), rest)
+
+
+def changes(shard: "Shard", seen: Changes) -> bytes:
+    """What has changed since `seen` was last given; at first everything that the shard would need to go on."""
+    found, rest = tables(shard)
+    pieces = [chunk[:-1] for chunk in shard.evidence.chunks]
+    return seen.take(found, pieces, msgspec.msgpack.encode(rest))
+
+
+def replayed(taken: Iterable[bytes]) -> bytes:
+    """The snapshot that changes lead to, one after another.
+
+    Raises
+    ------
+    ValueError
+        They do not belong together.
+    """
+    replay = Replay()
+    for one in taken:
+        replay.add(one)
+    return gathered(replay.tables(), replay.pieces(), msgspec.msgpack.decode(replay.rest))
 
 
 def _rule_names(shard: "Shard") -> list[str]:
@@ -165,7 +220,7 @@ def _unlearn(records: Any) -> None:
 def restore(shard: "Shard", raw: bytes) -> None:
     """Make a new shard what a snapshot says. Raises ValueError for another version."""
     state = msgspec.msgpack.decode(raw)
-    if state["version"] not in (SNAPSHOT - 1, SNAPSHOT) or state["dimension"] != shard.dimension:
+    if not OLDEST_SNAPSHOT <= state["version"] <= SNAPSHOT or state["dimension"] != shard.dimension:
         raise ValueError(
             f"a snapshot of version {state['version']}, dimension {state['dimension']} cannot be read here"
         )
