@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.command import said
+from tests.command import children, said
 from tests.kafka.endpoint import Endpoint
 from tests.kafka.records import Record
 from tests.kafka_admin import group_offsets, grown
@@ -140,3 +140,36 @@ def test_two_processes_are_one_to_who_looks_and_take_on_new_partitions(kafka: En
     for before, after in itertools.pairwise(counters):
         back = {key: (value, after.get(key)) for key, value in before.items() if not after.get(key, -1.0) >= value}
         assert not back
+
+
+def test_one_of_three_killed_while_they_take_on_new_partitions(kafka: Endpoint, tmp_path: Path) -> None:
+    """One of the three has nothing to read at first."""
+    config = '[run]\nprocesses = 3\nbackoff = "200ms"\n'
+    site = Site(kafka, tmp_path, 2, counts={"scored": 4}, config=config, keys={"new_partitions": "500ms"})
+    site.produce([*events(range(30), 0), *events(range(30, 60), 1)])
+    log = tmp_path / "stderr"
+    with log.open("wb") as stderr, site.running("--start", "earliest", "--metrics", "0", stderr=stderr) as process:
+        seen = Scraper(log, process)
+        seen.ready()
+        eventually(lambda: len(scored(site)) == 60, "what is there comes out")
+        seen.until(lambda s: nothing_waits(s, site, 2), "all is read")
+        pids = eventually(lambda: len(mine := children(process.pid)) == 3 and mine, "three are there")
+        grown(kafka, site.events, 4)
+        eventually(lambda: b"partitions now" in log.read_bytes(), "one has noticed")
+        killed = True
+        try:
+            os.kill(pids[0], signal.SIGKILL)
+        except ProcessLookupError:  # the machine is slow: it has ended in good order
+            killed = False
+        site.produce(record for at in range(4) for record in events(range(60 + 10 * at, 70 + 10 * at), at))
+        eventually(lambda: len(scored(site)) == 100, "all comes out")
+        seen.until(lambda s: nothing_waits(s, site, 4), "all four are read")
+        assert seen.value("processes") == 3
+        assert seen.value("restarts_total") == killed
+        assert (seen.value("events_total") or 0) >= 100
+        process.terminate()
+        assert process.wait(60) == 0
+    assert sorted(scored(site)) == list(range(100)), "each once"
+    lines = said(log.read_bytes())
+    assert "4 partitions now" in lines[1]
+    assert [line for line in lines if "ended by signal 9" in line] == lines[2 : 2 + killed]
