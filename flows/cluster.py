@@ -15,7 +15,6 @@ import msgspec
 from flows import kernels_cache
 from flows.config import NOW, Config
 from flows.connectors.kafka import KafkaSource
-from flows.connectors.output_directory import open_directory
 from flows.detect import check_format, open_source, publish
 from flows.errors import LapwingError, UsageError
 from flows.lineage import lineage as lineage_of
@@ -97,8 +96,6 @@ def run(
                 done = nothing
                 if stop.is_set():  # what waits is not known to be durable: the next run publishes it
                     return _told(done, began, [], stop, restarts)
-        if output not in ("-", KAFKA):
-            open_directory(output)  # a stop may come before anything was opened
         files = publish(output)
     finally:
         if kept:

@@ -29,7 +29,16 @@ from flows.connectors.file_sink import FileSink
 from flows.connectors.kafka import KafkaSource
 from flows.connectors.kafka_client import all_there
 from flows.connectors.kafka_sink import KafkaSink, sink_key
-from flows.connectors.output_directory import ACTIONS, ALERTS, DEAD_LETTERS, SCORED, SUPPRESSED, TEXTS, WINDOWS
+from flows.connectors.output_directory import (
+    ACTIONS,
+    ALERTS,
+    DEAD_LETTERS,
+    SCORED,
+    SUPPRESSED,
+    TEXTS,
+    WINDOWS,
+    open_directory,
+)
 from flows.connectors.staged_lines import finish
 from flows.connectors.stdout_sink import StdoutSink
 from flows.connectors.window_sink import WindowSink, merge_windows
@@ -362,6 +371,7 @@ def publish(output: str) -> list[str]:
     """What waits becomes public; the names of the result files."""
     if output in ("-", KAFKA):
         return []
+    open_directory(output)  # a stop may come before anything was opened
     finish(output)
     merge_windows(output)
     return [os.path.join(output, name) for name in (*TEXTS, WINDOWS)]
