@@ -6,8 +6,10 @@ one epoch sees some of them again, and every shard saves itself as it does in a 
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -18,6 +20,7 @@ import numpy as np
 
 from flows.config import load
 from flows.connectors.partition import Partition
+from flows.detect import MOST_BESIDE
 from flows.formats.canonical import canonical
 from flows.formats.raw import RawBatch
 from flows.kernels_cache import load_numba
@@ -34,6 +37,7 @@ from models.windows.shard import Shard
 
 _BEGIN = datetime(2026, 11, 23, 5, tzinfo=UTC)
 _BATCH = 4096
+_BESIDE = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_BESIDE))
 
 
 @dataclass(slots=True)
@@ -51,7 +55,7 @@ class Pass:
         """Save a shard as the flow does; where that is."""
         before = sum(path.stat().st_size for path in folder.iterdir())
         cpu, began = process_time(), perf_counter()
-        taken = changes(shard, seen)
+        taken = changes(shard, seen, _BESIDE.map)
         looked = perf_counter()
         pointer = log.append(taken)
         ended = perf_counter()

@@ -94,7 +94,7 @@ class ShardLog:
                 durable.sync(self._folder)
             self._sweep()
         except OSError as error:
-            raise durable.cannot_write(path or self._folder, error) from None
+            raise durable.cannot_write(self._path or self._folder, error) from None
         self._frames += 1
         self._length += len(frame)
         self._checksum = zlib.crc32(frame, self._checksum)

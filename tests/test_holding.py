@@ -272,10 +272,14 @@ def test_a_file_that_may_not_grow(events: Path, tmp_path: Path) -> None:
 
 
 def test_a_state_directory_that_may_not_grow(events: Path, tmp_path: Path) -> None:
-    done = limited(64 << 10, "--input", events, "--output", "-", "--state", tmp_path / "state")
+    config = tmp_path / "config.toml"
+    config.write_text("[state]\nshards = 1\n")
+    words = ["--config", config, "--input", events, "--output", "-", "--state", tmp_path / "state"]
+    done = limited(44 << 10, *words)
     (line,) = said(done.stderr)
     assert done.returncode == 1
-    assert line.startswith((f"lapwing: {tmp_path}/state/recovery: ", f"lapwing: {tmp_path}/state/log/"))
+    assert line.startswith(f"lapwing: {tmp_path}/state/log/")
+    assert line.endswith(TOO_LARGE)
 
 
 def test_a_state_directory_on_a_full_disk(events: Path, tmp_path: Path) -> None:
@@ -317,6 +321,29 @@ def test_a_directory_that_may_not_be_written(place: str, events: Path, tmp_path:
     assert (done.returncode, done.stdout) == (1, b"")
     assert line.startswith(f"lapwing: {closed}/new: ")
     assert "ermission denied" in line
+
+
+def test_a_log_that_may_not_be_written(events: Path, tmp_path: Path) -> None:
+    """What shards know cannot be saved: nothing of the epoch is done, and with the permission all comes after all."""
+    state, out = tmp_path / "state", tmp_path / "out"
+    begun = tmp_path / "begun.ndjson"
+    begun.write_bytes(b"".join(events.read_bytes().splitlines(keepends=True)[:100]))
+    words = ["detect", "--input", tmp_path / "in.ndjson", "--output", out, "--state", state, "--quiet"]
+    (tmp_path / "in.ndjson").write_bytes(begun.read_bytes())
+    assert lapwing(*words).returncode == 0
+    before = {path: path.read_bytes() for path in (state / "log").iterdir()}
+    (tmp_path / "in.ndjson").write_bytes(events.read_bytes())
+    (state / "log").chmod(0o555)
+    done = run(sys.executable, "-c", _NO_OVERRIDE, LAPWING, *words)
+    (line,) = said(done.stderr)
+    assert done.returncode == 1
+    assert line.startswith(f"lapwing: {state}/log/")
+    assert line.endswith(": may not be written (Permission denied)")
+    assert {path: path.read_bytes() for path in (state / "log").iterdir()} == before
+    assert a_beginning(out, events) == 100
+    (state / "log").chmod(0o755)
+    assert lapwing(*words, "--close").returncode == 0
+    same_results(out, events)
 
 
 def bytewax(folder: Path, *flags: str) -> subprocess.Popen[bytes]:

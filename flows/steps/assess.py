@@ -163,7 +163,7 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
             return _packed(self._shard.snapshot())
         if self._log.due:
             self._seen = Changes()
-        return self._log.append(changes(self._shard, self._seen))
+        return self._log.append(changes(self._shard, self._seen, self._thread.map if self._thread else map))
 
 
 def elsewhere(saved: bytes, log: Path) -> bytes:

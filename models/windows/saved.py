@@ -6,7 +6,7 @@ starts without incidents, the incidents of one that is gone end silently. What a
 another one, or the same with other parameters, is to go on: it begins anew, and all else stays.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -144,11 +144,14 @@ def snapshot(shard: "Shard") -> bytes:
     return gathered(arrays, shard.evidence.snapshot(), rest)
 
 
-def changes(shard: "Shard", seen: Changes) -> bytes:
-    """What has changed since `seen` was last given; at first everything that the shard would need to go on."""
+def changes(shard: "Shard", seen: Changes, each: Callable[..., Iterable[Any]] = map) -> bytes:
+    """What has changed since `seen` was last given; at first everything that the shard would need to go on.
+
+    `each` is `map`, or that of an executor, on whose threads tables are then looked at beside each other.
+    """
     found, rest = tables(shard)
     pieces = [chunk[:-1] for chunk in shard.evidence.chunks]
-    return seen.take(found, pieces, msgspec.msgpack.encode(rest))
+    return seen.take(found, pieces, msgspec.msgpack.encode(rest), each)
 
 
 def replayed(taken: Iterable[bytes]) -> bytes:
