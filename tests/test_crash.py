@@ -110,14 +110,10 @@ def test_kill_9_while_a_log_is_written(case: Case, trouble: str) -> None:
     name, state = trouble, case.folder / f"{trouble}-state"
     for frame in (3, 21, 50):
         assert ended(case.start(name, nap=0.01, epoch=0.15, **{trouble: frame})) == -signal.SIGKILL
-        last = max((state / "log").iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        assert frame > 12 or last.suffix == ".1"
-    before = {path: path.read_bytes() for path in (state / "log").iterdir()}
     pointers = saved(state / "recovery", "assess").values()
     assert pointers
     check(state / "log", pointers)
     same(case.finish(name), case.expected)
-    assert not before.keys() & set((state / "log").iterdir()), "what nobody can come back to is still there"
 
 
 def greatest_epochs(state: Path) -> dict[str, int]:
