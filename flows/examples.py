@@ -149,7 +149,7 @@ def _outcome(config: Config, example: Example, events: Path, place: Path, stop: 
     done = run(config, str(events), str(output), None, True, config.input.format, stop)
     if written and not done.interrupted and (faults := [*_event_faults(example, output)]):
         raise ConfigError(faults)
-    fired = [*_fired(output)]
+    fired = [] if done.interrupted else [*_fired(output)]  # there may be no files yet
     mine = tuple(one for one in fired if one.detection == example.detection)
     return Outcome(
         detection=example.detection,
@@ -161,7 +161,7 @@ def _outcome(config: Config, example: Example, events: Path, place: Path, stop: 
         dead_letters=done.dead_letters,
         fired=mine,
         others=tuple(one for one in fired if one.detection != example.detection),
-        measured=() if mine else _measured(config, example, events, place, stop),
+        measured=() if mine or done.interrupted else _measured(config, example, events, place, stop),
     )
 
 
@@ -231,7 +231,9 @@ def _measured(
     output = msgspec.structs.replace(config.output, max_incidents_per_hour=1_000_000)
     detection = tuple(probe.rule for probe in probes)
     probing = msgspec.structs.replace(config, detection=detection, exception=(), output=output)
-    run(probing, str(events), str(place / "probes"), None, True, config.input.format, stop)
+    done = run(probing, str(events), str(place / "probes"), None, True, config.input.format, stop)
+    if done.interrupted:
+        return ()
     by_probe: dict[str, dict[str, float]] = {probe.rule.id: {} for probe in probes}
     for one in _fired(place / "probes"):
         most = by_probe[one.detection]

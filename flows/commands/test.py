@@ -13,7 +13,7 @@ from flows.commands.engine import noise_held_back
 from flows.commands.options import Json
 from flows.commands.stopping import stoppable
 from flows.config import load
-from flows.errors import ConfigError, LapwingError, UsageError
+from flows.errors import ConfigError, UsageError
 from flows.structure import meant, shown
 
 if TYPE_CHECKING:
@@ -61,10 +61,6 @@ def check_examples(
                 outcomes.append(run_example(config, Path(file).parent, example, stop.event))
             except ConfigError as error:
                 faults += [f"{file}: {fault}" for fault in error.faults]
-            except LapwingError:
-                # A run that is stopped at once may have no output yet that could be finished.
-                if not stop.event.is_set():
-                    raise
             if stop.event.is_set():
                 raise typer.Exit(stop.exit_code or 1)
     if faults:
