@@ -47,15 +47,6 @@ def open_directory(directory: str) -> Path:
     return path
 
 
-def synced(path: Path) -> None:
-    """Makes a file's bytes, or a directory's entries, durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def remove(path: Path) -> None:
     """Removes a file that may be gone already."""
     with suppress(FileNotFoundError):

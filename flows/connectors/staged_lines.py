@@ -14,9 +14,8 @@ from flows.connectors.output_directory import (
     append,
     opened,
     remove,
-    synced,
 )
-from flows.durable import cannot_write, write
+from flows.durable import cannot_write, sync, write
 from flows.errors import OutputError
 
 State = tuple[int, int, int] | None
@@ -154,7 +153,7 @@ class StagedLines(StatefulSinkPartition[Lines, State]):
             if self._stage is not None:
                 os.fsync(self._stage)
                 os.close(self._stage)
-                synced(self._parts)
+                sync(self._parts)
                 self._stage, self._sealed, self._staged = None, self._staged, 0
         except OSError as error:
             raise cannot_write(self._path, error) from error
@@ -227,7 +226,7 @@ def set_base(directory: Path, name: str, base: int) -> None:
             text.flush()
             os.fsync(text.fileno())
         draft.rename(path)
-        synced(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
 

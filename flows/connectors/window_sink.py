@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from flows.connectors.output_directory import PARTS, WINDOWS, open_directory, remove, synced
+from flows.connectors.output_directory import PARTS, WINDOWS, open_directory, remove
 from flows.connectors.write_behind import WriteBehind
-from flows.durable import cannot_write
+from flows.durable import cannot_write, sync
 from flows.errors import OutputError
 from flows.formats.windows import SCHEMA
 
@@ -283,7 +283,7 @@ class _Draft:
         with self._failing():
             self._file.close()
             if durable:
-                synced(self._draft)
+                sync(self._draft)
         _place(self._draft, self._path)
 
     def drop(self) -> None:
@@ -307,6 +307,6 @@ def _place(draft: Path, path: Path) -> None:
     """Puts a file in its place at once, durably."""
     try:
         draft.rename(path)
-        synced(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
