@@ -6,16 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.kernel import kernel
-from models.kernels.siphash import sip_round
+from models.kernels.siphash import FINAL, V0, V1, V2, V3, sip_round
 
 PART: Final = 8
 """Words of 8 bytes in a part; the last part of a row may be shorter. Of a ring an event changes a few parts only."""
-
-_V0 = np.uint64(0x736F6D6570736575)
-_V1 = np.uint64(0x646F72616E646F6D)
-_V2 = np.uint64(0x6C7967656E657261)
-_V3 = np.uint64(0x7465646279746573)
-_FINAL = np.uint64(0xFF)
 
 
 @kernel
@@ -42,16 +36,16 @@ def find_changed(
                 bits = bits | words[place, at]
             mark = np.uint64(0)
             if bits != np.uint64(0):
-                v0 = key[0] ^ _V0
-                v1 = key[1] ^ _V1
-                v2 = key[0] ^ _V2
-                v3 = key[1] ^ _V3
+                v0 = key[0] ^ V0
+                v1 = key[1] ^ V1
+                v2 = key[0] ^ V2
+                v3 = key[1] ^ V3
                 for at in range(begin, end):
                     word = words[place, at]
                     v3 = v3 ^ word
                     v0, v1, v2, v3 = sip_round(v0, v1, v2, v3)
                     v0 = v0 ^ word
-                v2 = v2 ^ _FINAL
+                v2 = v2 ^ FINAL
                 for _ in range(3):
                     v0, v1, v2, v3 = sip_round(v0, v1, v2, v3)
                 mark = (v0 ^ v1 ^ v2 ^ v3) | np.uint64(1)

@@ -10,11 +10,11 @@ PUBLIC_K0 = np.uint64(0x6C61_7077_696E_6720)
 PUBLIC_K1 = np.uint64(0x7661_6E65_6C6C_7573)
 """Fixed and public: shard and canonical order must be the same everywhere. What must be secret is keyed elsewhere."""
 
-_V0 = np.uint64(0x736F6D6570736575)
-_V1 = np.uint64(0x646F72616E646F6D)
-_V2 = np.uint64(0x6C7967656E657261)
-_V3 = np.uint64(0x7465646279746573)
-_FINAL = np.uint64(0xFF)
+V0 = np.uint64(0x736F6D6570736575)
+V1 = np.uint64(0x646F72616E646F6D)
+V2 = np.uint64(0x6C7967656E657261)
+V3 = np.uint64(0x7465646279746573)
+FINAL = np.uint64(0xFF)
 _13, _16, _17, _21, _32, _43, _47, _48, _51, _56, _8 = (
     np.uint64(n) for n in (13, 16, 17, 21, 32, 43, 47, 48, 51, 56, 8)
 )
@@ -41,10 +41,10 @@ def sip_round(
 @inlined
 def siphash(buffer: NDArray[np.uint8], at: int, size: int, k0: np.uint64, k1: np.uint64) -> np.uint64:
     """SipHash-2-4 of buffer[at : at + size] under the key (k0, k1), each half read little-endian."""
-    v0 = k0 ^ _V0
-    v1 = k1 ^ _V1
-    v2 = k0 ^ _V2
-    v3 = k1 ^ _V3
+    v0 = k0 ^ V0
+    v1 = k1 ^ V1
+    v2 = k0 ^ V2
+    v3 = k1 ^ V3
     i = at
     whole = at + size - (size & 7)
     while i < whole:
@@ -64,7 +64,7 @@ def siphash(buffer: NDArray[np.uint8], at: int, size: int, k0: np.uint64, k1: np
     v0, v1, v2, v3 = sip_round(v0, v1, v2, v3)
     v0, v1, v2, v3 = sip_round(v0, v1, v2, v3)
     v0 = v0 ^ word
-    v2 = v2 ^ _FINAL
+    v2 = v2 ^ FINAL
     for _ in range(4):
         v0, v1, v2, v3 = sip_round(v0, v1, v2, v3)
     return v0 ^ v1 ^ v2 ^ v3
