@@ -87,7 +87,7 @@ class Observed:
         if self._flow is None:
             return ""
         source, _, begun = self._flow
-        return _still("the flow has not turned", max(source.pulse.turned, begun), self.config)
+        return _still("the flow has not turned", max(source.board.pulse.turned, begun), self.config)
 
     def waiting(self) -> str:
         """What is still to come."""

@@ -83,7 +83,7 @@ class Reading(msgspec.Struct):
 
 def read(config: Config, source: Source, totals: Totals, kept: bool, begun: float) -> Reading:
     """What a flow shows that is about to run or does. A thread of its own may ask; nothing is counted for it."""
-    pulse, marks = source.pulse, list(totals.marks.values())
+    pulse, marks = source.board.pulse, list(totals.marks.values())
     kafka = source if isinstance(source, KafkaSource) else None
     return Reading(
         compiled=True,

@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -91,7 +93,7 @@ def open_state(path: str, identity: dict[str, str], *, fresh: bool = False, acce
     """
     root = Path(path)
     state = locked(path, make=True)
-    try:
+    with _let_go_on_failure(state):
         notes = []
         if fresh:
             aside = set_aside(root, "fresh")
@@ -109,12 +111,6 @@ def open_state(path: str, identity: dict[str, str], *, fresh: bool = False, acce
             notes += _carry_over(root, known, identity, found)
         state.log.mkdir(exist_ok=True)
         state.notes = tuple(notes)
-    except OSError as error:
-        state.close()
-        raise OutputError(f"{path}: cannot be used as state directory ({error.strerror})") from None
-    except BaseException:
-        state.close()
-        raise
     return state
 
 
@@ -154,16 +150,23 @@ def locked(path: str, *, make: bool = False) -> StateDir:
     except OSError as error:
         raise OutputError(f"{path}: cannot be used as state directory ({error.strerror})") from None
     state = StateDir(root, lock)
-    try:
+    with _let_go_on_failure(state):
         _take(lock, path)
         finish_moves(root)
+    return state
+
+
+@contextmanager
+def _let_go_on_failure(state: StateDir) -> Iterator[None]:
+    """Give the lock back where a state directory turns out to be of no use."""
+    try:
+        yield
     except OSError as error:
         state.close()
-        raise OutputError(f"{path}: cannot be used as state directory ({error.strerror})") from None
+        raise OutputError(f"{state.path}: cannot be used as state directory ({error.strerror})") from None
     except BaseException:
         state.close()
         raise
-    return state
 
 
 def known_sources(state: StateDir, names: tuple[str, ...] = ()) -> tuple[str, ...]:

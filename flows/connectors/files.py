@@ -11,7 +11,6 @@ from flows.connectors.file_reader import FileReader
 from flows.connectors.file_tree import check_input, find_files
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
-from flows.connectors.pulse import Pulse
 from flows.connectors.read_ahead import ReadAhead
 from flows.errors import InputError
 from flows.formats.lapwing import Decoded
@@ -102,11 +101,6 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
         return PolledPartition(
             partition, ahead, self.board, self._stop, self._close_at_end, self._on_failure, self._alone
         )
-
-    @property
-    def pulse(self) -> Pulse:
-        """Signs of life."""
-        return self.board.pulse
 
     @property
     def rows(self) -> int:

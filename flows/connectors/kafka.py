@@ -24,7 +24,6 @@ from flows.connectors.kafka_client import (
 from flows.connectors.kafka_reader import KafkaReader, Place
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
-from flows.connectors.pulse import Pulse
 from flows.connectors.read_ahead import ReadAhead
 from flows.durations import microseconds
 from flows.errors import InputError, Refused, UsageError
@@ -70,7 +69,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
     Notes
     -----
     `grown` says whether the topic was found to have new partitions. `rows`, `bytes_read`, `bytes_total` (None),
-    `event_time`, `lag`, `pulse` and `answered` may be read from another thread.
+    `event_time`, `lag`, `board.pulse` and `answered` may be read from another thread.
     """
 
     bytes_total = None
@@ -147,11 +146,6 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         return PolledPartition(
             partition, ahead, self.board, self._stop, self._close_at_end, self._on_failure, self._alone
         )
-
-    @property
-    def pulse(self) -> Pulse:
-        """Signs of life."""
-        return self.board.pulse
 
     @property
     def answered(self) -> float:

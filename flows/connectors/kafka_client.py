@@ -194,6 +194,14 @@ def patient(block: Kafka, failures: Failures, ask: Callable[[float], T]) -> T:
         time.sleep(_AGAIN_S)
 
 
+def heard(ask: Callable[[float], int], seconds: float, told: Callable[[KafkaException], LapwingError]) -> int:
+    """What a producer's `poll` or `flush` answers; a fatal error may be raised there too, and is `told` the user."""
+    try:
+        return ask(seconds)
+    except KafkaException as error:
+        raise told(error) from None
+
+
 def all_there(block: Kafka, reading: bool, writing: bool) -> None:
     """Say beforehand which topics do not exist, all of them in one InputError; raises as `topics` too."""
     names = {key: getattr(block.topics, key) for key in block.topics.__struct_fields__}

@@ -1,15 +1,14 @@
 """Lines to the topic of events, as an identity platform would send them: for `lapwing simulate`."""
 
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from flows.connectors.kafka_client import Failures, common, failed_output, logger, made, missing, topics
-from flows.errors import OutputError
+from flows.connectors.kafka_client import Failures, common, failed_output, heard, logger, made, missing, topics
+from flows.errors import LapwingError, OutputError
 from flows.kafka_block import Kafka
 
 _PIECE_S: Final = 0.02
@@ -53,14 +52,14 @@ class LineSender:
             self._pace()
             self._produce(line, _key(line))
             self._sent += 1
-        self._heard(self._producer.poll, 0)
+        heard(self._producer.poll, 0, self._failed)
         self._check()
 
     def _pace(self) -> None:
         if self._rate is not None:
             ahead = self._sent / self._rate - (time.monotonic() - self._began)
             if ahead > _PIECE_S:
-                self._heard(self._producer.poll, 0)
+                heard(self._producer.poll, 0, self._failed)
                 self._check()
                 time.sleep(ahead)
 
@@ -69,17 +68,13 @@ class LineSender:
             try:
                 return self._producer.produce(self._topic, value, key)
             except BufferError:
-                self._heard(self._producer.poll, 0.1)
+                heard(self._producer.poll, 0.1, self._failed)
                 self._check()
             except KafkaException as error:
-                raise failed_output(error, f"topic {self._topic}") from None
+                raise self._failed(error) from None
 
-    def _heard(self, ask: Callable[[float], int], seconds: float) -> int:
-        """What `poll` or `flush` answers; a fatal error may be raised there too."""
-        try:
-            return ask(seconds)
-        except KafkaException as error:
-            raise failed_output(error, f"topic {self._topic}") from None
+    def _failed(self, error: KafkaException) -> LapwingError:
+        return failed_output(error, f"topic {self._topic}")
 
     def _report(self, error: KafkaError | None, message: Any) -> None:
         if error is not None and not self._lost:
@@ -97,7 +92,7 @@ class LineSender:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if error is not None:
             self._producer.purge()
-        while self._heard(self._producer.flush, 1.0):
+        while heard(self._producer.flush, 1.0, self._failed):
             self._check()
         if error is None:
             self._check()

@@ -15,6 +15,7 @@ from flows.connectors.kafka_client import (
     Failures,
     common,
     failed_output,
+    heard,
     logger,
     made,
     startup_s,
@@ -221,7 +222,7 @@ class _Part(StatefulSinkPartition[Item, State]):
             after = reached(self._last.lanes, item.lane)
             self._produce(item.records(after, self._limits))
             self._lanes = advanced(self._lanes, [(item.lane, item.position)])
-        self._heard(self._producer.poll, 0)
+        heard(self._producer.poll, 0, self._failed)
 
     def _produce(self, records: Iterable[Record]) -> None:
         produce, count = self._producer.produce, 0
@@ -239,7 +240,7 @@ class _Part(StatefulSinkPartition[Item, State]):
 
     def _produce_when_there_is_room(self, one: Record) -> None:
         while True:
-            self._heard(self._producer.poll, 0.05)
+            heard(self._producer.poll, 0.05, self._failed)
             self._check()
             try:
                 return self._producer.produce(*one)
@@ -247,13 +248,6 @@ class _Part(StatefulSinkPartition[Item, State]):
                 continue
             except KafkaException as error:
                 raise self._failed(error) from None
-
-    def _heard(self, ask: Callable[[float], int], seconds: float) -> int:
-        """What `poll` or `flush` answers; a fatal error may be raised there too."""
-        try:
-            return ask(seconds)
-        except KafkaException as error:
-            raise self._failed(error) from None
 
     def _begin(self) -> None:
         if self._marked:
@@ -321,7 +315,7 @@ class _Part(StatefulSinkPartition[Item, State]):
                 raise self._failed(error) from None
 
     def _flush(self) -> None:
-        while self._heard(self._producer.flush, 1.0):
+        while heard(self._producer.flush, 1.0, self._failed):
             self._check()
         self._check()  # the last of them may be those that were not delivered
 

@@ -12,7 +12,6 @@ from flows.connectors.board import Board
 from flows.connectors.lines import LineReader
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
-from flows.connectors.pulse import Pulse
 from flows.connectors.read_ahead import ReadAhead
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
@@ -74,11 +73,6 @@ class SyntheticSource(FixedPartitionedSource[EventBatch, Snapshot]):
         reader = ReadAhead(_SyntheticReader(self._stream, self._batch_rows), self._decode, thread)
         self._partition = Partition(SYNTHETIC, self.partitions, reader.decode, self._clock, self._batch_rows, reached)
         return PolledPartition(self._partition, reader, self.board, self._stop, self._close_at_end)
-
-    @property
-    def pulse(self) -> Pulse:
-        """Signs of life."""
-        return self.board.pulse
 
     @property
     def rows(self) -> int:
