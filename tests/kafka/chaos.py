@@ -131,10 +131,12 @@ class Chaos:
         """The flow on two processes while the last events come: one is killed, all start again and go on."""
         with self._command("chaos", self.topics, "--processes", "2") as flow:
             pace = max(1, len(self._later) // 60)
+            while len(own := children(flow.pid)) < 2 and flow.poll() is None:
+                time.sleep(0.2)
             for tick in range(60):
                 self._send(pace)
                 time.sleep(0.25)
-                if tick == 30 and (own := children(flow.pid)):
+                if tick == 30:
                     os.kill(self.random.choice(own), signal.SIGKILL)
                     self.kills += 1
             flow.send_signal(signal.SIGTERM)
