@@ -30,6 +30,7 @@ from benchmarks.typed_decode import AuditEvent
 from flows.formats.simulated import simulate
 from flows.kafka_block import Topics
 from models.simulation.attacks.plan import WELL_FORMED
+from tests.command import LAPWING
 from tests.kafka.cluster import Broker
 from tests.kafka.outcome import make_topics, topics_of
 from tests.kafka.records import Record, ends, produce
@@ -37,7 +38,6 @@ from tests.kafka.records import Record, ends, produce
 PARTS = ("speed", "latency", "burst", "flood", "restart")
 PARTITIONS = 4
 LATENESS_PANE_EPOCHS_S = 5 + 5 + 3
-_LAPWING = str(Path(sys.executable).with_name("lapwing"))
 _VICTIM = re.compile(rb"victim-\d+")
 _READY_S, _SETTLE_S = 120.0, 20.0
 
@@ -81,7 +81,7 @@ class Bench:
         topics = topics_of(f"run{self.runs}", events.events)
         make_topics(self.kafka, topics, PARTITIONS)
         state = self.folder / f"state{self.runs}"
-        words = [_LAPWING, *self.words(topics, state, **keys), "--start", "earliest", "--until", "end"]
+        words = [LAPWING, *self.words(topics, state, **keys), "--start", "earliest", "--until", "end"]
         words += ["--json", "--quiet"]
         run = _measured(words + (["--processes", str(processes)] if processes > 1 else []))
         shutil.rmtree(state)
@@ -101,7 +101,7 @@ class Bench:
     @contextmanager
     def live(self, topics: Topics, state: Path, **keys: str) -> "Iterator[subprocess.Popen[bytes]]":
         """The flow, running from now on."""
-        words = [_LAPWING, *self.words(topics, state, **keys), "--start", "latest", "--quiet"]
+        words = [LAPWING, *self.words(topics, state, **keys), "--start", "latest", "--quiet"]
         process = subprocess.Popen(words)
         try:
             yield process
@@ -177,7 +177,7 @@ class Bench:
         )
         produce(self.kafka.client(), topics.events, records)
         state = self.folder / "restart"
-        words = [_LAPWING, *self.words(topics, state), "--quiet"]
+        words = [LAPWING, *self.words(topics, state), "--quiet"]
         subprocess.run([*words, "--start", "earliest", "--until", "end"], check=True)
         reader = _reader(self.kafka, topics.scored)
         for at in range(PARTITIONS):

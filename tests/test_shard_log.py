@@ -58,14 +58,14 @@ def test_every_pointer_leads_to_its_own_state(
     name: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shard_log, "MOST_FRAMES", most)
-    behaviour = {"behaviour": BEHAVIOUR} if name != "tenant" else {}
-    shard, setup = shard_of(name, setup_of(name), max_records=90, max_rings=40, **behaviour), setup_of(name)
+    setup, limits = setup_of(name), {"max_records": 90, "max_rings": 40, "behaviour": BEHAVIOUR}
+    shard = shard_of(name, setup, **limits)
     log, seen = ShardLog(tmp_path, 1, 2), Changes()
     saved: list[tuple[bytes, bytes]] = []
     for number, item in enumerate(items_of(disturbed(events(EPISODES, 1), 2, LATENESS, 0.02, 1), [9], [0, 1, 1])):
         assess(shard, item, shard.dimension)
         if number == 20:  # as after a restart: under another secret, in a log that goes on
-            shard = shard_of(name, setup, 2, shard.snapshot(), max_records=90, max_rings=40, **behaviour)
+            shard = shard_of(name, setup, 2, shard.snapshot(), **limits)
             log = ShardLog(tmp_path, 1, 2)
         pointer, seen = save(log, shard, seen)
         saved.append((pointer, shard.snapshot()))
@@ -76,7 +76,7 @@ def test_every_pointer_leads_to_its_own_state(
     files = sorted(int(path.suffix[1:]) for path in tmp_path.iterdir())
     assert len(files) <= (1 + SAFE_AFTER if most == 3 else 1)
     assert files[-1] == 2 or most == 3
-    assert shard_of(name, setup, 3, replayed(frames(tmp_path, saved[-1][0])), max_records=90, max_rings=40, **behaviour)
+    assert shard_of(name, setup, 3, replayed(frames(tmp_path, saved[-1][0])), **limits)
 
 
 def filled(folder: Path) -> tuple[ShardLog, list[bytes]]:

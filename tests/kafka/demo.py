@@ -15,6 +15,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
+from tests.command import LAPWING
 from tests.kafka.cluster import Broker
 from tests.kafka.errors import Damaged, Failed, Unavailable
 from tests.kafka.topics import TOPICS, make_all
@@ -66,7 +67,7 @@ def _shown(kafka: Broker, arguments: argparse.Namespace) -> int:
             failed = simulate.wait() or detect.wait()
     if failed:
         return failed
-    return subprocess.call([*_lapwing(), "compare", str(folder / "alerts.ndjson"), str(truth)])
+    return subprocess.call([LAPWING, "compare", str(folder / "alerts.ndjson"), str(truth)])
 
 
 def _alerts(
@@ -107,13 +108,9 @@ def _line(alert: dict[str, Any]) -> str:
     return f"  {moment:%m-%d %H:%M:%S}  {alert['severity']:<8}  {alert['message']}"
 
 
-def _lapwing() -> list[str]:
-    return [str(Path(sys.executable).with_name("lapwing"))]
-
-
 @contextmanager
 def _command(*arguments: object) -> "Iterator[subprocess.Popen[bytes]]":
-    process = subprocess.Popen([*_lapwing(), *map(str, arguments)])
+    process = subprocess.Popen([LAPWING, *map(str, arguments)])
     try:
         yield process
     finally:
