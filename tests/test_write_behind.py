@@ -19,23 +19,24 @@ def test_writes_are_done_in_order_while_the_caller_goes_on() -> None:
     behind.close()
 
 
-def test_no_more_than_two_writes_wait() -> None:
-    behind, gate, handed = WriteBehind(), threading.Event(), []
+@pytest.mark.parametrize(("room", "most"), [(0, 2), (100, 2), (101, 3), (301, 5)])
+def test_no_more_writes_wait_than_two_or_than_there_is_room_for(room: int, most: int) -> None:
+    behind, gate, handed = WriteBehind(room), threading.Event(), []
 
     def hand_over() -> None:
-        for i in range(3):
-            behind.write(gate.wait)
+        for i in range(2 * most):
+            behind.write(gate.wait, 100 if i >= 2 else 0)
             handed.append(i)
 
     caller = threading.Thread(target=hand_over)
     caller.start()
-    while len(handed) < 2:
+    while len(handed) < most:
         time.sleep(0.01)
-    caller.join(0.1)  # as long as the third needs where nothing holds it back
-    assert handed == [0, 1]
+    caller.join(0.1)  # as long as one more needs where nothing holds it back
+    assert handed == [*range(most)]
     gate.set()
     caller.join()
-    assert handed == [0, 1, 2]
+    assert handed == [*range(2 * most)]
     behind.close()
 
 

@@ -28,6 +28,10 @@ from flows.errors import LapwingError, OutputError, Refused
 from flows.kafka_block import Kafka
 
 _ABORT_S: Final = 5.0
+_WAITING_BYTES: Final = 32 << 20
+"""What waits to be made into records, in all sink partitions together, beside two items of each."""
+_POLL_S: Final = 0.05
+"""A producer is asked so often what it has found out."""
 BUFFERED_KIB: Final = 131_072
 """What all producers hold, at most, of records that the brokers have not taken yet."""
 _PATIENCE: Final = 4096
@@ -43,6 +47,10 @@ class Ordered(Protocol):
         """Whose order it is."""
 
     @property
+    def size(self) -> int:
+        """About how many bytes they hold while they wait."""
+
+    @property
     def position(self) -> Position:
         """How far the lane is with these."""
 
@@ -52,6 +60,10 @@ class Ordered(Protocol):
 
 class Named(Protocol):
     """Records without an order, by the names that they have after every replay."""
+
+    @property
+    def size(self) -> int:
+        """As of `Ordered`."""
 
     def named(self, limits: Limits) -> Iterable[tuple[bytes, Sequence[Record]]]:
         """All of them, each of which fits its topic."""
@@ -143,8 +155,9 @@ class _Part(StatefulSinkPartition[Item, State]):
         self._failures = Failures()
         self._marked = lineage is not None
         self._producer = self._made(lineage)
-        self._behind = WriteBehind()
+        self._behind = WriteBehind(_WAITING_BYTES // block.sinks)
         self._open = self._touched = False
+        self._polled = 0.0
         self._commit: Future[None] | None = None
         self._wrote: list[bytes] = []
         self._dropped: list[bytes] = []
@@ -207,7 +220,7 @@ class _Part(StatefulSinkPartition[Item, State]):
         self._behind.look()
         self._check()
         for item in items:
-            self._behind.write(partial(self._write, item))
+            self._behind.write(partial(self._write, item), item.size)
 
     def _write(self, item: Item) -> None:
         if hasattr(item, "named"):
@@ -222,7 +235,10 @@ class _Part(StatefulSinkPartition[Item, State]):
             after = reached(self._last.lanes, item.lane)
             self._produce(item.records(after, self._limits))
             self._lanes = advanced(self._lanes, [(item.lane, item.position)])
-        heard(self._producer.poll, 0, self._failed)
+        # Whoever polls has to wait for the interpreter again.
+        if (now := time.monotonic()) - self._polled > _POLL_S:
+            self._polled = now
+            heard(self._producer.poll, 0, self._failed)
 
     def _produce(self, records: Iterable[Record]) -> None:
         produce, count = self._producer.produce, 0

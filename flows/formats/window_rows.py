@@ -1,14 +1,16 @@
 """Closed learning windows as JSON objects: the columns of `windows.parquet`, one message each."""
 
-import math
 from collections.abc import Iterator
-from typing import Any
+from itertools import repeat
+from typing import Any, Final
 
 import msgspec
-import pyarrow as pa
 
-from flows.formats.windows import table_of
+from flows.formats.windows import MEASURED, MINUTE_US, SCHEMA
+from models.base import DIMENSIONS, FEATURES
 from models.windows.slice import ClosedWindows
+
+_NAMES: Final = tuple(SCHEMA.names)
 
 
 def window_rows(closed: ClosedWindows, config_hash: str) -> Iterator[tuple[bytes, bytes]]:
@@ -17,15 +19,25 @@ def window_rows(closed: ClosedWindows, config_hash: str) -> Iterator[tuple[bytes
     The key is tenant, dimension and entity; `start` and `end` are epoch microseconds. What is not known or not a
     feature of the dimension is null.
     """
-    table = table_of([closed], config_hash)
-    plain = {name: column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
-             for name, column in zip(table.column_names, table.columns, strict=True)}  # fmt: skip
-    columns: dict[str, list[Any]] = {name: column.to_pylist() for name, column in plain.items()}
-    for values in zip(*columns.values(), strict=True):
-        row = dict(zip(columns, map(_finite, values), strict=True))
-        key = f"{row['tenant']}|{row['dimension']}|{row['entity']}"
-        yield key.encode("utf-8", "replace"), msgspec.json.encode(row)
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    dimension = DIMENSIONS[closed.dimension]
+    columns: dict[str, Any] = {
+        "tenant": closed.tenant,
+        "dimension": repeat(dimension),
+        "entity": closed.entity,
+        "detector": repeat(closed.detector),
+        "start": repeat(closed.end - MINUTE_US),
+        "end": repeat(closed.end),
+        "sample_weight": closed.weight.tolist(),
+        "config_hash": repeat(config_hash),
+        "feature": [FEATURES[feature] for feature in closed.feature.tolist()],
+    }
+    for name in ("score", "quantile", "guarded", "expected", "observed"):
+        columns[name] = getattr(closed, name).tolist()
+    values, peaks = closed.values.T.tolist(), closed.peaks.T.tolist()
+    for at, name in enumerate(MEASURED):
+        columns[name], columns[f"peak_{name}"] = values[at], peaks[at]
+    encode = msgspec.json.Encoder().encode  # says null of what is not finite
+    for row in zip(*(columns[name] for name in _NAMES), strict=False):
+        tenant, _, entity = row[:3]
+        key = f"{tenant}|{dimension}|{entity}"
+        yield key.encode("utf-8", "replace"), encode(dict(zip(_NAMES, row, strict=True)))

@@ -33,6 +33,7 @@ _ALERT_HEADERS: Final[Headers] = (
     ("splunk.header.source", b"lapwing"),
 )
 _NAME_BYTES: Final = 12
+_WINDOW_BYTES, _ALERT_BYTES = 512, 12_288
 _PLAIN: Final = 4096
 """A record without headers that is so much smaller than the topic's limit fits for sure."""
 _UNREAD: Final = ("entity", "names", "name_start", "name_length", "place", "target", "marks", "hashes", "numbers")
@@ -58,6 +59,11 @@ class Rows:
     delivery: Delivery
     lane: str
     position: Position
+
+    @property
+    def size(self) -> int:
+        """The messages, and as much again for their columns."""
+        return 2 * len(self.batch.batch.buffer)
 
     def records(self, after: Position, limits: Limits) -> Iterator[Record]:
         """Key, headers, timestamp and, with equal counts, partition are those of the source's own records."""
@@ -110,6 +116,11 @@ class Windows:
     lane: str
     position: Position
 
+    @property
+    def size(self) -> int:
+        """Two columns of floats for each feature, and names."""
+        return _WINDOW_BYTES * len(self.closed)
+
     def records(self, after: Position, limits: Limits) -> Iterator[Record]:
         """One record for each window; none if the minute lies behind."""
         if self.position > after:
@@ -131,6 +142,11 @@ class Told:
     topics: Topics
     version: str
     at: int
+
+    @property
+    def size(self) -> int:
+        """Five events at most, each of two KiB."""
+        return _ALERT_BYTES * len(self.alerts)
 
     def named(self, limits: Limits) -> Iterator[tuple[bytes, list[Record]]]:
         """Each alert's records by a name that a replay gives it again."""
@@ -166,6 +182,8 @@ class Told:
 @dataclass(slots=True, frozen=True)
 class Beat:
     """Nothing: it only touches a sink partition, so that no state of a failed epoch stays there."""
+
+    size = 0
 
     def named(self, limits: Limits) -> Iterable[tuple[bytes, Sequence[Record]]]:
         """Nothing."""

@@ -23,6 +23,11 @@ class Tombstones:
     uids: tuple[str, ...]
     topic: str
 
+    @property
+    def size(self) -> int:
+        """A name each."""
+        return 64 * len(self.uids)
+
     def named(self, limits: Limits) -> Iterator[tuple[bytes, list[Record]]]:
         """A record without a value for each."""
         for uid in self.uids:
