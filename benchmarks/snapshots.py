@@ -55,7 +55,7 @@ class Pass:
         """Save a shard as the flow does; where that is."""
         before = sum(path.stat().st_size for path in folder.iterdir())
         cpu, began = process_time(), perf_counter()
-        taken = changes(shard, seen, _BESIDE.map)
+        taken = changes(shard, seen)
         looked = perf_counter()
         pointer = log.append(taken)
         ended = perf_counter()

@@ -55,7 +55,7 @@ from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, ta
 from flows.running import result, told_as_ours, watching
 from flows.state_dir import StateDir, known_sources, open_state
 from flows.state_shape import state_identity
-from flows.steps.assess import Assess, Assessed, Assessing
+from flows.steps.assess import Assess, Assessed, Assessing, Saving
 from flows.steps.carry import Place, bundles
 from flows.steps.decide import Decide, policy
 from flows.steps.deliver import Delivery, deliver, tell
@@ -83,7 +83,7 @@ EPOCH = timedelta(seconds=1)
 EPOCH_WITHOUT_STATE = timedelta(seconds=30)
 """Nothing waits for an epoch's end then but the closed windows in memory."""
 MOST_BESIDE = 4
-"""Threads at most on which minutes end: more shards than that are seldom at it at once."""
+"""Threads at most on which minutes end and shards save themselves: more are seldom at it at once."""
 
 
 def build(
@@ -122,13 +122,15 @@ def build(
         return shard
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = ThreadPoolExecutor(min(cores, MOST_BESIDE), "assess")
     # What is sent to another process has to be done before.
-    beside = ThreadPoolExecutor(min(cores, MOST_BESIDE), "assess") if not place and cores > 1 else None
+    beside = threads if not place and cores > 1 else None
+    saving = Saving(threads) if kept else None
     flow = Dataflow("lapwing_detect")
     batches = op.input("source", flow, source)
 
     def assess(slices: KeyedStream[Slice]) -> KeyedStream[tuple[str, Assessing | Assessed]]:
-        return op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, kept, resume, beside, log))
+        return op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, saving, resume, beside, log))
 
     pieces: KeyedStream[Assessing | Assessed | Home]
     if place is None:

@@ -4,6 +4,7 @@ Also the child that tests kill: `python -m tests.flow_under_test TROUBLE ARGUMEN
 trouble that a JSON object names (see `child`).
 """
 
+import itertools
 import json
 import os
 import random
@@ -490,11 +491,10 @@ def child(trouble: dict[str, Any], arguments: list[str]) -> None:
             os._exit(9)
         return snapshot(part)
 
-    appended, sync = 0, os.fdatasync
+    frames, sync = itertools.count(1), os.fdatasync
 
     def torn(file: int) -> None:
-        nonlocal appended
-        appended += 1
+        appended = next(frames)  # of several threads
         if appended == trouble.get("die_in_append"):
             os.ftruncate(file, os.fstat(file).st_size - 7)
             os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ from bytewax.errors import BytewaxRuntimeError
 
 from flows import detect
 from flows.config import load
-from flows.steps.assess import Assess, Assessing
+from flows.steps.assess import Assess, Assessing, Saving
 from models.base import IP
 from models.rules.program import Program
 from models.windows import shard
@@ -109,9 +109,9 @@ def minutes(program: Program) -> list[Slice]:
     return [piece(marked(each, program), IP) for each in partition_batches("p", ("p",), rows, 5_000_000, (1, 3, 20, 2))]
 
 
-def assessed(thread: ThreadPoolExecutor | None) -> tuple[list[Assessing], Assess]:
+def assessed(thread: ThreadPoolExecutor | None, saving: Saving | None = None) -> tuple[list[Assessing], Assess]:
     """All slices under way, and the logic that has them."""
-    logic = Assess(lambda at, state: shard_of("ip", SETUP, state=state), True, None, thread)
+    logic = Assess(lambda at, state: shard_of("ip", SETUP, state=state), saving, None, thread)
     slices = minutes(shard_of("ip", SETUP).settings.program)
     return [one for each in slices for _, one in logic.on_batch([each])[0]], logic
 
@@ -120,7 +120,7 @@ def test_a_shard_says_the_same_with_a_thread_and_its_snapshot_waits_for_it() -> 
     with ThreadPoolExecutor(2, "beside") as thread:
         found = []
         for beside in (None, thread):
-            under_way, logic = assessed(beside)
+            under_way, logic = assessed(beside, Saving(thread))
             snapshot = logic.snapshot()
             found.append(([said(one) for one in under_way], snapshot))
     assert found[0] == found[1]

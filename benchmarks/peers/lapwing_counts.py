@@ -100,7 +100,7 @@ def job(events: str, output: str) -> None:
     source = make_source(config, events, threading.Event(), close_at_end=True, on_failure=failures.append)
     batches = op.input("source", flow, source)
     assessed = op.stateful_batch(
-        "assess", op.flat_map("split", batches, slices), lambda resume: Assess(make_shard, False, resume)
+        "assess", op.flat_map("split", batches, slices), lambda resume: Assess(make_shard, None, resume)
     )
     told = op.map("told", assessed, lambda item: ("rows", item[1][1].result()))
     op.output("rows", told, _Rows(output))

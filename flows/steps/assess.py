@@ -1,8 +1,9 @@
 """`assess`: one shard's state, fed with its slices."""
 
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import msgspec
@@ -92,26 +93,48 @@ def _arrived(said: tuple[Any, ...], packed: Packed) -> Assessed:
     )  # fmt: skip
 
 
+class Saving:
+    """The shards that an epoch has moved: all save themselves beside each other when the first is asked to.
+
+    Bytewax asks one after another, and all that have had slices in the epoch.
+    """
+
+    def __init__(self, threads: Executor) -> None:
+        self._threads = threads
+        self._moved: dict[int, list[Assess]] = {}
+
+    def moved(self, logic: "Assess") -> None:
+        """`logic` will be asked at the end of this epoch. Each worker has epochs of its own."""
+        self._moved.setdefault(get_ident(), []).append(logic)
+
+    def begin(self) -> None:
+        """Begin for all that have moved since the last time."""
+        for logic in self._moved.pop(get_ident(), []):
+            logic.begin_save(self._threads)
+
+
 class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes]):
     """Passes slices to the shard, and keeps its state for recovery.
 
     The end of a minute goes on beside the other shards' work on `thread`, if there is one; the shard's next slice, and
     its snapshot, wait for it. The snapshot is a pointer into the log in the folder `log`; without that it is the
-    shard's own bytes, compressed. Without recovery Bytewax asks for it all the same, so `kept` says whether anybody
-    will read it.
+    shard's own bytes, compressed. Without recovery Bytewax asks for it all the same: without `saving` nobody will read
+    it.
     """
 
     def __init__(
         self,
         make: MakeShard,
-        kept: bool,
+        saving: Saving | None,
         resume: bytes | None,
         thread: Executor | None = None,
         log: Path | None = None,
     ) -> None:
         self._make = make
         self._shard: Shard | None = None
-        self._kept = kept
+        self._saving = saving
+        self._moved = False
+        self._saved: Future[bytes] | None = None
         self._resume = resume or None
         self._thread = thread
         self._folder = log
@@ -123,6 +146,9 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         """Assess slices in the order of their arrival."""
         # Bytewax does not say for which key a logic is built: the first slice does.
         shard = self._shard or self._begin(values[0].dimension, values[0].shard)
+        if self._saving is not None and not self._moved:
+            self._saving.moved(self)
+            self._moved = True
         out: list[tuple[str, Assessing | Assessed]] = []
         for piece in values:
             self._settle()
@@ -139,7 +165,7 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
                 raise
             raise Refused(f"a shard of {WATCHED[dimension]} cannot be read ({error}): {WAY_OUT}") from error
         self._resume = None
-        if self._kept and self._folder is not None:
+        if self._saving is not None and self._folder is not None:
             self._log = ShardLog(self._folder, dimension, number)
         return self._shard
 
@@ -154,16 +180,29 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
 
     def snapshot(self) -> bytes:
         """The shard's state."""
-        if not self._kept:
+        if self._saving is None:
             return b""
         if self._shard is None:
             return self._resume or b""
+        if not self._moved:  # at the end of the input all are asked
+            self._saving.moved(self)
+        self._saving.begin()
+        assert self._saved is not None
+        saved, self._saved, self._moved = self._saved.result(), None, False
+        return saved
+
+    def begin_save(self, threads: Executor) -> None:
+        """Begin what `snapshot` waits for; until it has, the shard may not be touched."""
+        assert self._shard is not None
         self._settle()
+        self._saved = threads.submit(self._save, self._shard)
+
+    def _save(self, shard: Shard) -> bytes:
         if self._log is None:
-            return _packed(self._shard.snapshot())
+            return _packed(shard.snapshot())
         if self._log.due:
             self._seen = Changes()
-        return self._log.append(changes(self._shard, self._seen, self._thread.map if self._thread else map))
+        return self._log.append(changes(shard, self._seen))
 
 
 def elsewhere(saved: bytes, log: Path) -> bytes:

@@ -5,7 +5,7 @@ use is not written again: that it counts no more is said by a bit, and it is 0 w
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any, Final, NamedTuple
 
@@ -59,12 +59,10 @@ class Changes:
         self._pieces: dict[int, tuple[int, NDArray[Any]]] = {}
         self._numbers = count()
 
-    def take(
-        self, tables: Tables, pieces: Iterable[Piece], rest: bytes, each: Callable[..., Iterable[Any]] = map
-    ) -> bytes:
+    def take(self, tables: Tables, pieces: Iterable[Piece], rest: bytes) -> bytes:
         """All that differs from the last look (at the first, all that counts), and `rest` as it is.
 
-        A piece is the same as long as its first array is the same object. `each` is `map`, or that of an executor.
+        A piece is the same as long as its first array is the same object.
         """
         # Holding the array keeps its identity from becoming another's.
         known, self._pieces = self._pieces, {}
@@ -87,7 +85,8 @@ class Changes:
             flat[_IN_USE + name] = np.packbits(used), None
         entries: list[_Entry] = []
         bodies: list[NDArray[Any]] = []
-        for entry, steps, content in each(self._look, flat, *zip(*flat.values(), strict=True)):
+        for name, (array, places) in flat.items():
+            entry, steps, content = self._look(name, array, places)
             if entry.whole or entry.numbers:
                 entries.append(entry)
                 bodies += steps, content

@@ -1,7 +1,8 @@
 """The events behind a traffic spike: any event counts, so all of them are kept while their pane is open."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ from numpy.typing import NDArray
 
 from models.event import EventBatch
 from models.kernels.layout import PANE_US
-from models.windows.evidence import MESSAGE_LIMIT, Witness, ends, witness
+from models.windows.evidence import LEAST, MESSAGE_LIMIT, MOST, Witness, ends, witness
 
 STREAK_PANES = 12
 """The longest run of panes that a rule may ask for."""
 
 Owners = NDArray[np.uint64]
+Held = tuple[EventBatch, NDArray[np.int64], int]
+"""Rows of a batch, and the base pane of the newest."""
 Saved = list[tuple[int, int, list[Witness]]]
 
 
@@ -31,7 +34,7 @@ class Recent:
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
-        self.batches: deque[tuple[EventBatch, NDArray[np.int64], int]] = deque()
+        self.batches: deque[Held] = deque()
         self.copies: dict[tuple[int, int], list[Witness]] = {}
 
     def add(self, batch: EventBatch, rows: NDArray[np.int64], newest: int) -> None:
@@ -44,11 +47,11 @@ class Recent:
 
     def forget(self, before: int, streaking: Owners) -> None:
         """Let go of what no spike can ask for: `streaking` are the entities whose condition held in the last pane."""
-        oldest = before - STREAK_PANES
+        oldest, closed = before - STREAK_PANES, []
         while self.batches and self.batches[0][2] < before:
-            batch, rows, _ = self.batches.popleft()
-            for key, found in self._ends(batch, rows, streaking, oldest):
-                self.copies[key] = ends(sorted(self.copies.get(key, []) + found))
+            closed.append(self.batches.popleft())
+        for key, found in self._ends(closed, np.unique(streaking), oldest):
+            self.copies[key] = ends(sorted(self.copies.get(key, []) + found))
         kept = set(streaking.tolist())
         # What a restart brought back of panes that are still open belongs to entities without a streak as yet.
         self.copies = {k: w for k, w in self.copies.items() if k[1] >= before or (k[1] >= oldest and k[0] in kept)}
@@ -57,18 +60,15 @@ class Recent:
         """At most five events of an entity for each of the panes from `first` to `last`, by (time, content)."""
         held = (few for (owner, pane), few in self.copies.items() if owner == entity and first <= pane <= last)
         found = [w for few in held for w in few]
-        owner = np.array([entity], np.uint64)
-        for batch, rows, newest in self.batches:
-            if newest >= first:
-                found += [w for (_, pane), few in self._ends(batch, rows, owner, first) if pane <= last for w in few]
+        owner, open_panes = np.array([entity], np.uint64), [one for one in self.batches if one[2] >= first]
+        found += [w for (_, pane), few in self._ends(open_panes, owner, first) if pane <= last for w in few]
         return sorted(found)
 
     def snapshot(self, before: int, owners: Owners) -> Saved:
-        """What is kept of some entities, `before` being the first open pane."""
+        """What is kept of some entities, each named once and in order, `before` being the first open pane."""
         saved = dict(self.copies)
-        for batch, rows, _ in self.batches:
-            for key, found in self._ends(batch, rows, owners, before - STREAK_PANES):
-                saved[key] = ends(sorted(saved.get(key, []) + found))
+        for key, found in self._ends(self.batches, owners, before - STREAK_PANES):
+            saved[key] = ends(sorted(saved[key] + found)) if key in saved else found
         return [(entity, pane, few) for (entity, pane), few in saved.items()]
 
     def restore(self, saved: list[Any]) -> None:
@@ -76,31 +76,38 @@ class Recent:
         self.copies = {(entity, pane): [Witness(*w) for w in few] for entity, pane, few in saved}
 
     def _ends(
-        self, batch: EventBatch, rows: NDArray[np.int64], owners: Owners, oldest: int
+        self, held: Iterable[Held], owners: Owners, oldest: int
     ) -> Iterator[tuple[tuple[int, int], list[Witness]]]:
-        """For each of some entities and each pane from `oldest` on: the first three and last two of a batch's rows."""
+        """For each of some entities, in order, and each pane from `oldest` on: the first three and last two of rows."""
         if not len(owners):
             return
-        owner = batch.entity[self.dimension, rows]
-        pane = batch.place[rows] // PANE_US
-        hit = (owner == owners[0] if len(owners) == 1 else np.isin(owner, owners)) & (pane >= oldest)
-        rows, owner, pane = rows[hit], owner[hit], pane[hit]
-        if not len(rows):
+        batches: list[EventBatch] = []
+        columns = []
+        for batch, rows, _ in held:
+            owner, pane = batch.entity[self.dimension, rows], batch.place[rows] // PANE_US
+            at = np.searchsorted(owners, owner)
+            hit = np.flatnonzero((owners[np.minimum(at, len(owners) - 1)] == owner) & (pane >= oldest))
+            if len(hit):
+                mine, number = rows[hit], np.full(len(hit), len(batches))
+                columns.append((at[hit], pane[hit], batch.time[mine], number, mine))
+                batches.append(batch)
+        if not batches:
             return
-        order = np.lexsort((pane, owner))
-        rows, owner, pane = rows[order], owner[order], pane[order]
-        cuts = np.flatnonzero((owner[1:] != owner[:-1]) | (pane[1:] != pane[:-1])) + 1
-        for mine, at in zip(np.split(rows, cuts), [0, *cuts.tolist()], strict=True):
-            yield (int(owner[at]), int(pane[at])), _ends_of(batch, mine)
+        at, pane, time, number, rows = (np.concatenate(column) for column in zip(*columns, strict=True))
+        order = np.lexsort((time, pane, at))
+        at, pane, time, number, rows = at[order], pane[order], time[order], number[order], rows[order]
+        begin = np.flatnonzero(np.append(True, (at[1:] != at[:-1]) | (pane[1:] != pane[:-1])))
+        end = np.append(begin[1:], len(rows))
+        # Only those that share their times with the first or the last have to be told apart by their content.
+        third, last_but_one = np.minimum(begin + LEAST, end) - 1, np.maximum(end - MOST, begin)
+        lengths = end - begin
+        kept = (time <= np.repeat(time[third], lengths)) | (time >= np.repeat(time[last_but_one], lengths))
+        chosen = zip(number[kept].tolist(), rows[kept].tolist(), time[kept].tolist(), strict=True)
+        keys = zip(owners[at[begin]].tolist(), pane[begin].tolist(), strict=True)
+        for key, few in zip(keys, np.add.reduceat(kept.astype(np.int64), begin).tolist(), strict=True):
+            yield key, ends(sorted(_witness(batches[k], row, moment) for k, row, moment in islice(chosen, few)))
 
 
-def _ends_of(batch: EventBatch, rows: NDArray[np.int64]) -> list[Witness]:
-    """The first three and last two of some rows; only those that share their times are hashed."""
-    if len(rows) > 5:
-        time = batch.time[rows]
-        rows = rows[(time <= np.partition(time, 2)[2]) | (time >= np.partition(time, -2)[-2])]
-    found = []
-    for row in rows.tolist():
-        message = batch.message(row)
-        found.append(witness(int(batch.time[row]), message if len(message) <= MESSAGE_LIMIT else b""))
-    return ends(sorted(found))
+def _witness(batch: EventBatch, row: int, time: int) -> Witness:
+    message = batch.message(row)
+    return witness(time, message if len(message) <= MESSAGE_LIMIT else b"")

@@ -6,7 +6,8 @@ starts without incidents, the incidents of one that is gone end silently. What a
 another one, or the same with other parameters, is to go on: it begins anew, and all else stays.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -144,14 +145,11 @@ def snapshot(shard: "Shard") -> bytes:
     return gathered(arrays, shard.evidence.snapshot(), rest)
 
 
-def changes(shard: "Shard", seen: Changes, each: Callable[..., Iterable[Any]] = map) -> bytes:
-    """What has changed since `seen` was last given; at first everything that the shard would need to go on.
-
-    `each` is `map`, or that of an executor, on whose threads tables are then looked at beside each other.
-    """
+def changes(shard: "Shard", seen: Changes) -> bytes:
+    """What has changed since `seen` was last given; at first everything that the shard would need to go on."""
     found, rest = tables(shard)
     pieces = [chunk[:-1] for chunk in shard.evidence.chunks]
-    return seen.take(found, pieces, msgspec.msgpack.encode(rest), each)
+    return seen.take(found, pieces, msgspec.msgpack.encode(rest))
 
 
 def replayed(taken: Iterable[bytes]) -> bytes:
@@ -173,12 +171,13 @@ def _rule_names(shard: "Shard") -> list[str]:
     return [f"{rule.id}: {'; '.join(_meters(rule))}" for rule in shard.settings.rules]
 
 
-def _meters(rule: Rule) -> list[str]:
+@lru_cache(maxsize=1024)
+def _meters(rule: Rule) -> tuple[str, ...]:
     found = threshold(rule)
     if found is None:
-        return []
+        return ()
     alone = compile_rules([found])
-    return [signature(alone, number) for number in range(len(alone.meters))]
+    return tuple(signature(alone, number) for number in range(len(alone.meters)))
 
 
 def without_positions(raw: bytes) -> bytes:
