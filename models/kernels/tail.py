@@ -144,3 +144,11 @@ def tail_halve(t: TailArrays) -> None:
     for k in range(OCTAVES):
         t.octave[k] *= 0.5
         t.logs[k] *= 0.5
+
+
+@kernel
+def tail_follow(t: TailArrays, scores: NDArray[np.float64], warm_up: int, quantiles: NDArray[np.float64]) -> None:
+    """Each score's quantile by those before it, NaN until there are `warm_up`; then it is counted."""
+    for i in range(len(scores)):
+        quantiles[i] = 1.0 - tail_beyond(t, scores[i]) if t.total[0] >= warm_up else np.nan
+        tail_count(t, scores[i])
