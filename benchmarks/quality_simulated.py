@@ -1,0 +1,225 @@
+"""How much of simulated attacks is found, how soon, and how much is false: the real flow over seeds nobody tuned on.
+
+Runs with attacks are days of their own; the clean run is one of several days. All detections are on, behaviour too.
+Recall has Wilson's interval, false incidents Poisson's exact one, both at 95 %.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from scipy.stats import chi2
+
+from flows.compare import AttackResult, Incident, match, read_alerts, read_truth
+from models.simulation.attacks.plan import KINDS
+from tests.command import LAPWING
+
+FIRST_SEED: Final = 9001
+"""None of 9001 and after was looked at while detections were made."""
+LATENESS_S: Final = 5.0
+CONFIG: Final = '[[detector]]\ntype = "ewma"\n[[detector]]\ntype = "half_space_trees"\n'
+THIRDS: Final = ("weakest", "middle", "strongest")
+_Z: Final = 1.959964
+
+
+@dataclass(slots=True)
+class Kind:
+    """All attacks of a kind: events of each, whether it was found, seconds from the crossing event to the incident."""
+
+    events: list[int] = field(default_factory=list)
+    found: list[bool] = field(default_factory=list)
+    as_expected: int = 0
+    delays: list[float] = field(default_factory=list)
+
+    def take(self, attack: AttackResult, delays: dict[str, float]) -> None:
+        """One more."""
+        self.events.append(attack.events)
+        self.found.append(attack.detected)
+        self.as_expected += attack.as_expected
+        self.delays += [delays[attack.incidents[0]]] if attack.incidents and attack.incidents[0] in delays else []
+
+    def thirds(self) -> list[list[int]]:
+        """Found and all, of the attacks with the fewest events, those between, and those with the most."""
+        order = np.argsort(self.events, kind="stable")
+        return [[int(sum(self.found[at] for at in part)), len(part)] for part in np.array_split(order, 3)]
+
+
+class _Create(msgspec.Struct):
+    time: int
+    end_time: int
+    activity_id: int
+    finding_info: dict[str, Any]
+
+
+def wilson(found: int, of: int) -> tuple[float, float]:
+    """The interval of a share (Wilson, 1927).
+
+    >>> [round(edge, 3) for edge in wilson(60, 60)]
+    [0.94, 1.0]
+    """
+    if not of:
+        return 0.0, 1.0
+    share, room = found / of, _Z * _Z / of
+    middle, half = share + room / 2, _Z * sqrt((share * (1 - share) + room / 4) / of)
+    return (middle - half) / (1 + room), (middle + half) / (1 + room)
+
+
+def poisson(count: int) -> tuple[float, float]:
+    """The exact interval of a number of events (Garwood, 1936).
+
+    >>> [round(edge, 2) for edge in poisson(3)]
+    [0.62, 8.77]
+    """
+    low = float(chi2.ppf(0.025, 2 * count)) / 2 if count else 0.0
+    return low, float(chi2.ppf(0.975, 2 * count + 2)) / 2
+
+
+def flow(folder: Path, config: Path, *words: str) -> None:
+    """Simulate into the flow; nothing but its results touches the disk."""
+    truth = folder / "truth.ndjson"
+    simulate = [LAPWING, "simulate", "--quiet", "--output", str(folder / "events.ndjson"), *words]
+    subprocess.run(simulate, check=True)
+    (folder / "events.ndjson.truth.ndjson").rename(truth)
+    detect = [LAPWING, "detect", "--quiet", "--config", str(config), "--input", str(folder / "events.ndjson")]
+    subprocess.run([*detect, "--output", str(folder / "out")], check=True)
+    (folder / "events.ndjson").unlink()
+
+
+def delays_of(alerts: Path) -> dict[str, float]:
+    """By incident: from its last event before it opened to when it was told, in seconds of event time."""
+    found = {}
+    for line in alerts.read_bytes().splitlines():
+        alert = msgspec.json.decode(line, type=_Create)
+        if alert.activity_id == 1:
+            found[alert.finding_info["uid"]] = (alert.time - alert.end_time) / 1000 + LATENESS_S
+    return found
+
+
+def incidents_of(out: Path) -> list[Incident]:
+    """All incidents, those that were kept out of the queue too."""
+    return read_alerts(out / "alerts.ndjson") + read_alerts(out / "suppressed.ndjson")
+
+
+def attacked(config: Path, seed: int, events: int, users: int, attacks: int) -> tuple[dict[str, Kind], dict[str, int]]:
+    """One day with attacks: what became of them, by kind, and the false incidents by detection."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        size = "--events", str(events), "--seed", str(seed), "--users", str(users), "--days", "1"
+        flow(folder, config, *size, "--attack-every", str(attacks))
+        compared = match(incidents_of(folder / "out"), read_truth(folder / "truth.ndjson"))
+        delays = delays_of(folder / "out" / "alerts.ndjson")
+    kinds: dict[str, Kind] = defaultdict(Kind)
+    for attack in compared.attacks:
+        kinds[attack.kind].take(attack, delays)
+    return kinds, counted(compared.false)
+
+
+def clean(config: Path, seed: int, events: int, users: int, days: int) -> dict[str, int]:
+    """Days without an attack: the incidents that there were all the same, by detection."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        size = "--events", str(events * days), "--seed", str(seed), "--users", str(users), "--days", str(days)
+        flow(folder, config, *size, "--attacks", "none")
+        return counted(incidents_of(folder / "out"))
+
+
+def counted(incidents: Sequence[Incident]) -> dict[str, int]:
+    """How many of each detection."""
+    found: dict[str, int] = defaultdict(int)
+    for incident in incidents:
+        found[incident.detection] += 1
+    return dict(found)
+
+
+def figures(kinds: dict[str, Kind], false: dict[str, int], days_attacked: int, clean: dict[str, int], days: int) -> Any:
+    """All of it as plain values."""
+    rows = {}
+    for name in KINDS:
+        one = kinds.get(name, Kind())
+        found, of = sum(one.found), len(one.found)
+        rows[name] = {
+            "attacks": of,
+            "found": found,
+            "as_expected": one.as_expected,
+            "recall": found / of if of else None,
+            "interval": wilson(found, of),
+            "median_delay_s": median(one.delays) if one.delays else None,
+            "by_strength": dict(zip(THIRDS, one.thirds(), strict=True)),
+        }
+    most = sum(clean.values())
+    low, high = poisson(most)
+    return {
+        "kinds": rows,
+        "false_beside_attacks_a_day": {name: count / days_attacked for name, count in sorted(false.items())},
+        "clean": {
+            "days": days,
+            "by_detection": dict(sorted(clean.items())),
+            "a_day": most / days,
+            "interval": (low / days, high / days),
+        },
+    }
+
+
+def text(found: Any) -> Iterator[str]:
+    """The figures to be read."""
+    head = f"{'kind':26}{'found':>10}{'recall (95 %)':>22}{'as expected':>13}{'median delay':>14}"
+    yield f"{head}   {', '.join(THIRDS)} third"
+    for name, row in found["kinds"].items():
+        low, high = row["interval"]
+        share = f"{row['recall']:.2f} ({low:.2f}-{high:.2f})" if row["attacks"] else "-"
+        delay = f"{row['median_delay_s']:.1f} s" if row["median_delay_s"] is not None else "-"
+        thirds = "  ".join(f"{a}/{b}" for a, b in row["by_strength"].values())
+        yield f"{name:26}{row['found']:>5}/{row['attacks']:<4}{share:>22}{row['as_expected']:>13}{delay:>14}   {thirds}"
+    beside = ", ".join(f"{name} {count:.2f}" for name, count in found["false_beside_attacks_a_day"].items()) or "none"
+    yield f"false incidents a day beside attacks: {beside}"
+    clean = found["clean"]
+    by = ", ".join(f"{name} {count}" for name, count in clean["by_detection"].items()) or "none"
+    low, high = clean["interval"]
+    yield f"{clean['days']} clean days: {clean['a_day']:.2f} false incidents a day ({low:.2f}-{high:.2f}; aim 5): {by}"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality_simulated", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20, help="days with attacks, each of a seed of its own")
+    parser.add_argument("--attacks", type=int, default=48, help="in each of them, the kinds taking turns")
+    parser.add_argument("--events", type=int, default=1_500_000, help="a day")
+    parser.add_argument("--users", type=int, default=50_000)
+    parser.add_argument("--days", type=int, default=7, help="of the clean run")
+    parser.add_argument("--json", action="store_true", help="figures as JSON")
+    arguments = parser.parse_args()
+    kinds: dict[str, Kind] = defaultdict(Kind)
+    false: dict[str, int] = defaultdict(int)
+    with tempfile.TemporaryDirectory() as place:
+        config = Path(place) / "config.toml"
+        config.write_text(CONFIG)
+        for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds):
+            print(f"day with attacks, seed {seed}", file=sys.stderr, flush=True)
+            more, wrong = attacked(config, seed, arguments.events, arguments.users, arguments.attacks)
+            for name, one in more.items():
+                mine = kinds[name]
+                mine.events += one.events
+                mine.found += one.found
+                mine.as_expected += one.as_expected
+                mine.delays += one.delays
+            for name, count in wrong.items():
+                false[name] += count
+        print(f"{arguments.days} clean days, seed {FIRST_SEED - 1}", file=sys.stderr, flush=True)
+        quiet = clean(config, FIRST_SEED - 1, arguments.events, arguments.users, arguments.days)
+    found = figures(kinds, false, max(arguments.seeds, 1), quiet, arguments.days)
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(text(found)))
+
+
+if __name__ == "__main__":
+    main()
