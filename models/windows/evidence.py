@@ -130,10 +130,6 @@ class Evidence:
         one = Chunk._make([*columns, start, length, blob, max(c.newest for c in old)])
         self.chunks = deque([*chunks[:first], one, *chunks[last:]])
 
-    def snapshot(self) -> list[list[bytes]]:
-        """The chunks as bytes."""
-        return [[column.tobytes() for column in chunk[:-1]] for chunk in self.chunks]
-
     def restore(self, state: list[list[bytes]]) -> None:
         """Take the chunks of a snapshot."""
         types: tuple[Any, ...] = (np.uint64, np.int64, np.int64, np.uint64, np.int64, np.int64, np.uint8)

@@ -1,8 +1,7 @@
 """Rows that are held until their pane is final, because a rule asks in which order they happened."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,11 +39,15 @@ class Held(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """Failures and successes as columns, `pane` the 30 s pane in which they count."""
+    """Failures and successes as columns, `pane` the 30 s pane in which they count.
+
+    `piece` is all of it in arrays that nobody writes to again, messages by length and one after another.
+    """
 
     columns: dict[str, NDArray[Any]]
     pane: NDArray[np.int64]
     messages: Callable[[NDArray[np.intp]], list[bytes]]
+    piece: tuple[NDArray[Any], ...] = ()
 
 
 class HoldBack:
@@ -55,7 +58,8 @@ class HoldBack:
     that have enough failures: adding costs nothing for each event. What is found is counted in a meter of the rule's
     own, from which its incidents come as any other's do, and becomes evidence.
 
-    A snapshot holds the failures and successes of open panes, and the messages of the latter.
+    A snapshot holds the failures and successes of open panes, and the messages of the latter. Who saves takes them out
+    of their batches, once: an epoch after it sees the same pieces and saves those only that are new.
     """
 
     def __init__(
@@ -79,7 +83,7 @@ class HoldBack:
         while self.held and self.held[0].newest // PER30 < first:
             self.held.popleft()
         if self.kept:
-            self.kept = [one for one in self.kept if one.pane.max(initial=-1) >= first]
+            self.kept = [one for one in self.kept if len(one.pane) and one.pane.max() >= first]
 
     def judge(self, s: ShardArrays, rule: int, slot: int, pane: int) -> None:
         """Put the failures and successes of an entity and 30 s pane in order, and count the sign-ins that follow."""
@@ -149,23 +153,43 @@ class HoldBack:
         pane = np.maximum(columns["place"] // PANE_US, held.floor) // PER30
         return Kept(columns, pane, lambda at: _messages(batch, rows[at]))
 
-    def snapshot(self, before: int) -> list[Any]:
-        """The failures and successes of 30 s panes that do not end before base pane `before`, as plain bytes."""
-        out = []
-        for kept in [*self.kept, *(self._kept(held) for held in self.held)]:
-            one = _part(kept, np.flatnonzero(kept.pane >= before // PER30))
-            won = np.flatnonzero(one.columns["counts"] & SUCCESS)
-            messages = [b""] * len(one.pane)
-            for at, message in zip(won.tolist(), one.messages(won), strict=True):
-                messages[at] = message
-            out.append([[one.columns[name].tobytes() for name, _ in _COLUMNS], one.pane.tobytes(), messages])
-        return out
+    def pieces(self) -> list[tuple[NDArray[Any], ...]]:
+        """The failures and successes that are held, as arrays that stay as they are."""
+        fresh = [one for held in self.held if len((one := self._kept(held)).pane)]
+        self.held.clear()
+        if fresh:
+            columns = {name: np.concatenate([one.columns[name] for one in fresh]) for name, _ in _COLUMNS}
+            messages: list[bytes] = []
+            for one in fresh:
+                won = one.columns["counts"] & SUCCESS != 0
+                said = iter(one.messages(np.flatnonzero(won)))
+                messages += [next(said) if each else b"" for each in won.tolist()]
+            self.kept.append(_settled(columns, np.concatenate([one.pane for one in fresh]), messages))
+        return [one.piece for one in self.kept]
 
     def restore(self, saved: list[Any]) -> None:
         """Take what a snapshot holds."""
         for columns, pane, messages in saved:
             named = {name: np.frombuffer(raw, kind) for (name, kind), raw in zip(_COLUMNS, columns, strict=True)}
-            self.kept.append(Kept(named, np.frombuffer(pane, np.int64), partial(_named, messages)))
+            self.kept.append(_settled(named, np.frombuffer(pane, np.int64), messages))
+
+
+def saved_piece(piece: Iterable[bytes]) -> list[Any]:
+    """The bytes of a piece's arrays as a snapshot has them: columns, panes, messages."""
+    *columns, pane, length, blob = piece
+    ends = np.cumsum(np.frombuffer(length, np.int64)).tolist()
+    return [[*columns], pane, [blob[at:end] for at, end in zip([0, *ends], ends, strict=False)]]
+
+
+def _settled(columns: dict[str, NDArray[Any]], pane: NDArray[np.int64], messages: list[bytes]) -> Kept:
+    length = np.array([len(message) for message in messages], np.int64)
+    blob = np.frombuffer(b"".join(messages), np.uint8)
+    ends = np.cumsum(length)
+
+    def said(at: NDArray[np.intp]) -> list[bytes]:
+        return [blob[end - size : end].tobytes() for end, size in zip(ends[at], length[at], strict=True)]
+
+    return Kept(columns, pane, said, (*(columns[name] for name, _ in _COLUMNS), pane, length, blob))
 
 
 def _part(kept: Kept, at: NDArray[np.intp]) -> Kept:
@@ -178,10 +202,6 @@ def _messages(batch: EventBatch, rows: NDArray[np.int64]) -> list[bytes]:
     content = batch.buffer.data
     where = zip(batch.start[rows].tolist(), batch.length[rows].tolist(), strict=True)
     return [bytes(content[at : at + size]) if size <= MESSAGE_LIMIT else b"" for at, size in where]
-
-
-def _named(messages: list[bytes], at: NDArray[np.intp]) -> list[bytes]:
-    return [messages[i] for i in at.tolist()]
 
 
 def _first_of_each(other: NDArray[np.uint64], lost: NDArray[np.bool_]) -> NDArray[np.bool_]:

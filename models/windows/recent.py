@@ -1,9 +1,9 @@
 """The events behind a traffic spike: any event counts, so all of them are kept while their pane is open."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ Owners = NDArray[np.uint64]
 Held = tuple[EventBatch, NDArray[np.int64], int]
 """Rows of a batch, and the base pane of the newest."""
 Saved = list[tuple[int, int, list[Witness]]]
+Found = Iterator[tuple[tuple[int, int], list[Witness]]]
 
 
 class Recent:
@@ -30,11 +31,14 @@ class Recent:
 
     A snapshot holds five events of each open pane for the entities that it is given (those with a streak, and the
     busiest). An entity that was not among them at a crash, and crosses within the panes then open, has fewer witnesses.
+    Rows are sorted by entity once, by the first snapshot that meets them; the others look for entities, not at rows.
     """
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
         self.batches: deque[Held] = deque()
+        self._first = 0  # the number of the first of the batches, in the order of their coming
+        self._indexes: deque[_Index] = deque()
         self.copies: dict[tuple[int, int], list[Witness]] = {}
 
     def add(self, batch: EventBatch, rows: NDArray[np.int64], newest: int) -> None:
@@ -50,7 +54,8 @@ class Recent:
         oldest, closed = before - STREAK_PANES, []
         while self.batches and self.batches[0][2] < before:
             closed.append(self.batches.popleft())
-        for key, found in self._ends(closed, np.unique(streaking), oldest):
+        self._first += len(closed)
+        for key, found in self._scanned(closed, np.unique(streaking), oldest):
             self.copies[key] = ends(sorted(self.copies.get(key, []) + found))
         kept = set(streaking.tolist())
         # What a restart brought back of panes that are still open belongs to entities without a streak as yet.
@@ -61,13 +66,13 @@ class Recent:
         held = (few for (owner, pane), few in self.copies.items() if owner == entity and first <= pane <= last)
         found = [w for few in held for w in few]
         owner, open_panes = np.array([entity], np.uint64), [one for one in self.batches if one[2] >= first]
-        found += [w for (_, pane), few in self._ends(open_panes, owner, first) if pane <= last for w in few]
+        found += [w for (_, pane), few in self._scanned(open_panes, owner, first) if pane <= last for w in few]
         return sorted(found)
 
     def snapshot(self, before: int, owners: Owners) -> Saved:
         """What is kept of some entities, each named once and in order, `before` being the first open pane."""
         saved = dict(self.copies)
-        for key, found in self._ends(self.batches, owners, before - STREAK_PANES):
+        for key, found in self._looked_up(owners, before - STREAK_PANES):
             saved[key] = ends(sorted(saved[key] + found)) if key in saved else found
         return [(entity, pane, few) for (entity, pane), few in saved.items()]
 
@@ -75,10 +80,8 @@ class Recent:
         """Take what a snapshot holds."""
         self.copies = {(entity, pane): [Witness(*w) for w in few] for entity, pane, few in saved}
 
-    def _ends(
-        self, held: Iterable[Held], owners: Owners, oldest: int
-    ) -> Iterator[tuple[tuple[int, int], list[Witness]]]:
-        """For each of some entities, in order, and each pane from `oldest` on: the first three and last two of rows."""
+    def _scanned(self, held: Iterable[Held], owners: Owners, oldest: int) -> Found:
+        """Of some entities, in order, and each pane from `oldest` on: the first three and last two of rows."""
         if not len(owners):
             return
         batches: list[EventBatch] = []
@@ -89,23 +92,75 @@ class Recent:
             hit = np.flatnonzero((owners[np.minimum(at, len(owners) - 1)] == owner) & (pane >= oldest))
             if len(hit):
                 mine, number = rows[hit], np.full(len(hit), len(batches))
-                columns.append((at[hit], pane[hit], batch.time[mine], number, mine))
+                columns.append((owner[hit], pane[hit], batch.time[mine], number, mine))
                 batches.append(batch)
-        if not batches:
+        if columns:
+            yield from _ends(batches, *(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+    def _looked_up(self, owners: Owners, oldest: int) -> Found:
+        """As `_scanned`, of all batches."""
+        self._index()
+        batches, columns = [batch for batch, _, _ in self.batches], []
+        for index in self._indexes:
+            begin = np.searchsorted(index.owner, owners, "left")
+            lengths = np.searchsorted(index.owner, owners, "right") - begin
+            at = np.arange(lengths.sum()) + np.repeat(begin - np.cumsum(lengths) + lengths, lengths)
+            at = at[(index.number[at] >= self._first) & (index.pane[at] >= oldest)]
+            columns.append([column[at] for column in index])
+        if sum(len(column[0]) for column in columns):
+            owner, pane, time, number, rows = (np.concatenate(column) for column in zip(*columns, strict=True))
+            yield from _ends(batches, owner, pane, time, number - self._first, rows)
+
+    def _index(self) -> None:
+        """Sort what has come since the last time, and let go of what is of batches that are gone."""
+        while self._indexes and self._indexes[0].number.max() < self._first:
+            self._indexes.popleft()
+        known = max(self._first, int(self._indexes[-1].number.max()) + 1 if self._indexes else 0)
+        fresh = [*islice(self.batches, known - self._first, None)]
+        rows = [mine for _, mine, _ in fresh]
+        if not sum(map(len, rows)):
             return
-        at, pane, time, number, rows = (np.concatenate(column) for column in zip(*columns, strict=True))
-        order = np.lexsort((time, pane, at))
-        at, pane, time, number, rows = at[order], pane[order], time[order], number[order], rows[order]
-        begin = np.flatnonzero(np.append(True, (at[1:] != at[:-1]) | (pane[1:] != pane[:-1])))
-        end = np.append(begin[1:], len(rows))
-        # Only those that share their times with the first or the last have to be told apart by their content.
-        third, last_but_one = np.minimum(begin + LEAST, end) - 1, np.maximum(end - MOST, begin)
-        lengths = end - begin
-        kept = (time <= np.repeat(time[third], lengths)) | (time >= np.repeat(time[last_but_one], lengths))
-        chosen = zip(number[kept].tolist(), rows[kept].tolist(), time[kept].tolist(), strict=True)
-        keys = zip(owners[at[begin]].tolist(), pane[begin].tolist(), strict=True)
-        for key, few in zip(keys, np.add.reduceat(kept.astype(np.int64), begin).tolist(), strict=True):
-            yield key, ends(sorted(_witness(batches[k], row, moment) for k, row, moment in islice(chosen, few)))
+        owner = np.concatenate([batch.entity[self.dimension, mine] for batch, mine, _ in fresh])
+        pane = np.concatenate([batch.place[mine] // PANE_US for batch, mine, _ in fresh])
+        time = np.concatenate([batch.time[mine] for batch, mine, _ in fresh])
+        number = np.repeat(np.arange(known, known + len(fresh)), [len(mine) for mine in rows])
+        order = np.argsort(owner, kind="stable")
+        self._indexes.append(
+            _Index._make(column[order] for column in (owner, pane, time, number, np.concatenate(rows)))
+        )
+
+
+class _Index(NamedTuple):
+    """Rows of several batches by entity; `number` is the batch's, in the order of their coming."""
+
+    owner: NDArray[np.uint64]
+    pane: NDArray[np.int64]
+    time: NDArray[np.int64]
+    number: NDArray[np.int64]
+    row: NDArray[np.int64]
+
+
+def _ends(
+    batches: Sequence[EventBatch],
+    owner: NDArray[np.uint64],
+    pane: NDArray[np.int64],
+    time: NDArray[np.int64],
+    number: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> Found:
+    """Of each entity and pane the first three and the last two of rows of batches."""
+    order = np.lexsort((time, pane, owner))
+    owner, pane, time, number, rows = owner[order], pane[order], time[order], number[order], rows[order]
+    begin = np.flatnonzero(np.append(True, (owner[1:] != owner[:-1]) | (pane[1:] != pane[:-1])))
+    end = np.append(begin[1:], len(rows))
+    # Only those that share their times with the first or the last have to be told apart by their content.
+    third, last_but_one = np.minimum(begin + LEAST, end) - 1, np.maximum(end - MOST, begin)
+    lengths = end - begin
+    kept = (time <= np.repeat(time[third], lengths)) | (time >= np.repeat(time[last_but_one], lengths))
+    chosen = zip(number[kept].tolist(), rows[kept].tolist(), time[kept].tolist(), strict=True)
+    keys = zip(owner[begin].tolist(), pane[begin].tolist(), strict=True)
+    for key, few in zip(keys, np.add.reduceat(kept.astype(np.int64), begin).tolist(), strict=True):
+        yield key, ends(sorted(_witness(batches[k], row, moment) for k, row, moment in islice(chosen, few)))
 
 
 def _witness(batch: EventBatch, row: int, time: int) -> Witness:

@@ -43,6 +43,7 @@ from models.rules.program import compile_rules
 from models.windows.arrays import LEAST, RING_COLUMNS, places
 from models.windows.behaviour import in_use
 from models.windows.delta import Changes, Replay, Rows
+from models.windows.hold_back import saved_piece
 from models.windows.incidents import Incident
 from models.windows.rings import near_spike
 from models.windows.rules import meter_names
@@ -99,15 +100,17 @@ def tables(shard: "Shard") -> tuple[dict[str, Any], dict[str, Any]]:
         "reached": shard.reached,
         "waiting": [[_pack(c) for c in (*w.rows, *w.calls, w.done)] for w in shard.waiting],
         "sources": shard.sources.snapshot() if shard.sources else None,
-        "hold_back": shard.hold_back.snapshot(int(s.head[NEXT])),
+        "held": len(shard.hold_back.pieces()),
         "recent": shard.recent.snapshot(int(s.head[NEXT]), near_spike(s, shard.waiting)),
         "incidents": [(i.slot, i) for i in shard.incidents.open.values()],
     }
     return found, rest
 
 
-def gathered(found: dict[str, Any], evidence: list[list[bytes]], rest: dict[str, Any]) -> bytes:
-    """A snapshot of tables and of what else it holds: what is in use, in an order of its own."""
+def gathered(found: dict[str, Any], pieces: list[list[bytes]], rest: dict[str, Any]) -> bytes:
+    """A snapshot of tables, of pieces as `_pieces` gives them, and of what else it holds: what is in use, in order."""
+    kinds = len(pieces) - rest.pop("held", 0)  # an older log has what was held back in the rest
+    held_back = rest["hold_back"] if "hold_back" in rest else [saved_piece(piece) for piece in pieces[kinds:]]
     active = found["active"][: found["head"][ACTIVE]]
     place = np.full(len(found["active"]), -1, np.int32)
     place[active] = np.arange(len(active), dtype=np.int32)
@@ -132,7 +135,8 @@ def gathered(found: dict[str, Any], evidence: list[list[bytes]], rest: dict[str,
         "ring_bytes": _rows(found["rings"], active).tobytes(),
         "model": {c: _pack(found[c]) for c in MODEL_COLUMNS},
         "behaviour": {name: _pack(array) for name, array in behaviour.items()},
-        "evidence": evidence,
+        "evidence": pieces[:kinds],
+        "hold_back": held_back,
         "incidents": [(int(place[slot]), incident) for slot, incident in rest["incidents"]],
     }
     return msgspec.msgpack.encode(state)
@@ -142,14 +146,18 @@ def snapshot(shard: "Shard") -> bytes:
     """Everything that the shard would need to go on."""
     found, rest = tables(shard)
     arrays = {name: one.array if isinstance(one, Rows) else one for name, one in found.items()}
-    return gathered(arrays, shard.evidence.snapshot(), rest)
+    return gathered(arrays, [[column.tobytes() for column in piece] for piece in _pieces(shard)], rest)
 
 
 def changes(shard: "Shard", seen: Changes) -> bytes:
     """What has changed since `seen` was last given; at first everything that the shard would need to go on."""
     found, rest = tables(shard)
-    pieces = [chunk[:-1] for chunk in shard.evidence.chunks]
-    return seen.take(found, pieces, msgspec.msgpack.encode(rest))
+    return seen.take(found, _pieces(shard), msgspec.msgpack.encode(rest))
+
+
+def _pieces(shard: "Shard") -> list[tuple[Any, ...]]:
+    """What is written once and dropped as a whole: evidence, then what is held back (as many as `held` says)."""
+    return [*(chunk[:-1] for chunk in shard.evidence.chunks), *shard.hold_back.pieces()]
 
 
 def replayed(taken: Iterable[bytes]) -> bytes:
