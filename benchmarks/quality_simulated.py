@@ -205,8 +205,9 @@ def main() -> None:
         config = Path(place) / "config.toml"
         config.write_text(CONFIG)
         for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds):
-            print(f"day with attacks, seed {seed}", file=sys.stderr, flush=True)
             more, wrong = attacked(config, seed, arguments.events, arguments.users, arguments.attacks)
+            found, of = sum(sum(one.found) for one in more.values()), sum(len(one.found) for one in more.values())
+            print(f"seed {seed}: {found} of {of} attacks found, false {wrong or 'none'}", file=sys.stderr, flush=True)
             for name, one in more.items():
                 mine = kinds[name]
                 mine.events += one.events
@@ -215,10 +216,9 @@ def main() -> None:
                 mine.delays += one.delays
             for name, count in wrong.items():
                 false[name] += count
-        print(f"{arguments.days} clean days, seed {FIRST_SEED - 1}", file=sys.stderr, flush=True)
         quiet = clean(config, FIRST_SEED - 1, arguments.events, arguments.users, arguments.days)
-    found = figures(kinds, false, max(arguments.seeds, 1), quiet, arguments.days)
-    print(json.dumps(found, indent=2) if arguments.json else "\n".join(text(found)))
+    all_of_it = figures(kinds, false, max(arguments.seeds, 1), quiet, arguments.days)
+    print(json.dumps(all_of_it, indent=2) if arguments.json else "\n".join(text(all_of_it)))
 
 
 if __name__ == "__main__":
