@@ -42,6 +42,7 @@ from flows.connectors.output_directory import (
 from flows.connectors.staged_lines import finish
 from flows.connectors.stdout_sink import StdoutSink
 from flows.connectors.window_sink import WindowSink, merge_windows
+from flows.drift import ScoreDrift
 from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
 from flows.formats.canonical import canonical
@@ -251,7 +252,7 @@ def _run(
     """One flow from its beginning to its end, and whether the input has got partitions that it does not read."""
     began = time.monotonic()
     failures: list[LapwingError] = []
-    totals = Totals()
+    totals = Totals(drift=ScoreDrift(tell))
     made_for = state_identity(config, output)
     kept = open_state(state, made_for, fresh=fresh, accept_rewarm=accept_rewarm) if state else None
     try:

@@ -25,7 +25,7 @@ from flows.formats.dead_letter import REASONS
 from flows.metrics_block import address
 from flows.observed import Observed, ObservedUnit, Seen
 from flows.readings import ACTIVITIES, Reading, summed
-from models.base import END_OF_TIME, NONE_TIME
+from models.base import DIMENSIONS, END_OF_TIME, NONE_TIME
 from models.rules import severity
 
 _KEPT_BACK: Final = ("exception", "digest", "history")
@@ -94,6 +94,11 @@ class RunCollector(Collector):
         yield family("kept_back_alerts", "Alerts that went to what is suppressed only.", kept_back, "by")
         silenced = [(one.id,) for one in self._observed.config.exception]
         yield family("suppressed_incidents", "Incidents that an exception kept silent.", silenced, "exception")
+        yield family(
+            "score_drifts", "Drifts of the scores' distribution.", [(name,) for name in DIMENSIONS], "dimension"
+        )
+        moments = [((name,), moment / 1e6) for name, moment in sorted(seen.drifted.items())]
+        yield _gauge("score_drift_timestamp_seconds", "Event time of the last drift.", moments, "dimension")
         yield family("delivered_records", "Records handed to Kafka.")
         yield family("delivery_errors", "Records that Kafka did not take.")
 

@@ -37,7 +37,8 @@ class Reading(msgspec.Struct):
     Of the source partitions that were `built` some are `over`. `spoken`: a batch has passed all shards. `answered` is
     when a broker last did (0 never, None where there is none). `mark` is the least watermark of the partitions that
     are not idle, `watermark` the last one that was known, `lag` what waits in each partition. Of `epochs`, None where
-    nothing is kept, the last was found durable at `durable` (epoch seconds).
+    nothing is kept, the last was found durable at `durable` (epoch seconds). `drifted` is the event time of the last
+    drift of a dimension's scores.
     """
 
     compiled: bool = False
@@ -56,6 +57,7 @@ class Reading(msgspec.Struct):
     durable: float = 0.0
     tables: dict[str, Table] = {}
     memory: int | None = None
+    drifted: dict[str, int] = {}
 
     @property
     def moment(self) -> float:
@@ -102,6 +104,7 @@ def read(config: Config, source: Source, totals: Totals, kept: bool, begun: floa
         durable=pulse.durable if kept else 0.0,
         tables=_tables(config, totals),
         memory=sum(array.nbytes for shard in list(totals.shards) for array in shard.s),
+        drifted=dict(totals.drift.moments),
     )
 
 
@@ -120,6 +123,7 @@ def _counts(totals: Totals) -> list[tuple[str, tuple[str, ...], int]]:
         *(("alerts", (name, SEVERITIES[grade], ACTIVITIES[at]), count) for (name, grade, at), count in told.items()),
         *(("kept_back_alerts", (by,), count) for by, count in dict(totals.kept_back).items()),
         *(("suppressed_incidents", (name,), count) for name, count in dict(totals.suppressed).items()),
+        *(("score_drifts", (name,), count) for name, count in totals.drift.counts.items()),
     ]
 
 
@@ -158,6 +162,9 @@ def together(readings: Sequence[Reading]) -> Reading:
     for reading in readings:
         for name, table in reading.tables.items():
             tables[name] = _joined(tables.get(name, Table()), table)
+    drifted: dict[str, int] = {}
+    for reading in readings:
+        drifted |= {name: max(moment, drifted.get(name, moment)) for name, moment in reading.drifted.items()}
     read = at_work(readings)
     epochs = [one.epochs for one in read if one.epochs is not None]
     answers = [one.answered for one in read if one.answered is not None]
@@ -177,6 +184,7 @@ def together(readings: Sequence[Reading]) -> Reading:
         durable=min((one.durable for one in read), default=0.0),
         tables=dict(sorted(tables.items())),
         memory=sum(one.memory or 0 for one in readings),
+        drifted=drifted,
     )
 
 

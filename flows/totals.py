@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.connectors.kafka_limits import Counts
+from flows.drift import ScoreDrift
 from flows.steps.gather import Gathered
 from models.alert import CREATE, Alert
 from models.base import LATE, NONE_TIME
@@ -22,7 +23,8 @@ class Totals:
 
     `reasons` counts dead letters by reason, `told` alerts by (detection, severity, activity), `kept_back` those that
     went nowhere but to what is suppressed, by what kept them: an exception, a digest, the history. `marks` has the last
-    watermark of each source partition that is not idle. `sent` is what Kafka's sinks have done.
+    watermark of each source partition that is not idle. `sent` is what Kafka's sinks have done, `drift` whether scores
+    are still what they were.
     """
 
     scored: int = 0
@@ -42,11 +44,13 @@ class Totals:
     watermark: int = NONE_TIME
     shards: list[Shard] = field(default_factory=list)
     sent: Counts = field(default_factory=Counts)
+    drift: ScoreDrift = field(default_factory=ScoreDrift)
 
     def see(self, gathered: Gathered) -> Gathered:
         """Count a batch on its way out."""
         batch = gathered.scored.batch
         self.scored += len(batch)
+        self.drift.see(batch.time, gathered.scored.quantile)
         self.dead_letters += len(batch.dead)
         self.late += int(np.count_nonzero(batch.flags & LATE))
         self.windows += sum(len(closed) for closed in gathered.windows)
