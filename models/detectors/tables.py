@@ -7,16 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detectors.half_space_trees import HalfSpaceTreesParams, TableTrees
+from models.detectors.reservoir_ensemble import ReservoirEnsemble, ReservoirEnsembleParams
 from models.detectors.return_levels import ReturnLevels, ReturnLevelsParams
 from models.detectors.table_ewma import TableEwma, TableEwmaParams
 from models.kernels.tail import tail_follow
 from models.thresholds.tail import empty_tail
 
-TableParams = TableEwmaParams | HalfSpaceTreesParams | ReturnLevelsParams
+TableParams = TableEwmaParams | HalfSpaceTreesParams | ReturnLevelsParams | ReservoirEnsembleParams
 PARAMS: Final[Mapping[str, type[TableParams]]] = {
     "ewma": TableEwmaParams,
     "half_space_trees": HalfSpaceTreesParams,
     "return_levels": ReturnLevelsParams,
+    "reservoir_ensemble": ReservoirEnsembleParams,
 }
 """The parameters of each, by the name of its type."""
 
@@ -52,7 +54,7 @@ class _Trees:
 
 def default_params(features: int) -> TableParams:
     """What `default` stands for: one configuration for a single series, one for a table of features."""
-    return ReturnLevelsParams() if features == 1 else HalfSpaceTreesParams()
+    return ReturnLevelsParams() if features == 1 else ReservoirEnsembleParams()
 
 
 def detector_of(params: TableParams, features: int) -> TableDetector:
@@ -61,4 +63,6 @@ def detector_of(params: TableParams, features: int) -> TableDetector:
         return TableEwma(params, features)
     if isinstance(params, ReturnLevelsParams):
         return ReturnLevels(params, features)
+    if isinstance(params, ReservoirEnsembleParams):
+        return ReservoirEnsemble(params, features)
     return _Trees(params, features)
