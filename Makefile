@@ -6,7 +6,7 @@ CODE := flows models tests benchmarks notebooks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-kafka look kafka test test-system check fmt bench bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers chaos soak clean
+.PHONY: help setup demo demo-kafka look kafka test test-system check fmt bench bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers quality chaos soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,9 @@ bench-growth: .venv/.test ## cost by entities and by detections, and docs/growth
 
 bench-behaviour: .venv/.test ## strange behaviour in simulated days: how much is found, how much is false
 	$(BIN)/python -m benchmarks.behaviour
+
+quality: .venv/.test ## what is found and what is false, on data that nobody here wrote; writes docs/quality.md (an hour)
+	$(BIN)/python -m benchmarks.quality $(if $(ONLY),--only "$(ONLY)")
 
 bench-peers: .venv/.test .venv-peers/.peers ## one counting job in csp, Flink SQL (needs Java) and Pathway, beside ours; 2 GB
 	$(BIN)/python -m benchmarks.engines --events $(or $(EVENTS),200000)
