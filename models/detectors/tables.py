@@ -7,12 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detectors.half_space_trees import HalfSpaceTreesParams, TableTrees
+from models.detectors.return_levels import ReturnLevels, ReturnLevelsParams
 from models.detectors.table_ewma import TableEwma, TableEwmaParams
 from models.kernels.tail import tail_follow
 from models.thresholds.tail import empty_tail
 
-TableParams = TableEwmaParams | HalfSpaceTreesParams
-PARAMS: Final[Mapping[str, type[TableParams]]] = {"ewma": TableEwmaParams, "half_space_trees": HalfSpaceTreesParams}
+TableParams = TableEwmaParams | HalfSpaceTreesParams | ReturnLevelsParams
+PARAMS: Final[Mapping[str, type[TableParams]]] = {
+    "ewma": TableEwmaParams,
+    "half_space_trees": HalfSpaceTreesParams,
+    "return_levels": ReturnLevelsParams,
+}
 """The parameters of each, by the name of its type."""
 
 
@@ -47,11 +52,13 @@ class _Trees:
 
 def default_params(features: int) -> TableParams:
     """What `default` stands for: one configuration for a single series, one for a table of features."""
-    return TableEwmaParams() if features == 1 else HalfSpaceTreesParams()
+    return ReturnLevelsParams() if features == 1 else HalfSpaceTreesParams()
 
 
 def detector_of(params: TableParams, features: int) -> TableDetector:
     """A detector that has learned nothing yet."""
     if isinstance(params, TableEwmaParams):
         return TableEwma(params, features)
+    if isinstance(params, ReturnLevelsParams):
+        return ReturnLevels(params, features)
     return _Trees(params, features)

@@ -1,14 +1,30 @@
 """Which share of scores lies below one, also beyond the largest yet."""
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.tail import OCTAVES, STEPS, TailArrays, tail_beyond, tail_count, tail_halve
+from models.kernels.tail import OCTAVES, STEPS, TailArrays, tail_beyond, tail_count, tail_edge, tail_halve
 
 
 def empty_tail() -> TailArrays:
     """Nothing counted yet."""
     return TailArrays(np.zeros(1), np.zeros(OCTAVES * STEPS), np.zeros(OCTAVES), np.zeros(OCTAVES))
+
+
+def filled_tail(beyond: Callable[[float], float], weight: float) -> TailArrays:
+    """As if `weight` scores had been counted, of which the share `beyond(score)` is above a score."""
+    tail = empty_tail()
+    for bucket in range(OCTAVES * STEPS):
+        low, high = tail_edge(bucket), tail_edge(bucket + 1)
+        count = weight * (beyond(low) - beyond(high))
+        tail.total[0] += count
+        tail.count[bucket] = count
+        tail.octave[bucket // STEPS] += count
+        tail.logs[bucket // STEPS] += count * math.log(0.5 * (low + high))
+    return tail
 
 
 class Tail:
