@@ -94,9 +94,9 @@ def _known(rng: np.random.Generator) -> Iterator[tuple[str, str, int, Floats, li
     n = 10_320
     at = np.arange(n)
     day = (at % 48) / 48
-    values = 15_000 + 9_000 * np.sin(2 * np.pi * (day - 0.35)) + 3_000 * np.sin(4 * np.pi * day)
-    values *= np.where((at // 48) % 7 >= 5, 0.9, 1.0) * (1 + 0.05 * _smooth(rng, n, 24))
-    values += rng.normal(0, 300, n)
+    working = 15_000 + 9_000 * np.sin(2 * np.pi * (day - 0.35)) + 3_000 * np.sin(4 * np.pi * day)
+    weekend = 15_000 + 8_000 * np.sin(2 * np.pi * (day - 0.47)) + 2_000 * np.sin(4 * np.pi * (day - 0.1))
+    values = np.where((at // 48) % 7 >= 5, weekend, working) * (1 + 0.05 * _smooth(rng, n, 24)) + rng.normal(0, 300, n)
     begins = [5_900, 7_100, 8_600, 10_000]
     for begin, length, factor in zip(begins, (24, 60, 40, 48), (1.35, 0.55, 0.5, 0.35), strict=True):
         values[begin : begin + length] *= factor

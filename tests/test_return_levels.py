@@ -35,10 +35,10 @@ class NaiveEpisodes:
 
 
 class NaiveSeason:
-    """Means of slots over whole days, kept as lists."""
+    """Means of slots over whole rounds, kept as lists."""
 
-    def __init__(self, params):
-        self.params, self.slots = params, {}
+    def __init__(self, params, days):
+        self.params, self.round, self.count, self.slots = params, days * DAY, days * params.slots, {}
         self.rows, self.near, self.far = 0, 0.0, 0.0
 
     def mean(self, slot, day):
@@ -49,45 +49,46 @@ class NaiveSeason:
                 mean += max(1 / days, 1 / self.params.season_memory) * (sum(values) / len(values) - mean)
         return mean, days
 
-    def residual(self, value, time, mine_too=True):
-        slots, day = self.params.slots, time // DAY
-        slot = time % DAY * slots // DAY
+    def residual(self, value, time):
+        slots, day = self.count, time // self.round
+        slot = time % self.round * slots // self.round
         mean, days = self.mean(slot, day)
-        if days < self.params.season_days:
+        if days < self.params.season_rounds:
             return None
-        later = (time % DAY) * slots / DAY - slot > 0.5
+        later = (time % self.round) * slots / self.round - slot > 0.5
         beside = (slot + (1 if later else -1)) % slots
         # The slot beside is closed by its own rows only: its last day counts once a later row of it has come.
         days_beside = sorted(self.slots.get(beside, {}))
         mean_beside, known = self.mean(beside, days_beside[-1] if days_beside else day)
         away, other = value - mean, value - mean_beside
-        if known < self.params.season_days:
+        if known < self.params.season_rounds:
             return away
         if away * other <= 0:
             return 0.0
         return min(away, other, key=abs)
 
     def explains(self):
-        return self.rows >= 50 and self.near < self.params.season_explains * self.far
+        return self.rows >= 50 and self.near < self.params.season_leaves * self.far
 
     def learn(self, value, away, time):
         left = self.residual(value, time)
         if left is not None:
             self.rows += 1
-            weight = max(1 / self.rows, 1e-3)
+            weight = max(1 / self.rows, 1e-4)
             near, far = abs(left), abs(away)
             if self.rows > 50:
                 near, far = min(near, 5 * self.near), min(far, 5 * self.far)
             self.near += weight * (near - self.near)
             self.far += weight * (far - self.far)
-        self.slots.setdefault(time % DAY * self.params.slots // DAY, {}).setdefault(time // DAY, []).append(value)
+        slot = time % self.round * self.count // self.round
+        self.slots.setdefault(slot, {}).setdefault(time // self.round, []).append(value)
 
 
 def naive_scores(params, values, times):
     """Every row's score, by the definition."""
-    views = [NaiveEpisodes(params) for _ in range(10)]
-    known = [0] * 10
-    season = NaiveSeason(params)
+    views = [NaiveEpisodes(params) for _ in range(12)]
+    known = [0] * 12
+    day, week = NaiveSeason(params, 1), NaiveSeason(params, 7)
     whole = short = long = values[0]
     around_whole = around_long = 0.0
     out, began, peak = [], -math.inf, 0.0
@@ -98,8 +99,10 @@ def naive_scores(params, values, times):
         seen = [max(sign * (value - level), 0.0) for level in (whole, short, long) for sign in (1, -1)]
         seen.append(around)
         seen.append(max(1 - math.log(max(around, 1e-9 * usual) / usual), 0) if usual > 0 else 0.0)
-        left = season.residual(value, time) if season.explains() else None
-        seen += [None, None] if left is None else [max(left, 0.0), max(-left, 0.0)]
+        for season in (day, week):
+            speaks = season.explains() and (season is day or week.near < 0.8 * day.near)
+            left = season.residual(value, time) if speaks else None
+            seen += [None, None] if left is None else [max(left, 0.0), max(-left, 0.0)]
 
         ratio = 0.0
         for view, each in enumerate(seen):
@@ -136,14 +139,18 @@ def naive_scores(params, values, times):
         away = bounded(0, value - whole)
         around_whole += max(young, 1 / params.memory) * (abs(away) - around_whole)
         whole += max(young, 1 / params.memory) * away
-        season.learn(value, value - whole, time)
+        day.learn(value, value - whole, time)
+        week.learn(value, value - whole, time)
     return np.array(out)
 
 
 def series(kind, n, seed=1):
     rng = np.random.default_rng(seed)
     at = np.arange(n)
-    if kind == "days":
+    step = 3_600_000_000 if kind == "weeks" else 2 * STEP
+    if kind == "weeks":
+        values = 50 + 30 * np.sin(2 * np.pi * at / 24) * (at // 24 % 7 < 5) + rng.normal(0, 2, n)
+    elif kind == "days":
         values = 50 + 30 * np.sin(2 * np.pi * at / 144) + rng.normal(0, 2, n)
     elif kind == "counts":
         values = rng.poisson(0.3, n).astype(float)
@@ -151,7 +158,7 @@ def series(kind, n, seed=1):
         values = np.cumsum(rng.normal(0, 1, n))
     values[n // 2 : n // 2 + 15] += 60 * (1 + np.arange(15))
     values[3 * n // 4 : 3 * n // 4 + 60] = values[3 * n // 4]
-    return values, 1_396_310_400_000_000 + at * 2 * STEP
+    return values, 1_396_310_400_000_000 + at * step
 
 
 def scored(values, times=None, params=None):
@@ -159,12 +166,12 @@ def scored(values, times=None, params=None):
     return detector.score_learn(np.asarray(values, np.float64)[:, np.newaxis], times)
 
 
-@pytest.mark.parametrize("kind", ["days", "counts", "walk"])
+@pytest.mark.parametrize("kind", ["days", "weeks", "counts", "walk"])
 @pytest.mark.parametrize(
     "params",
     [
         ReturnLevelsParams(),
-        ReturnLevelsParams(episodes=2, gap=3, memory=1_000, short=2, long=60, slots=24, season_days=2, grows=1.1),
+        ReturnLevelsParams(episodes=2, gap=3, memory=1_000, short=2, long=60, slots=24, season_rounds=2, grows=1.1),
     ],
 )
 def test_a_score_is_its_definition(kind, params):
@@ -216,6 +223,17 @@ def test_a_flat_line_and_a_missing_day_are_seen():
     assert scored(values)[0][begin : begin + 20].max() < 1.25  # without times nobody knows
 
 
+def test_a_working_day_at_the_weekend_is_seen_once_weeks_are_known():
+    at = np.arange(24 * 7 * 10)
+    works = (at // 24 % 7 < 5) & (at % 24 >= 8) & (at % 24 < 18)
+    values = np.where(works, 80.0, 20.0) + np.random.default_rng(9).normal(0, 2, len(at))
+    begin = 24 * (7 * 8 + 5) + 8
+    values[begin : begin + 10] += 60
+    monday = 4 * DAY  # 1970-01-05
+    assert scored(values, monday + at * 12 * STEP)[0][begin] > 1.25
+    assert scored(values)[0][begin] < 1.25
+
+
 def test_the_first_change_of_a_constant_is_strange_and_a_constant_is_not():
     values = np.full(3_000, 45.1)
     values[2_000:] = 46.1
@@ -230,10 +248,10 @@ def test_of_several_columns_the_strangest_tells_and_state_is_bounded():
     rows = rng.normal(size=(3_000, 3))
     rows[2_000, 1] = 20
     one = ReturnLevels(ReturnLevelsParams(), 3)
-    size = [array.nbytes for pair in one.series for arrays in pair for array in arrays]
+    size = [array.nbytes for each in one.series for arrays in each for array in arrays]
     scores, quantiles = one.score_learn(rows, None)
     assert np.nanargmax(scores) == 2_000
-    assert size == [array.nbytes for pair in one.series for arrays in pair for array in arrays]
+    assert size == [array.nbytes for each in one.series for arrays in each for array in arrays]
     assert np.isnan(scores[:100]).all()
     assert not np.isnan(scores[100:]).any()
     assert ((quantiles[100:] >= 0) & (quantiles[100:] < 1)).all()

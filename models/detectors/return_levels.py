@@ -20,22 +20,25 @@ from models.kernels.return_levels import (
 from models.kernels.season import SeasonArrays
 from models.thresholds.tail import filled_tail
 
+_DAY_US = 86_400_000_000
+
 
 class ReturnLevelsParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="return_levels"):
     """How many times the level that only its few strangest episodes have reached a series reaches now.
 
-    A row is looked at in ten views: how far it is above and below the mean of all rows, the mean of the last `short`
+    A row is looked at in twelve views: how far it is above and below the mean of all rows, the mean of the last `short`
     and of the last `long`; how restless and how still the last `long` rows are; and, where times are given, how far it
-    is above and below what is usual at this time of the day.
+    is above and below what is usual at this time of the day, and of the week.
 
     A view's return level is what its `episodes` strangest episodes of the last `memory` rows have reached (hydrology's
     word for the flood that comes so many times in so many years): an episode is its peak and what lies within `gap`
     rows of it. So one outlier does not raise it, and what goes on for `episodes` x `gap` rows is the new normal. The
-    ratio of a view to its level has no unit and means the same in every view and every series; the last four views must
-    reach `secondary` times further. The row's ratio is the largest.
+    ratio of a view to its level has no unit and means the same in every view and every series; stillness and
+    seasons must reach `secondary` times further. The row's ratio is the largest.
 
-    The time of the day speaks after `season_days` days in a row's slot (of `slots`), while the mean distance from it is
-    below `season_explains` times that from the mean of all. A slot's mean remembers `season_memory` days.
+    The day (in `slots`, UTC) speaks after `season_rounds` days in a row's slot, while the mean distance from it is
+    below `season_leaves` times that from the mean of all; the week (7 x `slots`) after as many weeks, where it also
+    leaves less than 0.8 of what the day leaves. A slot's mean remembers `season_memory` days or weeks.
 
     **An episode is told once.** A ratio of `told` or more begins one. For `rest_share` of the rows so far (at least
     `rest_least`, at most `rest_most`) the score is the ratio over `grows` times the episode's largest, which is below 1
@@ -49,7 +52,8 @@ class ReturnLevelsParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     When it fails: what is strange only as a pattern (a wrong order, a missing beat inside the range) is not seen; a
     slow drift is seen as far as it leaves the range; what came `episodes` times is normal, also if it never was
-    welcome; a season longer than a day is not known; in the first rows, levels are too low and scores too high.
+    welcome; a season that is neither day nor week is not known, one of another time zone moves with its clocks; in the
+    first rows levels are too low and scores too high.
 
     Cost: 0.3 microseconds a row and column, 20 KB a column.
     """
@@ -62,9 +66,9 @@ class ReturnLevelsParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     long: Annotated[float, msgspec.Meta(ge=1)] = 24.0
     secondary: Annotated[float, msgspec.Meta(ge=1)] = 1.75
     slots: Annotated[int, msgspec.Meta(ge=1, le=1_440)] = 48
-    season_days: Annotated[int, msgspec.Meta(ge=1)] = 3
+    season_rounds: Annotated[int, msgspec.Meta(ge=1)] = 3
     season_memory: Annotated[float, msgspec.Meta(ge=1)] = 20.0
-    season_explains: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
+    season_leaves: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
     told: Annotated[float, msgspec.Meta(gt=1)] = 1.25
     grows: Annotated[float, msgspec.Meta(ge=1)] = 1.5
     rest_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
@@ -85,10 +89,9 @@ def usual_share(score: float) -> float:
     return float(0.01 ** (score**6)) if score < 1.0 else 0.01 * float(score) ** -8
 
 
-def empty_series(params: ReturnLevelsParams) -> tuple[SeriesArrays, SeasonArrays]:
-    """A series of which nothing was learned."""
+def empty_series(params: ReturnLevelsParams) -> tuple[SeriesArrays, SeasonArrays, SeasonArrays]:
+    """A series of which nothing was learned, its day and its week."""
     shape = (VIEWS, 4 * params.episodes)  # more than count, for when the oldest go
-    slots = params.slots
     return (
         SeriesArrays(
             learned=np.zeros(1, np.int64),
@@ -98,16 +101,23 @@ def empty_series(params: ReturnLevelsParams) -> tuple[SeriesArrays, SeasonArrays
             seen=np.zeros(VIEWS),
             rows=np.zeros(VIEWS, np.int64),
         ),
-        SeasonArrays(
-            mean=np.zeros(slots),
-            days=np.zeros(slots, np.int64),
-            total=np.zeros(slots),
-            count=np.zeros(slots, np.int64),
-            day=np.full(slots, NEVER, np.int64),
-            rows=np.zeros(1, np.int64),
-            spread=np.zeros(2),
-            limits=np.array([params.season_days, params.season_memory, params.season_explains], np.float64),
-        ),
+        _empty_season(params, 1),
+        _empty_season(params, 7),
+    )
+
+
+def _empty_season(params: ReturnLevelsParams, days: int) -> SeasonArrays:
+    slots = days * params.slots
+    return SeasonArrays(
+        mean=np.zeros(slots),
+        rounds=np.zeros(slots, np.int64),
+        total=np.zeros(slots),
+        count=np.zeros(slots, np.int64),
+        round=np.full(slots, NEVER, np.int64),
+        rows=np.zeros(1, np.int64),
+        spread=np.zeros(2),
+        length=np.array([days * _DAY_US]),
+        limits=np.array([params.season_rounds, params.season_memory, params.season_leaves], np.float64),
     )
 
 
@@ -143,8 +153,8 @@ class ReturnLevels:
         scores = np.zeros(int(whole.sum()))
         quantiles = np.empty(len(scores))
         when = np.empty(0, np.int64) if times is None else np.ascontiguousarray(times[whole])
-        for column, (series, season) in enumerate(self.series):
-            ratios_learn(series, self._learned, season, np.ascontiguousarray(rows[whole, column]), when, scores)
+        for column, (series, day, week) in enumerate(self.series):
+            ratios_learn(series, self._learned, day, week, np.ascontiguousarray(rows[whole, column]), when, scores)
         tell_once(self.episode, self._rest, self.tail, scores, quantiles)
         out = np.full((2, len(rows)), np.nan)
         out[0, whole], out[1, whole] = scores, quantiles

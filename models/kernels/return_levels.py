@@ -10,8 +10,9 @@ from models.kernels.kernel import inlined, kernel
 from models.kernels.season import TIMELESS, SeasonArrays, learn_season, season_explains, season_residual
 from models.kernels.tail import TailArrays, tail_beyond, tail_count
 
-ABOVE, BELOW, ABOVE_SHORT, BELOW_SHORT, ABOVE_LONG, BELOW_LONG, RESTLESS, STILL, ABOVE_SEASON, BELOW_SEASON = range(10)
-VIEWS: Final = 10
+ABOVE, BELOW, ABOVE_SHORT, BELOW_SHORT, ABOVE_LONG, BELOW_LONG, RESTLESS, STILL = range(8)
+ABOVE_DAY, BELOW_DAY, ABOVE_WEEK, BELOW_WEEK = range(8, 12)
+VIEWS: Final = 12
 SECONDARY: Final = STILL  # the first of the views that must reach further to say as much
 WHOLE, SHORT, LONG, AROUND_WHOLE, AROUND_LONG = range(5)
 """Places in SeriesArrays.level: running means, and mean distances from two of them."""
@@ -23,6 +24,7 @@ EPISODE_HEAD: Final = 2
 NEVER: Final = -(1 << 62)
 HUGE: Final = 1e90  # a value further from 0 is taken for that: squares and ratios stay finite
 SMALLEST: Final = 1e-9  # share of the series' own size below which a difference is rounding
+BETTER: Final = 0.8  # a week speaks where it leaves less than that share of what the day leaves
 LEAP: Final = 100.0  # return levels: a value further off moves the running means as if it were that far
 SWEEP: Final = 1_000  # rows between two looks for episodes that are too old
 
@@ -69,7 +71,7 @@ class EpisodeArrays(NamedTuple):
 
 
 @inlined
-def look(s: SeriesArrays, p: SeriesLearned, season: SeasonArrays, value: float, time: int) -> None:
+def look(s: SeriesArrays, p: SeriesLearned, day: SeasonArrays, week: SeasonArrays, value: float, time: int) -> None:
     """A value in each view, by what was learned before it."""
     for view, level in ((ABOVE, WHOLE), (ABOVE_SHORT, SHORT), (ABOVE_LONG, LONG)):
         away = value - s.level[level]
@@ -81,11 +83,15 @@ def look(s: SeriesArrays, p: SeriesLearned, season: SeasonArrays, value: float, 
     # A flat line's spread falls by a share with every row: its logarithm grows as the line does.
     usual = max(s.level[AROUND_WHOLE], SMALLEST * abs(s.level[WHOLE]))
     s.seen[STILL] = max(1.0 - math.log(max(around, SMALLEST * usual) / usual), 0.0) if usual > 0.0 else 0.0
-    s.seen[ABOVE_SEASON] = s.seen[BELOW_SEASON] = -1.0
-    if season_explains(season, time):
-        away = season_residual(season, value, time)
-        s.seen[ABOVE_SEASON] = max(away, 0.0)
-        s.seen[BELOW_SEASON] = max(-away, 0.0)
+    s.seen[ABOVE_DAY] = s.seen[BELOW_DAY] = s.seen[ABOVE_WEEK] = s.seen[BELOW_WEEK] = -1.0
+    if season_explains(day, time):
+        away = season_residual(day, value, time)
+        s.seen[ABOVE_DAY] = max(away, 0.0)
+        s.seen[BELOW_DAY] = max(-away, 0.0)
+    if season_explains(week, time) and week.spread[0] < BETTER * day.spread[0]:
+        away = season_residual(week, value, time)
+        s.seen[ABOVE_WEEK] = max(away, 0.0)
+        s.seen[BELOW_WEEK] = max(-away, 0.0)
 
 
 @inlined
@@ -178,7 +184,8 @@ def learn(s: SeriesArrays, p: SeriesLearned, value: float) -> None:
 def ratios_learn(
     s: SeriesArrays,
     p: SeriesLearned,
-    season: SeasonArrays,
+    day: SeasonArrays,
+    week: SeasonArrays,
     values: NDArray[np.float64],
     times: NDArray[np.int64],
     most: NDArray[np.float64],
@@ -189,11 +196,12 @@ def ratios_learn(
         if s.learned[0] == 0:
             s.level[WHOLE] = s.level[SHORT] = s.level[LONG] = value
         time = times[i] if len(times) > 0 else TIMELESS
-        look(s, p, season, value, time)
+        look(s, p, day, week, value, time)
         most[i] = max(most[i], ratio(s, p))
         learn(s, p, value)
         if time != TIMELESS:
-            learn_season(season, value, value - s.level[WHOLE], time)
+            learn_season(day, value, value - s.level[WHOLE], time)
+            learn_season(week, value, value - s.level[WHOLE], time)
 
 
 @inlined
