@@ -280,3 +280,13 @@ def test_quality_on_counts_with_bursts():
         hits += sum(((found >= at) & (found < at + 10)).any() for at in bursts)
     assert hits == 30
     assert told - hits <= 40
+
+
+def test_scores_stay_finite_from_the_smallest_to_the_largest_values():
+    values = np.random.default_rng(10).normal(size=3_000) * 1e-310
+    values[[1_000, 1_500, 2_000]] = 1e308, -1e308, 1e-300
+    scores, quantiles = scored(values)
+    assert np.isfinite(scores[100:]).all()
+    assert scores[1_000] > 1e80
+    assert (quantiles[100:] < 1).all()
+    assert (scores[2_500:] < 1.25).mean() > 0.99  # three absurd values do not blind

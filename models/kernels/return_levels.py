@@ -118,7 +118,7 @@ def ratio(s: SeriesArrays, p: SeriesLearned) -> float:
             if view >= SECONDARY:
                 level *= p.secondary
             if s.seen[view] > level * most:
-                most = s.seen[view] / level if level > 0.0 else HUGE
+                most = min(s.seen[view] / level, HUGE) if level > 0.0 else HUGE
     return most
 
 
