@@ -83,7 +83,7 @@ def look(s: SeriesArrays, p: SeriesLearned, day: SeasonArrays, week: SeasonArray
     s.seen[RESTLESS] = around
     # A flat line's spread falls by a share with every row: its logarithm grows as the line does.
     usual = max(s.level[AROUND_WHOLE], SMALLEST * abs(s.level[WHOLE]))
-    s.seen[STILL] = max(1.0 - math.log(max(around, SMALLEST * usual) / usual), 0.0) if usual > 0.0 else 0.0
+    s.seen[STILL] = max(1.0 - math.log(max(around / usual, SMALLEST)), 0.0) if usual > 0.0 else 0.0
     s.seen[ABOVE_DAY] = s.seen[BELOW_DAY] = s.seen[ABOVE_WEEK] = s.seen[BELOW_WEEK] = -1.0
     if season_explains(day, time):
         away = season_residual(day, value, time)
