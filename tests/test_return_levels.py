@@ -103,6 +103,8 @@ def naive_scores(params, values, times):
             speaks = season.explains() and (season is day or week.near < 0.8 * day.near)
             left = season.residual(value, time) if speaks else None
             seen += [None, None] if left is None else [max(left, 0.0), max(-left, 0.0)]
+            if season is day and speaks and left is not None and day.near < 0.3 * day.far:
+                seen[:6] = [min(each, max(left * sign, 0.0)) for each, sign in zip(seen, (1, -1) * 3, strict=False)]
 
         ratio = 0.0
         for view, each in enumerate(seen):
@@ -118,10 +120,9 @@ def naive_scores(params, values, times):
             inside = row - began <= min(max(params.rest_share * row, params.rest_least), params.rest_most)
             again = peak * params.grows
             news = not inside or ratio > again
-            if ratio >= params.told:
-                peak = max(peak, ratio) if inside else ratio
-                began = row if news else began
             out.append(ratio if news else ratio / again)
+            if news and ratio >= params.told:
+                peak, began = ratio, row
 
         def bounded(view, away, now=row):
             if now < params.warm_up:
@@ -171,7 +172,7 @@ def scored(values, times=None, params=None):
     "params",
     [
         ReturnLevelsParams(),
-        ReturnLevelsParams(episodes=2, gap=3, memory=1_000, short=2, long=60, slots=24, season_rounds=2, grows=1.1),
+        ReturnLevelsParams(episodes=2, gap=3, memory=1_000, short=2, long=60, slots=24, season_rounds=3, grows=1.1),
     ],
 )
 def test_a_score_is_its_definition(kind, params):
@@ -279,3 +280,13 @@ def test_quality_on_counts_with_bursts():
         hits += sum(((found >= at) & (found < at + 10)).any() for at in bursts)
     assert hits == 30
     assert told - hits <= 40
+
+
+def test_scores_stay_finite_from_the_smallest_to_the_largest_values():
+    values = np.random.default_rng(10).normal(size=3_000) * 1e-310
+    values[[1_000, 1_500, 2_000]] = 1e308, -1e308, 1e-300
+    scores, quantiles = scored(values)
+    assert np.isfinite(scores[100:]).all()
+    assert scores[1_000] > 1e80
+    assert (quantiles[100:] < 1).all()
+    assert (scores[2_500:] < 1.25).mean() > 0.99  # three absurd values do not blind

@@ -38,13 +38,15 @@ class ReturnLevelsParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     The day (in `slots`, UTC) speaks after `season_rounds` days in a row's slot, while the mean distance from it is
     below `season_leaves` times that from the mean of all; the week (7 x `slots`) after as many weeks, where it also
-    leaves less than 0.8 of what the day leaves. A slot's mean remembers `season_memory` days or weeks.
+    leaves less than 0.8 of what the day leaves. Where the day leaves less than 0.3, what it expects is not counted in
+    the other views either. A slot's mean remembers `season_memory` days or weeks.
 
     **An episode is told once.** A ratio of `told` or more begins one. For `rest_share` of the rows so far (at least
-    `rest_least`, at most `rest_most`) the score is the ratio over `grows` times the episode's largest, which is below 1
-    unless it has grown that much; then it is told again, and the rest begins anew. That is what an alert is about: its
-    beginning. The cost: a second, unrelated and no stranger episode within the rest is not told, and how long an
-    episode lasts cannot be read from the scores.
+    `rest_least`, at most `rest_most`) the score is the ratio over `grows` times what was told, which is below 1 unless
+    it has grown that much; then it is told again, and the rest begins anew. That is what an alert is about: its
+    beginning. The cost: another episode within the rest that is not `grows` times stranger is not told, and how long
+    an episode lasts cannot be read from the scores. `told` is meant as the threshold: a higher one also misses what
+    follows within the rest of an episode between the two.
 
     The score is the ratio: 1 is reached by the strangest row in a hundred, `told` by one in some 600, wherever nothing
     happens. The quantile is counted among the scores and `usual` rows of a quiet series put before them: a series of
@@ -56,6 +58,9 @@ class ReturnLevelsParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     first rows levels are too low and scores too high.
 
     Cost: 0.3 microseconds a row and column, 20 KB a column.
+
+    Source: return levels and episodes as in Coles, An Introduction to Statistical Modeling of Extreme Values (2001),
+    with the counted level in place of a fitted one; the rest is ours, and measured in docs/quality.md.
     """
 
     id: str = "series"
@@ -66,16 +71,16 @@ class ReturnLevelsParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     long: Annotated[float, msgspec.Meta(ge=1)] = 24.0
     secondary: Annotated[float, msgspec.Meta(ge=1)] = 1.75
     slots: Annotated[int, msgspec.Meta(ge=1, le=1_440)] = 48
-    season_rounds: Annotated[int, msgspec.Meta(ge=1)] = 3
+    season_rounds: Annotated[int, msgspec.Meta(ge=1)] = 2
     season_memory: Annotated[float, msgspec.Meta(ge=1)] = 20.0
     season_leaves: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
     told: Annotated[float, msgspec.Meta(gt=1)] = 1.25
-    grows: Annotated[float, msgspec.Meta(ge=1)] = 1.5
+    grows: Annotated[float, msgspec.Meta(ge=1)] = 2.0
     rest_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
     rest_least: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     rest_most: Annotated[float, msgspec.Meta(ge=0)] = 200.0
     warm_up: Annotated[int, msgspec.Meta(ge=2)] = 100
-    usual: Annotated[float, msgspec.Meta(ge=0)] = 1e6
+    usual: Annotated[float, msgspec.Meta(ge=0)] = 1e7
 
 
 def usual_share(score: float) -> float:

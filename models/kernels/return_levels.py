@@ -24,6 +24,7 @@ EPISODE_HEAD: Final = 2
 NEVER: Final = -(1 << 62)
 HUGE: Final = 1e90  # a value further from 0 is taken for that: squares and ratios stay finite
 SMALLEST: Final = 1e-9  # share of the series' own size below which a difference is rounding
+CLOCKWORK: Final = 0.3  # a day that leaves less than that share is expected also where it leaps
 BETTER: Final = 0.8  # a week speaks where it leaves less than that share of what the day leaves
 LEAP: Final = 100.0  # return levels: a value further off moves the running means as if it were that far
 SWEEP: Final = 1_000  # rows between two looks for episodes that are too old
@@ -82,12 +83,15 @@ def look(s: SeriesArrays, p: SeriesLearned, day: SeasonArrays, week: SeasonArray
     s.seen[RESTLESS] = around
     # A flat line's spread falls by a share with every row: its logarithm grows as the line does.
     usual = max(s.level[AROUND_WHOLE], SMALLEST * abs(s.level[WHOLE]))
-    s.seen[STILL] = max(1.0 - math.log(max(around, SMALLEST * usual) / usual), 0.0) if usual > 0.0 else 0.0
+    s.seen[STILL] = max(1.0 - math.log(max(around / usual, SMALLEST)), 0.0) if usual > 0.0 else 0.0
     s.seen[ABOVE_DAY] = s.seen[BELOW_DAY] = s.seen[ABOVE_WEEK] = s.seen[BELOW_WEEK] = -1.0
     if season_explains(day, time):
         away = season_residual(day, value, time)
         s.seen[ABOVE_DAY] = max(away, 0.0)
         s.seen[BELOW_DAY] = max(-away, 0.0)
+        if day.spread[0] < CLOCKWORK * day.spread[1]:
+            for view in range(RESTLESS):
+                s.seen[view] = min(s.seen[view], s.seen[ABOVE_DAY + view % 2])
     if season_explains(week, time) and week.spread[0] < BETTER * day.spread[0]:
         away = season_residual(week, value, time)
         s.seen[ABOVE_WEEK] = max(away, 0.0)
@@ -114,7 +118,7 @@ def ratio(s: SeriesArrays, p: SeriesLearned) -> float:
             if view >= SECONDARY:
                 level *= p.secondary
             if s.seen[view] > level * most:
-                most = s.seen[view] / level if level > 0.0 else HUGE
+                most = min(s.seen[view] / level, HUGE) if level > 0.0 else HUGE
     return most
 
 
@@ -211,10 +215,9 @@ def tell(e: EpisodeArrays, p: RestLearned, score: float) -> float:
     inside = now - e.head[BEGAN] <= min(max(p.share * now, p.least), p.most)
     again = e.peak[0] * p.grows
     news = not inside or score > again
-    if score >= p.told:
-        e.peak[0] = max(e.peak[0], score) if inside else score
-        if news:
-            e.head[BEGAN] = now
+    if news and score >= p.told:
+        e.peak[0] = score
+        e.head[BEGAN] = now
     return score if news else score / again
 
 

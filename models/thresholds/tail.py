@@ -15,7 +15,12 @@ def empty_tail() -> TailArrays:
 
 
 def filled_tail(beyond: Callable[[float], float], weight: float) -> TailArrays:
-    """As if `weight` scores had been counted, of which the share `beyond(score)` is above a score."""
+    """As if `weight` scores had been counted, of which the share `beyond(score)` is above a score.
+
+    >>> tail = filled_tail(lambda score: 1.0 / (1.0 + score), 1e6)
+    >>> round(tail_beyond(tail, 1.0), 3), round(tail_beyond(tail, 9.0), 3)
+    (0.5, 0.1)
+    """
     tail = empty_tail()
     for bucket in range(OCTAVES * STEPS):
         low, high = tail_edge(bucket), tail_edge(bucket + 1)
