@@ -32,10 +32,10 @@ class ReservoirEnsembleParams(
 
     kept: Annotated[int, msgspec.Meta(ge=32, le=65_536)] = 1_024
     among: Annotated[int, msgspec.Meta(ge=16, le=65_536)] = 512
-    trees: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 50
+    trees: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100
     sample: Annotated[int, msgspec.Meta(ge=2, le=4_096)] = 256
     trim: Annotated[float, msgspec.Meta(ge=0, le=0.4)] = 0.1
-    turnover: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.1
+    turnover: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.2
     first: Annotated[int, msgspec.Meta(ge=8)] = 16
     warm_up: Annotated[int, msgspec.Meta(ge=20)] = 100
     guard: Annotated[float, msgspec.Meta(gt=0.5, lt=1)] = 0.9997
