@@ -134,13 +134,13 @@ def runs(folder: Path) -> Iterator[tuple[str, Table]]:
 
     Of smtp and annthyroid only the anomalies that are strange one by one: half of the others lie among normal rows.
     """
-    rng = np.random.default_rng(20_261)
     for name, after, lengths in (
         ("shuttle", 10_000, (3_000,)),
         ("shuttle", 5_000, (1_000, 1_500, 1_000)),
         ("smtp", 10_000, (2_000, 1_000, 3_000)),
         ("annthyroid", 3_000, (1_000,)),
     ):
+        rng = np.random.default_rng([20_261, *lengths])
         path = folder / f"{name}.npz"
         if not path.exists():
             continue
@@ -149,6 +149,7 @@ def runs(folder: Path) -> Iterator[tuple[str, Table]]:
         if name in ("smtp", "annthyroid"):
             odd = odd[odd[:, 1] < 3.0] if name == "smtp" else odd[odd[:, 1] > 0.02]
         yield f"{name}, {'+'.join(map(str, lengths))}", in_runs(rows[label == 0], odd, after, lengths, rng)
+    rng = np.random.default_rng(20_261)
     yield "sizes, 1300+700", in_runs(_sizes(rng, 60_000, False), _sizes(rng, 2_000, True), 20_000, (1_300, 700), rng)
     rows = rng.normal(size=(40_000, 5)) @ rng.normal(size=(5, 5))
     for far in (4.0, 8.0):
