@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 Rows = NDArray[np.float64]
 Table = tuple[Rows, NDArray[np.int64]]
@@ -129,6 +130,21 @@ def made() -> Iterator[tuple[str, Table]]:
     yield "whole numbers", mixed(whole[0], whole[1], rng)
 
 
+def bundled() -> Iterator[tuple[str, Table]]:
+    """Small tables that come with scikit-learn: one class is the anomaly, and made rare."""
+    rng = np.random.default_rng(20_262)
+    for name, load, odd, most in (
+        ("breast cancer", load_breast_cancer, 0, 40),
+        ("wine", load_wine, 0, 10),
+        *((f"digits, {digit}", load_digits, digit, 40) for digit in (0, 3, 6, 9)),
+    ):
+        rows, label = load(return_X_y=True)
+        yield name, mixed(rows[label != odd].astype(float), rows[label == odd][:most].astype(float), rng)
+        if name != "digits, 0":
+            continue
+        yield "digits, 0 at the end", at_end(rows[label != odd].astype(float), rows[label == odd][:most].astype(float))
+
+
 def runs(folder: Path) -> Iterator[tuple[str, Table]]:
     """The streams. Those of `folder` are a table's normal rows in their order, and its anomalies in runs.
 
@@ -162,6 +178,6 @@ def runs(folder: Path) -> Iterator[tuple[str, Table]]:
 
 
 def all_tables(folder: Path, names: Sequence[str]) -> dict[str, Any]:
-    """The tables of the folder that are there, those made here, and the streams."""
+    """The tables of the folder that are there, scikit-learn's, those made here, and the streams."""
     found = {name: read(folder / f"{name}.npz") for name in names if (folder / f"{name}.npz").exists()}
-    return found | dict(made()) | {f"runs: {name}": table for name, table in runs(folder)}
+    return found | dict(bundled()) | dict(made()) | {f"runs: {name}": table for name, table in runs(folder)}

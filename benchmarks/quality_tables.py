@@ -1,7 +1,8 @@
 """Detectors over labelled tables, in file order, each row scored before it is learned, one configuration for all.
 
-The tables are those of ADBench (Han et al., 2022), as .npz files with `X` and `y`, tables made here, and streams in
-which attacks come in runs of a thousand rows and more. Rows that have no score yet count as 0, the least strange.
+The tables are those of ADBench (Han et al., 2022), as .npz files with `X` and `y`, small ones of scikit-learn, tables
+made here, and streams in which attacks come in runs of a thousand rows and more. Rows that have no score yet count as
+0, the least strange.
 
 `default` is what `lapwing score --detector default` uses; `open` is the same without its guard; `trees` are Half-Space
 Trees over clipped z-scores; `forest` is scikit-learn's IsolationForest that was fitted to all rows, those to come
@@ -21,7 +22,7 @@ from river import anomaly, compose, preprocessing
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks.made_tables import Rows, Table, made, read, runs
+from benchmarks.made_tables import Rows, Table, bundled, made, read, runs
 from models.detectors.half_space_trees import HalfSpaceTreesParams, TableTrees
 from models.detectors.reservoir_ensemble import ReservoirEnsemble, ReservoirEnsembleParams
 
@@ -110,9 +111,9 @@ def main() -> None:
         print(f"{'AUC':34}{'rows':>8}{'cols':>5}{'odd':>7}{head}{'AP':>7}{'s':>7}")
     found = [(name, read(path)) for name in TABLES if (path := arguments.tables / f"{name}.npz").exists()]
     if not found:
-        print(f"none of {', '.join(TABLES)} (.npz) is in {arguments.tables}: only what is made here follows")
+        print(f"none of {', '.join(TABLES)} (.npz) is in {arguments.tables}: the others follow")
     streams = ((f"runs: {name}", table) for name, table in runs(arguments.tables))
-    for group in (found, made(), streams):
+    for group in (found, bundled(), made(), streams):
         for name, table in group:
             figures = measure(name, table, detectors)
             print(json.dumps(figures) if arguments.json else line(figures, detectors), flush=True)
