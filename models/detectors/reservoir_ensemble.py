@@ -31,7 +31,7 @@ class ReservoirEnsembleParams(
     """Four views of a row, each beside a sample of the rows before it, behind a guard that knows runs.
 
     `kept` rows are a sample of those that taught: the n-th enters with probability kept / n, at least `turnover`, in
-    the place of any. Whenever a tenth more rows have taught (at least 8, at most 1,024) all views are fitted to it
+    the place of any. Whenever a tenth more rows have taught (at least `first`, at most 1,024) all views are fitted to it
     anew, on columns as z-scores z of which the sign and log(1 + |z|) are taken. The first fit is at `first` rows.
 
     1. isolation: the mean path in `trees` isolation trees of `sample` rows each;
@@ -40,8 +40,9 @@ class ReservoirEnsembleParams(
        many; beyond 512 columns by variances alone;
     4. columns: how far out in its column each value is, and, with as much weight, how few values lie near it.
 
-    What a view says is put into standard deviations of what it lately (1,000 rows) said of rows that taught; the score
-    is (mean of exp(z / 2)) squared, so that one view that is sure outweighs others that are not. About 1 is usual.
+    What a view says is put into standard deviations of what it lately (1,000 rows) said of rows that taught, less while
+    few have; the score is (mean of exp(z / 2)) squared, so that one view that is sure outweighs others that are not.
+    About 1 is usual.
 
     A row does not teach when its score, or the larger of views 2 and 3 alone, is beyond the quantile `guard` of usual
     rows, by an extrapolated tail, once `warm_up` of them are known; or while a run goes on, if it is among the rarest
@@ -75,7 +76,7 @@ class ReservoirEnsembleParams(
     sample: Annotated[int, msgspec.Meta(ge=2, le=4_096)] = 256
     trim: Annotated[float, msgspec.Meta(ge=0, le=0.4)] = 0.1
     turnover: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.2
-    first: Annotated[int, msgspec.Meta(ge=8)] = 16
+    first: Annotated[int, msgspec.Meta(ge=4)] = 8
     warm_up: Annotated[int, msgspec.Meta(ge=20)] = 100
     guard: Annotated[float, msgspec.Meta(gt=0.5, lt=1)] = 0.9997
     accept_after: Annotated[int, msgspec.Meta(ge=1)] = 5_000
@@ -131,7 +132,7 @@ def empty_ensemble(params: ReservoirEnsembleParams, features: int) -> EnsembleAr
 
 
 class ReservoirEnsemble:
-    """`ReservoirEnsembleParams` over rows of some columns: scores from the 23rd row on, quantiles 100 rows later.
+    """`ReservoirEnsembleParams` over rows of some columns: scores from the 11th row on, quantiles 100 rows later.
 
     The score is at least 0 and finite, the quantile the share of all scores before, extrapolated, so never 1.
 
@@ -139,7 +140,7 @@ class ReservoirEnsemble:
     >>> rows[1_500] = 9.0
     >>> scores, quantiles = ReservoirEnsemble(ReservoirEnsembleParams(), features=3).score_learn(rows)
     >>> int(np.nanargmax(scores)), bool(quantiles[1_500] > 0.999), int(np.isnan(scores).sum())
-    (1500, True, 22)
+    (1500, True, 10)
     """
 
     def __init__(self, params: ReservoirEnsembleParams, features: int) -> None:

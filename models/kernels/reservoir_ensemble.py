@@ -27,7 +27,8 @@ _NEAREST_Z: Final = -3.0
 _VIEW_ALPHA: Final = 0.001
 _ROBUST_AFTER: Final = 50  # rows; from then on one moves a view's moments by at most _ROBUST deviations
 _ROBUST: Final = 6.0
-_SCALED_AFTER: Final = 5
+_SCALED_AFTER: Final = 2
+_UNSURE: Final = 10.0  # rows as which 'usual' counts in a view's deviations while few are known
 _OPEN_ROWS: Final = 300
 
 (TAUGHT, KEPT, NEXT_FIT, FITTED, SAMPLE, VIEWED, FIRST, PENDING, REFUSED_KEPT) = range(9)  # places in head
@@ -132,7 +133,8 @@ def look(e: EnsembleArrays, p: EnsembleLearned, row: NDArray[np.float64]) -> int
 def deviation(e: EnsembleArrays, view: int) -> float:
     """How far what a view says is from what it says of usual rows, in standard deviations."""
     z = (e.says[view] - e.mean[view]) / math.sqrt(e.square[view] + 1e-6)
-    return min(max(z, _NEAREST_Z), _FURTHEST)
+    sure = e.head[VIEWED] / (e.head[VIEWED] + _UNSURE)
+    return sure * min(max(z, _NEAREST_Z), _FURTHEST)
 
 
 @inlined
@@ -230,7 +232,7 @@ def fit(e: EnsembleArrays, p: EnsembleLearned) -> None:
     grow(e.trees, e.scaled, kept, e.head[SAMPLE], e.state)
     fit_covariance(e.covariance, e.scaled[:kept], p.trim)
     e.head[FITTED] = kept
-    e.head[NEXT_FIT] = e.head[TAUGHT] + min(max(8, e.head[TAUGHT] // 10), p.longest)
+    e.head[NEXT_FIT] = e.head[TAUGHT] + min(max(p.first, e.head[TAUGHT] // 10), p.longest)
 
 
 @kernel
