@@ -31,7 +31,7 @@ class ReservoirEnsembleParams(
     """Four views of a row, each beside a sample of the rows before it, behind a guard that knows runs.
 
     `kept` rows are a sample of those that taught: the n-th enters with probability kept / n, at least `turnover`, in
-    the place of any. Whenever a tenth more rows have taught (at least `first`, at most 1,024) all views are fitted to it
+    the place of any. Whenever a tenth more have taught (at least `first`, at most 1,024) all views are fitted to them
     anew, on columns as z-scores z of which the sign and log(1 + |z|) are taken. The first fit is at `first` rows.
 
     1. isolation: the mean path in `trees` isolation trees of `sample` rows each;
