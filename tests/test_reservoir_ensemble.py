@@ -167,6 +167,7 @@ def test_what_is_there_of_a_row_with_holes_is_scored_and_teaches_nothing():
     judge.score_learn(rows_of(500, 3))
     before = [array.copy() for array in flat(judge.arrays)]
     room = {id(array) for array in (judge.arrays.says, judge.arrays.row, judge.arrays.row_scaled, judge.arrays.near)}
+    room.add(id(judge.arrays.away))
     room.add(id(judge.arrays.covariance.room))
     holes = np.array([[np.nan, 0.1, 0.1], [np.inf, 40.0, 0.1], [np.nan, np.nan, -np.inf]])
     scores, quantiles = judge.score_learn(holes)

@@ -99,6 +99,8 @@ def empty_ensemble(params: ReservoirEnsembleParams, features: int) -> EnsembleAr
         state=np.array([params.seed]),
         rows=np.zeros((params.kept, features)),
         scaled=np.zeros((params.kept, features)),
+        across=np.zeros((features, min(params.among, params.kept))),
+        away=np.zeros(min(params.among, params.kept)),
         columns=np.zeros((features, params.kept)),
         centre=np.zeros(features),
         spread=np.ones(features),

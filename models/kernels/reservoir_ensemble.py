@@ -57,6 +57,8 @@ class EnsembleArrays(NamedTuple):
     state: NDArray[np.int64]  # (1,) of random draws
     rows: NDArray[np.float64]  # (R, F)
     scaled: NDArray[np.float64]  # (R, F) at the last fit
+    across: NDArray[np.float64]  # (F, among) the first of them, column by column
+    away: NDArray[np.float64]  # (among,) square differences of the row at hand
     columns: NDArray[np.float64]  # (F, R) sorted, at the last fit
     centre: NDArray[np.float64]  # (F,)
     spread: NDArray[np.float64]
@@ -89,17 +91,21 @@ def _neighbours(e: EnsembleArrays, among: int) -> float:
     """Mean square difference per column to the fifth nearest of the kept rows."""
     for k in range(NEAREST):
         e.near[k] = np.inf
+    away = e.away
     for r in range(among):
-        away = 0.0
-        for f in range(len(e.row_scaled)):
-            difference = e.row_scaled[f] - e.scaled[r, f]
-            away += difference * difference
-        if away < e.near[NEAREST - 1]:
+        away[r] = 0.0
+    for f in range(len(e.row_scaled)):  # column by column: several rows at once
+        x = e.row_scaled[f]
+        column = e.across[f]
+        for r in range(among):
+            away[r] += (x - column[r]) * (x - column[r])
+    for r in range(among):
+        if away[r] < e.near[NEAREST - 1]:
             k = NEAREST - 1
-            while k > 0 and e.near[k - 1] > away:
+            while k > 0 and e.near[k - 1] > away[r]:
                 e.near[k] = e.near[k - 1]
                 k -= 1
-            e.near[k] = away
+            e.near[k] = away[r]
     return e.near[min(NEAREST, among) - 1] / len(e.row_scaled)
 
 
@@ -228,6 +234,8 @@ def fit(e: EnsembleArrays, p: EnsembleLearned) -> None:
             e.width[f] = (min(quartiles, e.spread[f]) if quartiles > 0.0 else e.spread[f]) * kept ** (-1.0 / 3.0)
         for r in range(kept):
             e.scaled[r, f] = _scaled(e.rows[r, f], e.centre[f], e.spread[f])
+        for r in range(min(p.among, kept)):
+            e.across[f, r] = e.scaled[r, f]
     e.head[SAMPLE] = min(p.sample, kept)
     grow(e.trees, e.scaled, kept, e.head[SAMPLE], e.state)
     fit_covariance(e.covariance, e.scaled[:kept], p.trim)
