@@ -27,7 +27,8 @@ _NEAREST_Z: Final = -3.0
 _VIEW_ALPHA: Final = 0.001
 _ROBUST_AFTER: Final = 50  # rows; from then on one moves a view's moments by at most _ROBUST deviations
 _ROBUST: Final = 6.0
-_SCALED_AFTER: Final = 5
+_SCALED_AFTER: Final = 2
+_UNSURE: Final = 10.0  # rows as which 'usual' counts in a view's deviations while few are known
 _OPEN_ROWS: Final = 300
 
 (TAUGHT, KEPT, NEXT_FIT, FITTED, SAMPLE, VIEWED, FIRST, PENDING, REFUSED_KEPT) = range(9)  # places in head
@@ -56,6 +57,8 @@ class EnsembleArrays(NamedTuple):
     state: NDArray[np.int64]  # (1,) of random draws
     rows: NDArray[np.float64]  # (R, F)
     scaled: NDArray[np.float64]  # (R, F) at the last fit
+    across: NDArray[np.float64]  # (F, among) the first of them, column by column
+    away: NDArray[np.float64]  # (among,) square differences of the row at hand
     columns: NDArray[np.float64]  # (F, R) sorted, at the last fit
     centre: NDArray[np.float64]  # (F,)
     spread: NDArray[np.float64]
@@ -88,17 +91,21 @@ def _neighbours(e: EnsembleArrays, among: int) -> float:
     """Mean square difference per column to the fifth nearest of the kept rows."""
     for k in range(NEAREST):
         e.near[k] = np.inf
+    away = e.away
     for r in range(among):
-        away = 0.0
-        for f in range(len(e.row_scaled)):
-            difference = e.row_scaled[f] - e.scaled[r, f]
-            away += difference * difference
-        if away < e.near[NEAREST - 1]:
+        away[r] = 0.0
+    for f in range(len(e.row_scaled)):  # column by column: several rows at once
+        x = e.row_scaled[f]
+        column = e.across[f]
+        for r in range(among):
+            away[r] += (x - column[r]) * (x - column[r])
+    for r in range(among):
+        if away[r] < e.near[NEAREST - 1]:
             k = NEAREST - 1
-            while k > 0 and e.near[k - 1] > away:
+            while k > 0 and e.near[k - 1] > away[r]:
                 e.near[k] = e.near[k - 1]
                 k -= 1
-            e.near[k] = away
+            e.near[k] = away[r]
     return e.near[min(NEAREST, among) - 1] / len(e.row_scaled)
 
 
@@ -132,7 +139,8 @@ def look(e: EnsembleArrays, p: EnsembleLearned, row: NDArray[np.float64]) -> int
 def deviation(e: EnsembleArrays, view: int) -> float:
     """How far what a view says is from what it says of usual rows, in standard deviations."""
     z = (e.says[view] - e.mean[view]) / math.sqrt(e.square[view] + 1e-6)
-    return min(max(z, _NEAREST_Z), _FURTHEST)
+    sure = e.head[VIEWED] / (e.head[VIEWED] + _UNSURE)
+    return sure * min(max(z, _NEAREST_Z), _FURTHEST)
 
 
 @inlined
@@ -226,11 +234,13 @@ def fit(e: EnsembleArrays, p: EnsembleLearned) -> None:
             e.width[f] = (min(quartiles, e.spread[f]) if quartiles > 0.0 else e.spread[f]) * kept ** (-1.0 / 3.0)
         for r in range(kept):
             e.scaled[r, f] = _scaled(e.rows[r, f], e.centre[f], e.spread[f])
+        for r in range(min(p.among, kept)):
+            e.across[f, r] = e.scaled[r, f]
     e.head[SAMPLE] = min(p.sample, kept)
     grow(e.trees, e.scaled, kept, e.head[SAMPLE], e.state)
     fit_covariance(e.covariance, e.scaled[:kept], p.trim)
     e.head[FITTED] = kept
-    e.head[NEXT_FIT] = e.head[TAUGHT] + min(max(8, e.head[TAUGHT] // 10), p.longest)
+    e.head[NEXT_FIT] = e.head[TAUGHT] + min(max(p.first, e.head[TAUGHT] // 10), p.longest)
 
 
 @kernel
