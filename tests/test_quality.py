@@ -32,7 +32,7 @@ def test_simulated_quality_of_two_small_days() -> None:
 
 
 def test_figures_are_read() -> None:
-    kind = Kind(events=[10, 30, 20], found=[False, True, True], as_expected=1, delays=[4.0, 9.0])
+    kind = Kind(events=[10, 30, 20], found=[False, True, True], as_expected=1, seconds=[4.0, 9.0])
     found = figures({"brute_force": kind}, {"x_ip": 3}, 2, {"y_ip": 7}, 7)
     assert found["kinds"]["brute_force"]["by_strength"] == {"weakest": [0, 1], "middle": [1, 1], "strongest": [1, 1]}
     assert found["kinds"]["brute_force"]["recall"] == pytest.approx(2 / 3)
@@ -40,7 +40,7 @@ def test_figures_are_read() -> None:
     lines = [*text(found)]
     assert "brute_force" in lines[1]
     assert "2/3" in lines[1]
-    assert "6.5 s" in lines[1]
+    assert " 6 s" in lines[1]
     assert lines[-2].endswith("x_ip 1.50")
     assert "1.00 false incidents a day (0.40-2.06; aim 5): y_ip 7" in lines[-1]
     assert counted([]) == {}
