@@ -28,7 +28,7 @@ from flows.errors import LapwingError, OutputError, Refused
 from flows.kafka_block import Kafka
 
 _ABORT_S: Final = 5.0
-_WAITING_BYTES: Final = 32 << 20
+WAITING_BYTES: Final = 32 << 20
 """What waits to be made into records, in all sink partitions together, beside two items of each."""
 _POLL_S: Final = 0.05
 """A producer is asked so often what it has found out."""
@@ -155,7 +155,7 @@ class _Part(StatefulSinkPartition[Item, State]):
         self._failures = Failures()
         self._marked = lineage is not None
         self._producer = self._made(lineage)
-        self._behind = WriteBehind(_WAITING_BYTES // block.sinks)
+        self._behind = WriteBehind(WAITING_BYTES // block.sinks)
         self._open = self._touched = False
         self._polled = 0.0
         self._commit: Future[None] | None = None
