@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from benchmarks import quality_nab
 from benchmarks.made_series import made_series
@@ -13,15 +12,15 @@ from models.detectors.tables import default_params, detector_of
 DATA = Path(__file__).parents[2] / "shared/data/nab"
 
 
-def test_the_benchmarks_files_are_scored_beyond_what_was_published():
-    if not DATA.exists():
-        pytest.skip(f"there is no {DATA}")
-    windows = json.loads((DATA / "windows.json").read_text())
-    series = list(quality_nab.read(DATA, windows))
-    figures = quality_nab.measure(series, windows, quality_nab.scorer_of(DATA))
-    assert [figure["standard"] > 76.5 for figure in figures] == [True, True, False, False]
-    assert min(figures[0]["by_others_threshold"].values()) > 60
-    assert "realTraffic" in quality_nab.table(figures, made=False)
+if DATA.exists():  # a project without the benchmark beside it has no such test
+
+    def test_the_benchmarks_files_are_scored_beyond_what_was_published():
+        windows = json.loads((DATA / "windows.json").read_text())
+        series = list(quality_nab.read(DATA, windows))
+        figures = quality_nab.measure(series, windows, quality_nab.scorer_of(DATA))
+        assert [figure["standard"] > 76.5 for figure in figures] == [True, True, False, False]
+        assert min(figures[0]["by_others_threshold"].values()) > 60
+        assert "realTraffic" in quality_nab.table(figures, made=False)
 
 
 def test_most_anomalies_of_our_own_series_are_found_with_few_others():
