@@ -15,7 +15,8 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from flows import durable, numeric_table
-from flows.errors import UsageError
+from flows.errors import OutputError, UsageError
+from flows.output_file import is_plain, opened, replacing
 from flows.references import Reference, reference
 from models.detectors.tables import PARAMS, TableDetector, default_params, detector_of
 from models.thresholds.any_scale import AnyScale
@@ -163,12 +164,11 @@ def _write(
     options = pa.csv.WriteOptions(include_header=False, quoting_style="none")
     pa.csv.write_csv(pa.table(columns, names=[str(at) for at in range(len(names))]), body, options)
     try:
+        with replacing(output) if output != "-" and is_plain(output) else opened(output) as file:
+            file.write(body.getbuffer())
+    except BrokenPipeError as error:
         if output == "-":
-            with open(1, "wb", closefd=False) as stdout:
-                stdout.write(body.getbuffer())
-        else:
-            durable.write(Path(output), body.getvalue())
-    except BrokenPipeError:
-        raise
+            raise
+        raise OutputError(f"{output}: the reader went away") from error
     except OSError as error:
         raise durable.cannot_write(Path(output), error) from None

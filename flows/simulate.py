@@ -2,9 +2,6 @@
 
 import gzip
 import io
-import os
-import stat
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +15,7 @@ from flows.errors import OutputError
 from flows.formats.simulated import ALL, Chunk, simulate
 from flows.formats.truth import encode_truth
 from flows.kafka_block import Kafka
+from flows.output_file import is_plain, opened, replacing
 
 __all__ = ["ALL", "Chunk", "Written", "send", "simulate", "write"]
 
@@ -57,14 +55,14 @@ def write(
         The reader of stdout went away: the command that owns stdout says so.
     """
     path = str(path)
-    labelled = path != "-" and _is_plain(path)
+    labelled = path != "-" and is_plain(path)
     if labelled and truth_path is None:
         truth_path = f"{path}.truth.ndjson"
     try:
         with ExitStack() as stack:
             # Left in reverse order: the events get their name first, then the labels
-            labels = stack.enter_context(_replacing(truth_path)) if truth_path else io.BytesIO()
-            raw = stack.enter_context(_replacing(path)) if labelled else stack.enter_context(_opened(path))
+            labels = stack.enter_context(replacing(truth_path)) if truth_path else io.BytesIO()
+            raw = stack.enter_context(replacing(path)) if labelled else stack.enter_context(opened(path))
             out = stack.enter_context(_compressing(raw, path))
             done = _passed_on(chunks, out.write, labels.write, on_progress)
     except BrokenPipeError as error:
@@ -97,7 +95,7 @@ def send(
     """
     try:
         with ExitStack() as stack:
-            labels = stack.enter_context(_replacing(truth_path)) if truth_path else io.BytesIO()
+            labels = stack.enter_context(replacing(truth_path)) if truth_path else io.BytesIO()
             out = stack.enter_context(LineSender(block, rate))
             done = _passed_on(chunks, out.send, labels.write, on_progress)
     except OSError as error:
@@ -120,36 +118,6 @@ def _passed_on(
         if on_progress is not None:
             on_progress(count)
     return count, size, found
-
-
-def _is_plain(path: str) -> bool:
-    """A regular file, or one that will be."""
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode)
-    except FileNotFoundError:
-        return True
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[IO[bytes]]:
-    if path == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    with open(path, "wb") as file:
-        yield file
-
-
-@contextmanager
-def _replacing(path: str) -> Iterator[IO[bytes]]:
-    part = f"{path}.part"
-    try:
-        with open(part, "wb") as file:
-            yield file
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from flows.score import score
 from models.detectors.tables import PARAMS, default_params, detector_of
 from models.thresholds.any_scale import AnyScale
-from tests.command import command, lapwing
+from tests.command import begun, command, lapwing
 
 ROWS = 3_000
 ODD = 2_500
@@ -280,6 +281,19 @@ def test_stdout(tmp_path: Path) -> None:
     lapwing("score", "--input", path, "--output", tmp_path / "o.csv")
     assert done.stdout == (tmp_path / "o.csv").read_bytes()
     assert done.stderr == b""
+
+
+def test_a_pipe_stays_a_pipe_and_a_device_a_device(tmp_path: Path) -> None:
+    table, pipe = written(tmp_path / "t.csv", rows_of(2)), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with begun("score", "--input", table, "--output", pipe) as process:
+        text = pipe.read_bytes()
+    assert process.returncode == 0
+    assert pipe.is_fifo()
+    assert len(text.splitlines()) == ROWS + 1
+    assert lapwing("score", "--input", table, "--output", "/dev/null").returncode == 0
+    assert Path("/dev/null").is_char_device()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "t.csv"]
 
 
 def test_the_windows_of_a_run(tmp_path: Path) -> None:
