@@ -24,8 +24,8 @@ class ScoreDrift:
     """Page-Hinkley tests over the share of strange events, minute by minute, one for each dimension.
 
     A calibrated detector finds one event in ten at quantile 0.9. A test adds up how far a minute's share is from the
-    mean of all minutes, beyond a slack of 0.05, and tells when the sum passes 5: a share of 0.3 for an hour or two, or
-    of 1 for six minutes. Then it begins anew, with what is normal now. What detectors have learned stays as it is.
+    mean of all minutes, beyond a slack of 0.05, and tells when the sum passes 5: a share of 0.3 for some 35 minutes,
+    or of 1 for six. Then it begins anew, with what is normal now. What detectors have learned stays as it is.
 
     When it fails: a change that detectors follow within minutes leaves no share behind to see; what comes and goes
     within an hour adds up to nothing; it needs an hour of minutes first. Minutes are those of event time, and a

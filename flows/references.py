@@ -76,8 +76,8 @@ _MISTAKES: Final = (TypeError, ValueError, AttributeError)
 """What an option of a wrong kind or size leads to: neither library checks all of them when a detector is made."""
 
 
-def reference(library: str, name: str, options: Mapping[str, str], columns: tuple[str, ...]) -> Reference:
-    """A detector by its library and its name there, such as `anomaly.LocalOutlierFactor` or `IsolationForest`.
+def reference(library: str, name: str, options: Mapping[str, str], columns: tuple[str, ...]) -> Callable[[], Reference]:
+    """What makes a detector of that name in a library, such as `anomaly.LocalOutlierFactor` or `IsolationForest`.
 
     Of River, transformers may stand before it: `preprocessing.MinMaxScaler|anomaly.HalfSpaceTrees`.
 
@@ -92,7 +92,7 @@ def reference(library: str, name: str, options: Mapping[str, str], columns: tupl
         found().score_learn(trial)
     except _MISTAKES as error:
         raise UsageError(f"--detector {library}:{name}: {' '.join(str(error).split())}") from None
-    return found()
+    return found
 
 
 def _batch(name: str, options: Mapping[str, str]) -> Callable[[], Reference]:

@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -66,8 +67,9 @@ def score(
     table = numeric_table.read(path, columns, time_column)
     n = len(table.rows)
     # Kernels are compiled or loaded before the clock runs.
-    _judge(name, options, table.names).score_learn(np.zeros((1, len(table.names))), np.zeros(1, np.int64))
-    judge = _judge(name, options, table.names)
+    make = _maker(name, options, table.names)
+    make().score_learn(np.zeros((1, len(table.names))), np.zeros(1, np.int64))
+    judge = make()
     began = time.monotonic()
     scores, quantiles = np.empty(n), np.empty(n)
     for at in range(0, n, _CHUNK):
@@ -110,14 +112,15 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
     return name, options
 
 
-def _judge(name: str, options: dict[str, str], columns: tuple[str, ...]) -> TableDetector:
+def _maker(name: str, options: dict[str, str], columns: tuple[str, ...]) -> Callable[[], TableDetector]:
     library, _, wanted = name.partition(":")
     if library in LIBRARIES:
-        return _Calibrated(reference(library, wanted, options, columns))
+        make = reference(library, wanted, options, columns)
+        return lambda: _Calibrated(make())
     if name == "default":
         if options:
             raise UsageError("--detector default: takes no parameters: name the detector that should have them")
-        return detector_of(default_params(len(columns)), len(columns))
+        return partial(detector_of, default_params(len(columns)), len(columns))
     if name not in PARAMS:
         known = ", ".join(["default", *PARAMS, "river:NAME", "sklearn:NAME"])
         raise UsageError(f"--detector {name}: there is no such detector; there are {known}")
@@ -129,7 +132,7 @@ def _judge(name: str, options: dict[str, str], columns: tuple[str, ...]) -> Tabl
         params = msgspec.convert(options, kind, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"--detector {name}: {error}") from None
-    return detector_of(params, len(columns))
+    return partial(detector_of, params, len(columns))
 
 
 class _Calibrated:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from flows.output_file import is_plain
 from flows.score import score
 from models.detectors.tables import PARAMS, default_params, detector_of
 from models.thresholds.any_scale import AnyScale
@@ -202,8 +203,8 @@ def test_the_batch_reference_knows_the_rows_before_only() -> None:
     from flows.references import reference
 
     rows = rows_of(2)
-    whole = reference("sklearn", "IsolationForest", {"n_estimators": "10"}, ("a", "b")).score_learn(rows)
-    detector = reference("sklearn", "IsolationForest", {"n_estimators": "10"}, ("a", "b"))
+    whole = reference("sklearn", "IsolationForest", {"n_estimators": "10"}, ("a", "b"))().score_learn(rows)
+    detector = reference("sklearn", "IsolationForest", {"n_estimators": "10"}, ("a", "b"))()
     cut = np.concatenate([detector.score_learn(piece) for piece in np.split(rows, [100, 256, 300, 1_000])])
     np.testing.assert_array_equal(whole, cut)
     assert np.isnan(whole[:256]).all()
@@ -291,8 +292,7 @@ def test_a_pipe_stays_a_pipe_and_a_device_a_device(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert pipe.is_fifo()
     assert len(text.splitlines()) == ROWS + 1
-    assert lapwing("score", "--input", table, "--output", "/dev/null").returncode == 0
-    assert Path("/dev/null").is_char_device()
+    assert not is_plain("/dev/null")  # not tried: what fails here would take its name
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "t.csv"]
 
 

@@ -19,7 +19,10 @@ def score(
     input: Annotated[str, typer.Option("--input", metavar="FILE", help=".csv, .csv.gz, .parquet, or .npz (array X).")],
     output: Annotated[str, typer.Option("--output", metavar="FILE", help="CSV with score and quantile; - is stdout.")],
     detector: Annotated[
-        str, typer.Option("--detector", metavar="TYPE[:key=value,...]", help="default is what production uses.")
+        str,
+        typer.Option(
+            "--detector", metavar="TYPE[:key=value,...]", help="By name; default is one for a series, one for a table."
+        ),
     ] = "default",
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="A,B", help="Default: all columns of numbers but --time.")
@@ -34,12 +37,13 @@ def score(
 
     The output has a row for each row of the table: score (higher is stranger) and quantile (the share of the rows
     before that were less strange, its tail extrapolated). Both are empty until the detector is warm, and where a value
-    is missing.
+    is missing. For return_levels a score of 1.25, or a quantile of 0.9983, is an alert; with --time it knows day and
+    week.
 
     \b
     Detectors:
-      default            for one column a series, for several a table of features
-      ewma, half_space_trees, ...            ours by name, with parameters
+      default                                return_levels for one column, else reservoir_ensemble
+      ewma, half_space_trees, return_levels, reservoir_ensemble:key=value,...
       river:anomaly.LocalOutlierFactor,...   any anomaly detector of River
       sklearn:IsolationForest,...            fitted again and again to all rows before
 

@@ -63,7 +63,6 @@ class ReturnLevelsParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     with the counted level in place of a fitted one; the rest is ours, and measured in docs/quality.md.
     """
 
-    id: str = "series"
     episodes: Annotated[int, msgspec.Meta(ge=1, le=25)] = 4
     gap: Annotated[int, msgspec.Meta(ge=0)] = 10
     memory: Annotated[int, msgspec.Meta(ge=1_000)] = 50_000

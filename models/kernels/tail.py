@@ -51,18 +51,6 @@ def _log_middle(bucket: int) -> float:
 
 
 @inlined
-def _above(t: TailArrays, bucket: int) -> float:
-    """How many scores fell in buckets above one."""
-    above = 0.0
-    octave = bucket // STEPS
-    for k in range(octave + 1, OCTAVES):
-        above += t.octave[k]
-    for k in range(bucket + 1, (octave + 1) * STEPS):
-        above += t.count[k]
-    return above
-
-
-@inlined
 def _reached(t: TailArrays, score: float, bucket: int) -> float:
     """How many scores reached one, each evenly spread over its bucket."""
     low = tail_edge(bucket)

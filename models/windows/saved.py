@@ -109,8 +109,8 @@ def tables(shard: "Shard") -> tuple[dict[str, Any], dict[str, Any]]:
 
 def gathered(found: dict[str, Any], pieces: list[list[bytes]], rest: dict[str, Any]) -> bytes:
     """A snapshot of tables, of pieces as `_pieces` gives them, and of what else it holds: what is in use, in order."""
-    kinds = len(pieces) - rest.pop("held", 0)  # an older log has what was held back in the rest
-    held_back = rest["hold_back"] if "hold_back" in rest else [saved_piece(piece) for piece in pieces[kinds:]]
+    first = len(pieces) - rest.pop("held", 0)  # an older log has what was held back in the rest
+    held_back = rest["hold_back"] if "hold_back" in rest else [saved_piece(piece) for piece in pieces[first:]]
     active = found["active"][: found["head"][ACTIVE]]
     place = np.full(len(found["active"]), -1, np.int32)
     place[active] = np.arange(len(active), dtype=np.int32)
@@ -135,7 +135,7 @@ def gathered(found: dict[str, Any], pieces: list[list[bytes]], rest: dict[str, A
         "ring_bytes": _rows(found["rings"], active).tobytes(),
         "model": {c: _pack(found[c]) for c in MODEL_COLUMNS},
         "behaviour": {name: _pack(array) for name, array in behaviour.items()},
-        "evidence": pieces[:kinds],
+        "evidence": pieces[:first],
         "hold_back": held_back,
         "incidents": [(int(place[slot]), incident) for slot, incident in rest["incidents"]],
     }
