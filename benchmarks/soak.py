@@ -86,7 +86,7 @@ def run(hours: int, rate: float, seed: int, output: str) -> dict[str, Any]:
     watched = Watched(int(hours * HOUR * rate), hours, seed)
     with (
         patch.object(parts, "simulate", lambda *_: watched.chunks()),
-        patch.object(detect, "Totals", lambda: watched.totals),
+        patch.object(detect, "Totals", lambda **_: watched.totals),
     ):
         done = detect.run(config, "synthetic", output, None, False, "lapwing", threading.Event())
     rows = watched.hours

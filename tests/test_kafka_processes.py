@@ -89,7 +89,8 @@ def test_two_processes_are_one_to_who_looks_and_take_on_new_partitions(kafka: En
             families = seen.families()
             for row in documented():
                 shown = {frozenset(sample.labels) for sample in families[row.name.removesuffix("_total")].samples}
-                assert shown == {row.labels}, row.name
+                known = row.name != "lapwing_score_drift_timestamp_seconds"  # which these few events do not show
+                assert shown == ({row.labels} if known else set()), row.name
             pids = both(process)
             parts = sum(map(resident, pids))
             assert families["process_resident_memory_bytes"].samples[0].value > parts > max(map(resident, pids))
