@@ -25,7 +25,7 @@ from flows.formats.raw import RawBatch
 from flows.formats.rehearsal import rehearsal_events
 from flows.formats.scored import encode
 from flows.formats.simulated import simulate
-from flows.state_shape import learned_by, table_limits
+from flows.state_shape import learned_by, most_hours, table_limits
 from flows.steps.gather import gather
 from flows.steps.split import split
 from models.base import DIMENSIONS, WATCHED
@@ -178,6 +178,7 @@ def shard_settings(config: Config, name: str, program: Program) -> ShardSettings
         keep_share=config.output.window_sample,
         max_records=records,
         max_rings=rings,
+        max_hours=most_hours(config, name),
         behaviour=_behaviour(config, name),
         learned_by=learned_by(config, name),
     )

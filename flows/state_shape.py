@@ -14,6 +14,8 @@ DETECTOR: Final = "detector "
 TABLE_SHARE: Final = dict.fromkeys(WATCHED, 32 / 64) | {"tenant": 1 / 64, "ip": 28 / 64, "endpoint": 3 / 64}
 """How the limits of records and rings are divided over the dimensions that are watched."""
 
+_MOST_HOURS: Final = 2048
+
 
 def state_identity(config: Config, output: str = "") -> dict[str, str]:
     """What a state directory was made for; with any other, its content would be misread.
@@ -68,3 +70,16 @@ def table_limits(config: Config, dimension: str) -> tuple[int, int]:
     many = sum(TABLE_SHARE[name] for name in rules.watched(config.detection) if name not in few)
     share = TABLE_SHARE[dimension] * (1 if dimension in few else 60 / 64 / many) / config.state.shards
     return max(1024, int(config.state.max_entities * share)), max(64, int(config.state.max_active * share))
+
+
+def most_hours(config: Config, dimension: str) -> int:
+    """The most entities of one shard whose hours of the week are learned, 3 KB each, taken as they are needed.
+
+    >>> from flows.config import load
+    >>> most_hours(load(), "endpoint"), most_hours(load(), "user")
+    (2048, 0)
+    """
+    rates = next(row for row in config.detector if isinstance(row, EwmaParams))
+    if not rates.season or dimension not in ("tenant", "endpoint"):
+        return 0
+    return min(table_limits(config, dimension)[0] // 4, _MOST_HOURS)

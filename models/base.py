@@ -2,7 +2,7 @@
 
 from typing import Final
 
-SNAPSHOT: Final = 6
+SNAPSHOT: Final = 7
 """The version of a shard's snapshot, and of the log that it may lie in."""
 OLDEST_SNAPSHOT: Final = 3
 """The oldest version that is read."""

@@ -424,6 +424,7 @@ class Naive:
             if self.seen >= self.p.warm_up and score == score:
                 quantile = self.quantile(score)
                 guarded = quantile >= self.p.guard
+            strange = guarded
             floor = self.dimension in ("ip", "user") and (x[1] >= self.p.floor_failures or x[7] >= self.p.floor_targets)
             if floor:
                 guarded = True
@@ -431,20 +432,27 @@ class Naive:
                 entity.guard_since = minute
             elif guarded and entity.guard_since is not None and minute - entity.guard_since >= self.p.accept_after:
                 guarded = False
-            verdicts.append((entity, x, score, guarded))
+            verdicts.append((entity, x, score, guarded, strange))
             self.windows.append(
                 Window(
                     entity.tenant, entity.name, (minute + 1) * 12 * BASE, score, quantile, guarded, expected, observed,
                     self.half_way(entity, pane), self.features(entity, pane), self.peaks(entity, pane),
                 )
             )  # fmt: skip
-        for entity, x, score, guarded in verdicts:
+        for entity, x, score, guarded, strange in verdicts:
             remembered = True
             if guarded:
                 remembered = entity.guard_day != minute // 1440
                 entity.guard_day = minute // 1440
+                if entity.count > 0 and minute > entity.last:  # it was not silent, so it teaches no silence
+                    for value in range(RATES):
+                        mean, square = self.baseline(entity, value, minute)
+                        entity.mean[value], entity.square[value] = short(mean), short(square)
+                    entity.last = minute
             else:
                 self.teach(entity, x, minute)
+                if not strange:
+                    entity.guard_since = None
             if remembered and score == score:
                 self.histogram[bisect_left(self.edges, score)] += 1
 
@@ -464,7 +472,6 @@ class Naive:
             self.pool_square[value] += pool * (x[value] * x[value] - self.pool_square[value])
         entity.last = minute
         entity.count += 1
-        entity.guard_since = None
         self.seen += 1
 
     # What a kept window shows

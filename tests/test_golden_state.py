@@ -4,8 +4,10 @@
 """
 
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from flows.generations import generations
@@ -22,6 +24,24 @@ FILES = tuple(f"layout-{layout}.tar.xz" for layout in range(OLDEST_SNAPSHOT, SNA
 def _updated(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--update-golden"):
         golden_state.make(GOLDEN / FILES[-1])
+
+
+GUARDED_TAUGHT_SILENCE = 6
+"""Up to this layout: what a guarded window left of a baseline is therefore another number now."""
+_OF_BASELINES = ("score", "quantile", "expected", "config_hash")
+_SAYS_WHAT_WAS_EXPECTED = ("message", "anomaly_analyses", "unmapped")
+
+
+def without_baselines(found: Results, folder: Path) -> Results:
+    """All but the numbers that hang on the baselines."""
+    names = pq.read_schema(folder / "windows.parquet").names
+    kept = [at for at, name in enumerate(names) if name not in _OF_BASELINES]
+    contents = {
+        key: {name: value for name, value in alert.items() if name not in _SAYS_WHAT_WAS_EXPECTED}
+        for key, alert in found.contents.items()
+    }
+    windows = [tuple(window[at] for at in kept) for window in found.windows]
+    return replace(found, windows=windows, contents=contents)
 
 
 def unpacked(name: str, to: Path) -> Path:
@@ -49,7 +69,10 @@ def test_a_golden_state_goes_on(name: str, expected: Results, tmp_path: Path) ->
     golden_state.add_more(folder)
     before = {path.name: path.read_bytes() for path in (folder / "state" / "recovery").iterdir()}
     golden_state.detect(folder, "--close")
-    same(results(folder / "out"), expected)
+    found = results(folder / "out")
+    if FILES.index(name) + OLDEST_SNAPSHOT <= GUARDED_TAUGHT_SILENCE:
+        found, expected = (without_baselines(each, folder / "out") for each in (found, expected))
+    same(found, expected)
     identity = read_identity(folder / "state")
     assert identity is not None
     assert identity["layout"] == str(SNAPSHOT)

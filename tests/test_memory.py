@@ -10,9 +10,9 @@ from benchmarks import flood, memory
 from benchmarks.flood import Flood, regular_lines, stream
 from flows.config import load
 from flows.parts import table_secret
-from flows.state_shape import table_limits
+from flows.state_shape import most_hours, table_limits
 from models.base import DIMENSIONS
-from models.kernels.layout import PAIR, RECORD, RING
+from models.kernels.layout import HOUR_ROW, PAIR, RECORD, RING
 from models.kernels.table import spot
 from models.windows.arrays import places
 from tests.batches import piece
@@ -120,10 +120,11 @@ def test_state_stays_within_small_limits_and_is_told(figures):
     assert found["entities"] <= sum(records for records, _ in limits)
     rings = sum(rings for _, rings in limits)
     room = sum(places(records) for records, _ in limits) * RECORD.itemsize + places(16 * rings) * 4 * PAIR.itemsize
+    room += sum(most_hours(load(str(config)), name) for name in DIMENSIONS) * HOUR_ROW.itemsize
     assert found["state_bytes"] <= room + rings * (RING.itemsize + 200) + 4 * 20_000
     assert found["peak_mib"] > 50
     text = memory.report(found, config)
-    for each in (f"{found['evictions']:,}", f"{found['peak_mib']:,.0f} MiB", "3 of 3", "96, "):
+    for each in (f"{found['evictions']:,}", f"{found['peak_mib']:,.0f} MiB", "3 of 3", f"{RECORD.itemsize}, "):
         assert each in text
 
 

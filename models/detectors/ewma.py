@@ -22,10 +22,20 @@ class EwmaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     A window does not teach when its quantile is at or above `guard`, or its failures or deleted accounts are at or
     above the floors (ip and user only). It then moves nothing of its entity but the marks of the guard, and enters the
     histogram only as its entity's first guarded window of the day. A level that stays guarded for `accept_after`,
-    silence aside, is learned, unless a floor holds it.
+    silence aside, is learned from then on, unless a floor holds it: with 0.01 it is normal within two hours more.
 
-    When it fails: a rate that changes with the hour is followed only as fast as `alpha` allows; a slow rise below the
-    guard is learned as normal (the rules' absolute limits are there for it).
+    With `season` tenants and endpoints have hours too (UTC): what a minute's events were in each hour of the week, at
+    least twice in the last 4 weeks; until an hour of the week was seen twice, that of the day in the last 4 days; until
+    that was seen twice, none. A minute is compared with what the entity was of late, or, if that is more, with what
+    the hour usually is, times how the entity was of late compared with its usual hours (at most 4 times). So a Monday
+    morning that comes every week is expected, and so is a batch at 3 a.m.; an hour that is usually quiet makes nothing
+    stranger than it was; an attack is in one round, and no single round is usual. Where hours are known, the variance
+    is that of events around them. At most 2,048 entities of a shard
+    have hours, those that have learned 60 windows first.
+
+    When it fails: what no hour of the week tells (a yearly sale, a day of another time zone's summer time) is followed
+    only as fast as `alpha` allows; a slow rise below the guard is learned as normal (the rules' absolute limits are
+    there for it).
     """
 
     id: str = "rates"
@@ -37,3 +47,4 @@ class EwmaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     floor_failures: Annotated[int, msgspec.Meta(ge=1)] = 20
     floor_targets: Annotated[int, msgspec.Meta(ge=1)] = 5
     half_life: str = "7d"
+    season: bool = True

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import DELETION, DIMENSIONS, FAILURE, IP, LATE, SKIP, SUCCESS, USER
-from models.kernels.baseline import own, quantile_of, value_z
+from models.kernels.baseline import quantile_of, value_z
 from models.kernels.cells import add_to_cell, cell_of, meet_in_cell
 from models.kernels.conditions import crosses_now, expected_events, minute_of
+from models.kernels.hours import usual
 from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     AHEAD5,
@@ -146,7 +147,7 @@ def score_slot(
             if x == 0.0 and value != X_EVENTS:
                 continue
             if warm:
-                mean, square = own(s, record, value, minute, p.alpha)
+                mean, square = usual(s, record, value, minute, p.alpha)
             else:
                 mean, square = s.pool_mean[value], s.pool_square[value]
             z = value_z(value, x, float(s.rings[slot].sum5[0]), mean, square)

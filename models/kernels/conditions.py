@@ -1,6 +1,7 @@
 """Whether a rule's condition holds for an entity over the window that ends with a pane."""
 
-from models.kernels.baseline import count_z, own
+from models.kernels.baseline import count_z
+from models.kernels.hours import usual
 from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import LEARNED_RULE, MINUTE, SEEN, SPIKE, X_EVENTS, RuleArrays, ShardArrays
 from models.kernels.meters import in_pane, metered
@@ -14,7 +15,7 @@ def expected_events(
     """Mean and variance of the entity's events a minute: its own once known, else the pool's; (-1, -1) before that."""
     record = s.rings[slot].record
     if s.records[record].count >= entity_warm_up:
-        mean, square = own(s, record, X_EVENTS, minute, alpha)
+        mean, square = usual(s, record, X_EVENTS, minute, alpha)
         return mean, square - mean * mean
     if s.head[SEEN] >= warm_up:
         return s.pool_mean[X_EVENTS], s.pool_square[X_EVENTS] - s.pool_mean[X_EVENTS] * s.pool_mean[X_EVENTS]

@@ -36,20 +36,26 @@ NEVER: Final = -(2**31)
 # What is learned of a window (models.features.rates has the names); below RATES a silent minute teaches 0
 (X_EVENTS, X_FAILURES, X_ERROR_SHARE, X_DELETIONS, X_RESETS, X_MET, X_FAILED, X_TARGETS) = range(8)
 VALUES: Final = 8
+WEEK: Final = 168  # hours
+ROUNDS: Final = 4  # weeks, or days, of which each hour is remembered
 RATES: Final = 2
 
 # Places in `head`
 (
     NEXT, ACTIVE, FREE, RECORDS, RECORD_LIMIT, PAIRS, PAIR_LIMIT, SEEN, HALVED, OVERTAKEN, OVERFLOWED, EVICTED,
-    GUARDED, LEARNED, PAIRS_REFUSED, LATE_ROWS, EVIDENCE_DROPPED, FREE_CELLS, CELLS_REFUSED,
-) = range(19)  # fmt: skip
-HEAD: Final = 19
+    GUARDED, LEARNED, PAIRS_REFUSED, LATE_ROWS, EVIDENCE_DROPPED, FREE_CELLS, CELLS_REFUSED, HOURS, FREE_HOURS,
+    ACCEPTED, CLOSED, UNSCORED, BEGAN,
+) = range(25)  # fmt: skip
+HEAD: Final = 25
 COUNTERS: Final = {
     "overtaken": (OVERTAKEN,),
     "overflowed": (OVERFLOWED, PAIRS_REFUSED, EVIDENCE_DROPPED, CELLS_REFUSED),
     "evicted": (EVICTED,),
     "guarded": (GUARDED,),
     "learned": (LEARNED,),
+    "accepted": (ACCEPTED,),
+    "closed": (CLOSED,),
+    "unscored": (UNSCORED,),
     "late": (LATE_ROWS,),
     "seen": (SEEN,),
     "entities": (RECORDS,),
@@ -69,10 +75,30 @@ RECORD: Final = np.dtype(
         ("guard_since", np.int32),  # minute of the first of an unbroken run of guarded windows
         ("mean", np.float32, (VALUES,)),
         ("square", np.float32, (VALUES,)),
+        ("hours", np.int32),  # place in `hours`, or -1
     ],
     align=True,
 )
-"""What is remembered of an entity: 96 bytes."""
+"""What is remembered of an entity: 104 bytes."""
+
+HOUR_ROW: Final = np.dtype(
+    [
+        ("owner", np.uint64),  # the entity's hash, 0: free
+        ("hour", np.int32),  # the hour under way, since the epoch
+        ("since", np.int32),  # the minute from which it is known
+        ("last", np.int32),  # the last minute that was passed
+        ("guarded", np.int32),  # the last guarded minute
+        ("total", np.float64),  # events of the hour under way
+        ("seen", np.float64),  # what the usual hours make of the mean of late; -1: unknown
+        ("spread", np.float64),  # mean squared distance from what the hours expect, over that; -1: unknown
+        ("week", np.float32, (WEEK, ROUNDS)),  # mean events a minute by hour of the week, in the last rounds
+        ("day", np.float32, (24, ROUNDS)),
+        ("weeks", np.uint8, (WEEK,)),  # rounds that were learned; the next is put at this, modulo ROUNDS
+        ("days", np.uint8, (24,)),
+    ],
+    align=True,
+)
+"""What is known of an entity's hours: 3 KB. Only tenants and endpoints have any (models.kernels.hours)."""
 
 RING: Final = np.dtype(
     [
@@ -145,6 +171,7 @@ class ShardArrays(NamedTuple):
     head: NDArray[np.int64]  # counters, see the places above
     secret: NDArray[np.uint64]  # where things lie in tables, never what they are
     records: NDArray[Any]  # RECORD (N,)
+    hours: NDArray[Any]  # HOUR_ROW (H,), the first head[HOURS] of them in use or given back
     rings: NDArray[Any]  # RING (P,)
     pairs: NDArray[Any]  # PAIR (M,)
     free: NDArray[np.int32]  # stack of free rings
@@ -217,9 +244,15 @@ def allocate_records(n: int) -> NDArray[Any]:
     """Empty records, `n` a power of two."""
     records = by_attribute(np.zeros(n, RECORD))
     records["slot"] = -1
+    records["hours"] = -1
     for column in ("first", "last", "guard_day", "guard_since"):
         records[column] = NEVER
     return records
+
+
+def allocate_hours(n: int) -> NDArray[Any]:
+    """Room for the hours of n entities: an address range until it is used."""
+    return by_attribute(np.zeros(n, HOUR_ROW))
 
 
 def allocate_pairs(m: int) -> NDArray[Any]:

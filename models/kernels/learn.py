@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 from models.base import IP, USER
 from models.kernels.arrive import Learned
 from models.kernels.baseline import bucket_of, own, quantile_of, value_z
+from models.kernels.hours import count_minute, learn_spread, pass_minute, turn_hours, usual
 from models.kernels.kernel import kernel
 from models.kernels.layout import (
+    ACCEPTED,
     ACTIVE,
+    BEGAN,
     BUCKETS,
+    CLOSED,
     EVENTS,
     GUARDED,
     HALVED,
@@ -26,6 +30,7 @@ from models.kernels.layout import (
     RATES,
     SEEN,
     SPIKE,
+    UNSCORED,
     VALUES,
     WINDOW15M,
     WINDOW30,
@@ -200,9 +205,20 @@ def teach(
         s.pool_square[value] += pool_weight * (x[value] * x[value] - s.pool_square[value])
     s.records[record].last = minute
     s.records[record].count += 1
-    s.records[record].guard_since = NEVER
     s.head[SEEN] += 1
     s.head[LEARNED] += 1
+
+
+@kernel
+def pass_over(s: ShardArrays, p: Learned, record: int, minute: int) -> None:
+    """A guarded window teaches nothing, not that the entity was silent either: its baseline stays as it was before."""
+    if s.records[record].count == 0 or minute <= s.records[record].last:
+        return
+    for value in range(RATES):
+        mean, square = own(s, record, value, minute, p.alpha)
+        s.records[record]["mean"][value] = mean
+        s.records[record].square[value] = square
+    s.records[record].last = minute
 
 
 @kernel
@@ -247,6 +263,9 @@ def learn_minute(
             s.histogram[EVENTS, b] >>= min(period - s.head[HALVED], 63)
         cumulate(s)
     s.head[HALVED] = period
+    if s.head[BEGAN] == NEVER:
+        s.head[BEGAN] = minute
+    turn_hours(s, minute)
     n = 0
     slots = np.empty(s.head[ACTIVE], np.int64)
     for i in range(s.head[ACTIVE]):
@@ -260,6 +279,7 @@ def learn_minute(
     order = np.argsort(owners)
     x = np.empty((n, VALUES), np.float64)
     guarded = np.zeros(n, np.bool_)
+    usual_again = np.zeros(n, np.bool_)
     scores = np.full(n, np.nan)
     kept = 0
     for j in range(n):
@@ -276,7 +296,7 @@ def learn_minute(
                 if codes[value] < 0 or (x[j, value] == 0.0 and value != X_EVENTS):
                     continue
                 if warm:
-                    mean, square = own(s, record, value, minute, p.alpha)
+                    mean, square = usual(s, record, value, minute, p.alpha)
                 else:
                     mean, square = s.pool_mean[value], s.pool_square[value]
                 z = value_z(value, x[j, value], x[j, X_EVENTS], mean, square)
@@ -286,6 +306,7 @@ def learn_minute(
             if s.head[SEEN] >= p.warm_up:
                 quantile = quantile_of(s, WINDOWS, edges, scores[j])
                 guarded[j] = quantile >= p.guard
+        usual_again[j] = not guarded[j]
         floor = False
         if dimension == IP or dimension == USER:
             floor = x[j, X_FAILURES] >= p.floor_failures or x[j, X_TARGETS] >= p.floor_targets
@@ -295,6 +316,7 @@ def learn_minute(
                 s.records[record].guard_since = minute
             elif minute - since >= p.accept_after:
                 guarded[j] = False
+                s.head[ACCEPTED] += 1
         guarded[j] |= floor
         keep = quantile >= keep_quantile or half_way(s, r, slot, pane)
         if keep or sampled(s.rings[slot].owner, minute, keep_share):
@@ -315,12 +337,20 @@ def learn_minute(
             s.head[GUARDED] += 1
             count_it = s.records[record].guard_day != minute // DAY
             s.records[record].guard_day = minute // DAY
+            pass_over(s, p, record, minute)
         else:
+            learn_spread(s, record, minute, x[j, X_EVENTS], p.alpha)
             teach(s, p, record, minute, x[j], codes)
+            if usual_again[j]:  # else it was accepted, and so is what follows while it is no less strange
+                s.records[record].guard_since = NEVER
+        count_minute(s, record, minute, x[j, X_EVENTS], guarded[j])
         if count_it and scores[j] == scores[j]:
             bucket = bucket_of(edges, scores[j])
             s.histogram[WINDOWS, bucket] += 1
             s.histogram[EVENTS, bucket] += min(np.int64(x[j, X_EVENTS]), MOST_EVENTS)
+        s.head[UNSCORED] += scores[j] != scores[j]
+    s.head[CLOSED] += n
+    pass_minute(s, minute, p.alpha)
     cumulate(s)
     release_before(s, pane + 1 - LINGER, pane + 1)
     return kept

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from models.kernels.arrive import RowArrays
 from models.kernels.direct import direct
 from models.kernels.layout import (
+    BEGAN,
     EVICTED,
     FREE,
     FREE_CELLS,
@@ -23,6 +24,7 @@ from models.kernels.layout import (
     WINDOW15M,
     RuleArrays,
     ShardArrays,
+    allocate_hours,
     allocate_model,
     allocate_pairs,
     allocate_records,
@@ -50,15 +52,15 @@ def places(n: int) -> int:
     return 1 << max(4, int(np.ceil(np.log2(max(n, 1) / LOAD))))
 
 
-def empty(rules: RuleArrays, record_limit: int, rings: int, secret: NDArray[np.uint64]) -> ShardArrays:
+def empty(rules: RuleArrays, records: int, rings: int, hours: int, secret: NDArray[np.uint64]) -> ShardArrays:
     """A shard that has seen nothing. Its pool of rings is an address range until they are used: some 30 bytes each."""
     head = np.zeros(HEAD, np.int64)
     head[NEXT] = NEVER
-    head[HALVED] = NEVER
-    head[RECORD_LIMIT] = record_limit
+    head[HALVED] = head[BEGAN] = NEVER
+    head[RECORD_LIMIT] = records
     head[FREE] = rings
     arrays: dict[str, Any] = {"head": head, "secret": secret}
-    arrays |= {"records": allocate_records(LEAST), "pairs": allocate_pairs(LEAST)}
+    arrays |= {"records": allocate_records(LEAST), "pairs": allocate_pairs(LEAST), "hours": allocate_hours(hours)}
     pools = allocate_rings(rings, len(rules.kind), len(rules.in_cells))
     head[FREE_CELLS] = len(pools["cells"])
     return ShardArrays(**arrays, **pools, **allocate_model())

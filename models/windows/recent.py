@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.base import END_OF_TIME
 from models.event import EventBatch
 from models.kernels.layout import PANE_US
 from models.windows.evidence import LEAST, MESSAGE_LIMIT, MOST, Witness, ends, witness
@@ -66,7 +67,7 @@ class Recent:
         held = (few for (owner, pane), few in self.copies.items() if owner == entity and first <= pane <= last)
         found = [w for few in held for w in few]
         owner, open_panes = np.array([entity], np.uint64), [one for one in self.batches if one[2] >= first]
-        found += [w for (_, pane), few in self._scanned(open_panes, owner, first) if pane <= last for w in few]
+        found += [w for _, few in self._scanned(open_panes, owner, first, last) for w in few]
         return sorted(found)
 
     def snapshot(self, before: int, owners: Owners) -> Saved:
@@ -80,8 +81,8 @@ class Recent:
         """Take what a snapshot holds."""
         self.copies = {(entity, pane): [Witness(*w) for w in few] for entity, pane, few in saved}
 
-    def _scanned(self, held: Iterable[Held], owners: Owners, oldest: int) -> Found:
-        """Of some entities, in order, and each pane from `oldest` on: the first three and last two of rows."""
+    def _scanned(self, held: Iterable[Held], owners: Owners, oldest: int, newest: int = END_OF_TIME) -> Found:
+        """Of some entities, in order, and each pane from `oldest` to `newest`: the first three and last two of rows."""
         if not len(owners):
             return
         batches: list[EventBatch] = []
@@ -89,7 +90,8 @@ class Recent:
         for batch, rows, _ in held:
             owner, pane = batch.entity[self.dimension, rows], batch.place[rows] // PANE_US
             at = np.searchsorted(owners, owner)
-            hit = np.flatnonzero((owners[np.minimum(at, len(owners) - 1)] == owner) & (pane >= oldest))
+            theirs = owners[np.minimum(at, len(owners) - 1)] == owner
+            hit = np.flatnonzero(theirs & (pane >= oldest) & (pane <= newest))
             if len(hit):
                 mine, number = rows[hit], np.full(len(hit), len(batches))
                 columns.append((owner[hit], pane[hit], batch.time[mine], number, mine))

@@ -17,11 +17,15 @@ from models.base import END_OF_TIME, NONE_TIME, OLDEST_SNAPSHOT, SNAPSHOT
 from models.kernels.arrive import RowArrays
 from models.kernels.layout import (
     ACTIVE,
+    BEGAN,
     CELL,
     EVIDENCE_DROPPED,
     FREE,
     FREE_CELLS,
+    FREE_HOURS,
     HALVED,
+    HOUR_ROW,
+    HOURS,
     NEVER,
     NEXT,
     PAIR,
@@ -56,6 +60,9 @@ MODEL_COLUMNS = ("pool_mean", "pool_square", "histogram", "below")
 _BY_RULE = ("crossed", "streak")
 _BEHAVIOUR = "behaviour."
 _ROWS = len(RowArrays._fields)
+_HOURS_SINCE = 7
+"""The version with which records have hours."""
+_RECORD_BEFORE = np.dtype([field for field in RECORD.descr if field[0] not in ("hours", "")], align=True)
 
 
 def _pack(array: Any) -> tuple[str, list[int], bytes]:
@@ -84,6 +91,7 @@ def tables(shard: "Shard") -> tuple[dict[str, Any], dict[str, Any]]:
     found |= {name: getattr(s, name) for name in MODEL_COLUMNS}
     found["records"] = Rows(s.records, np.flatnonzero(s.records["hash"] != 0))
     found["pairs"] = Rows(s.pairs, np.flatnonzero((s.pairs["key"] != 0) & (s.pairs["slot"] >= 0)))
+    found["hours"] = Rows(s.hours, np.flatnonzero(s.hours["owner"] != 0))
     found["rings"] = Rows(s.rings, np.sort(active).astype(np.int64))
     found["cells"] = Rows(s.cells, np.sort(cell[cell >= 0]).astype(np.int64))
     if shard.behaviour is not None:
@@ -114,9 +122,15 @@ def gathered(found: dict[str, Any], pieces: list[list[bytes]], rest: dict[str, A
     active = found["active"][: found["head"][ACTIVE]]
     place = np.full(len(found["active"]), -1, np.int32)
     place[active] = np.arange(len(active), dtype=np.int32)
-    all_records, all_pairs = found["records"].view(RECORD), found["pairs"].view(PAIR)
+    kind = RECORD if rest["version"] >= _HOURS_SINCE else _RECORD_BEFORE
+    all_records, all_pairs = found["records"].view(kind), found["pairs"].view(PAIR)
     kept = np.flatnonzero(all_records["hash"] != 0)
-    records = _rows(all_records, kept).view(RECORD)
+    records = _rows(all_records, kept).view(kind)
+    hours = b""
+    if kind is RECORD:
+        with_hours = np.flatnonzero(records["hours"] >= 0)
+        hours = _rows(found["hours"], records["hours"][with_hours]).tobytes()
+        records["hours"][with_hours] = np.arange(len(with_hours))
     records["slot"] = np.where(records["slot"] >= 0, place[records["slot"]], -1)
     pairs = _rows(all_pairs, np.flatnonzero((all_pairs["key"] != 0) & (all_pairs["slot"] >= 0))).view(PAIR)
     pairs["slot"] = place[pairs["slot"]]
@@ -130,6 +144,7 @@ def gathered(found: dict[str, Any], pieces: list[list[bytes]], rest: dict[str, A
         "cells": _rows(found["cells"], held[held >= 0]).tobytes(),
         "head": _pack(found["head"]),
         "records": records.tobytes(),
+        "hours": hours,
         "pairs": pairs.tobytes(),
         "rings": {c: _pack(found[c][active]) for c in RING_COLUMNS},
         "ring_bytes": _rows(found["rings"], active).tobytes(),
@@ -219,8 +234,27 @@ def _restore_cells(shard: "Shard", state: dict[str, Any], new: dict[str, Any], p
     return pairs
 
 
+def _records(state: dict[str, Any]) -> Any:
+    if state["version"] >= _HOURS_SINCE:
+        return by_attribute(np.frombuffer(state["records"], RECORD).copy())
+    before = np.frombuffer(state["records"], _RECORD_BEFORE)
+    records = allocate_records(len(before))
+    for column in _RECORD_BEFORE.names or ():
+        records[column] = before[column]
+    return records
+
+
+def _restore_hours(hours: Any, records: Any, saved: bytes) -> int:
+    """Put saved hours in their places, as many as there are; how many they were."""
+    rows = np.frombuffer(saved, HOUR_ROW)[: len(hours)]
+    hours[: len(rows)] = rows
+    records["hours"][records["hours"] >= len(rows)] = -1
+    return len(rows)
+
+
 def _unlearn(records: Any) -> None:
     """Entities stay known, their baselines do not."""
+    records["hours"] = -1
     for column in ("first", "last", "guard_day", "guard_since"):
         records[column] = NEVER
     for column in ("count", "mean", "square"):
@@ -236,7 +270,8 @@ def restore(shard: "Shard", raw: bytes) -> None:
         )
     s = shard.s
     limit = int(s.head[RECORD_LIMIT])
-    s.head[:] = _unpack(state["head"])
+    head = _unpack(state["head"])  # an older one is shorter
+    s.head[: len(head)] = head
     s.head[RECORD_LIMIT] = limit
     rates, behaviour = shard.settings.learned_by
     rates_by, behaviour_by = state.get("learned_by", (rates, behaviour if state["behaviour"] else ""))
@@ -259,10 +294,12 @@ def restore(shard: "Shard", raw: bytes) -> None:
     new["active"][:n] = np.arange(n)
     free = np.arange(size - 1, n - 1, -1, dtype=np.int32)
     new["free"][: len(free)] = free
-    records = by_attribute(np.frombuffer(state["records"], RECORD).copy())
+    records = _records(state)
     if rates_by != rates:
         _unlearn(records)
-        s.head[SEEN], s.head[HALVED] = 0, NEVER
+        s.head[SEEN], s.head[HALVED], s.head[BEGAN] = 0, NEVER, NEVER
+    kept = state.get("hours", b"") if rates_by == rates else b""
+    s.head[HOURS], s.head[FREE_HOURS] = _restore_hours(s.hours, records, kept), 0
     pairs = by_attribute(np.frombuffer(state["pairs"], PAIR).copy())
     pairs = _restore_cells(shard, state, new, pairs)
     new["rings"]["celled"][:n] = np.count_nonzero(new["cell"][:n] >= 0, axis=1)

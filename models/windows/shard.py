@@ -85,6 +85,7 @@ class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
     keep_share: float
     max_records: int
     max_rings: int
+    max_hours: int = 0  # entities whose hours of the week are learned
     behaviour: BehaviourSettings | None = None
     learned_by: tuple[str, str] = ("", "")  # rates, behaviour; what others learned is not gone on with
 
@@ -110,7 +111,7 @@ class Shard:
         self.edges = score_edges()
         self.codes = np.array(feature_codes(dimension), np.int64)
         self.arrays: RuleArrays = rule_arrays(settings.rules, settings.quiet_us, settings.program, dimension)
-        self.s: ShardArrays = empty(self.arrays, settings.max_records, settings.max_rings, secret)
+        self.s: ShardArrays = empty(self.arrays, settings.max_records, settings.max_rings, settings.max_hours, secret)
         self.watermarks: dict[str, int] = {}
         self.idle: set[str] = set()
         self.reached: dict[str, tuple[int, int]] = {}
