@@ -1,8 +1,12 @@
 # The one list of commands; CI and people run the same. Needs Python 3.11 or 3.12 with venv, and make.
 UV_VERSION := 0.13.9
 BIN := .venv/bin
-SYNC = UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --inexact --python $(BIN)/python
+SYNC = UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 \
+	$(BIN)/uv sync --frozen --inexact --python $(BIN)/python
 CODE := flows models tests benchmarks notebooks
+
+# A process that has to compile its sources first takes twice as long to start, and the tests start hundreds of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
