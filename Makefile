@@ -35,8 +35,8 @@ look: .venv/.test ## a picture of one entity in the demo's results, in the brows
 kafka: .venv/.test ## a real Kafka on this machine with Lapwing's topics, until Ctrl-C
 	@$(BIN)/python -m tests.kafka
 
-test: .venv/.test ## the whole test suite, doctests too
-	$(BIN)/pytest --ignore=tests/system
+test: .venv/.test ## the whole test suite, doctests too, on as many cores as there are (four at most)
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --ignore=tests/system
 
 test-system: .venv/.system ## what needs Debian packages: apt-get install chromium chromium-driver
 	$(BIN)/pytest tests/system
