@@ -11,7 +11,7 @@ from models.event import EventBatch
 from models.kernels.layout import COUNTERPARTS, EVICTED, OVERFLOWED, PAIRS_REFUSED, RECORDS
 from models.rules import PasswordSprayIp, program
 from models.rules.threshold import Condition, Threshold
-from models.windows.arrays import PAIRS_A_RING, places
+from models.windows.arrays import LOAD, PAIRS_A_RING, places
 from models.windows.evidence import SHARD_LIMIT
 from models.windows.shard import Shard
 from tests.batches import assess, batch, key_of, partition_batches, piece, row
@@ -111,6 +111,25 @@ def test_a_busy_entity_does_not_fill_its_places_with_counterparts_of_long_ago():
             found += [finding.alert for finding in out.findings]
         assert max((alert.value for alert in found if alert.activity == CLOSE), default=0.0) == 800.0
         assert shard.s.head[PAIRS_REFUSED] == 0
+
+
+def test_a_tenants_counterparts_of_long_ago_leave_room_for_those_of_now():
+    """A tenant is never silent: what its cells hold is let go of though they are not full, and never given back."""
+    spray = Threshold(id="x", by="tenant", where="failure", distinct="user", window="15m", at_least=400.0)
+    shard = shard_of("tenant", Setup((spray,), (spray.quiet_us,), SETUP.params, 60), max_rings=64)
+    most = int(places(64 * PAIRS_A_RING) * LOAD)
+
+    def failing(time: int) -> Iterator[Row]:
+        if time >= START + 9000 * SECOND or time % (5 * SECOND) == 0:
+            yield row(time, ip="192.0.2.1", user=f"u{time}", failure=True)
+
+    assert 84 + 480 < most < 9000 // 5 < COUNTERPARTS
+    found = []
+    for item in partition_batches("p", ("p",), crowd(9480, failing), LATENESS, [100]):
+        out = shard.assess(piece(marked(item, program((spray,)), 0), 0))
+        found += [finding.alert for finding in out.findings]
+    assert max(alert.value for alert in found if alert.activity == CLOSE) == 480.0 + 84.0
+    assert shard.s.head[PAIRS_REFUSED] == 0
 
 
 def test_who_succeeds_at_a_carriers_address_is_not_pushed_out_by_those_of_long_ago():

@@ -31,7 +31,7 @@ print(json.dumps([sorted(before), sorted(loaded() - before)]))
 """
 WHEN_NEEDED = {
     "baseline.count_z", "lines.split_lines", "pairs.users_at", "pairs.live_pairs", "pairs.refill_pairs",
-    "table.newcomers", "table.refill",
+    "table.newcomers", "table.refill", "cells.prune_cells",
     "lines.next_lf", "pairs.lives",  # parts of these, where they have yet to be compiled
 }  # fmt: skip
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from models.kernels.kernel import inlined
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
+    ACTIVE,
     CELL_PANES,
     CELLS_REFUSED,
     COUNTERPARTS,
@@ -113,6 +114,19 @@ def prune(s: ShardArrays, r: RuleArrays, meter: int, at: int) -> None:
             s.cells[at].chain = pair
             s.cells[at].chained += 1
         pair = following
+
+
+@kernel
+def prune_cells(s: ShardArrays, r: RuleArrays) -> None:
+    """Let go of all such counterparts: the cells of a tenant are never given back, so what they hold has to be."""
+    for i in range(s.head[ACTIVE]):
+        slot = s.active[i]
+        if s.rings[slot].celled == 0:
+            continue
+        for column in range(len(r.in_cells)):
+            at = s.cell[slot, column]
+            if at >= 0 and s.cells[at].chain >= 0:
+                prune(s, r, r.in_cells[column], at)
 
 
 @inlined

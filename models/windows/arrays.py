@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernels.arrive import RowArrays
+from models.kernels.cells import prune_cells
 from models.kernels.direct import direct
 from models.kernels.layout import (
     BEGAN,
@@ -34,7 +35,7 @@ from models.kernels.pairs import live_pairs, refill_pairs
 from models.kernels.table import newcomers, refill
 
 _NEWCOMERS, _REFILL = direct(newcomers), direct(refill)
-_LIVE_PAIRS, _REFILL_PAIRS = direct(live_pairs), direct(refill_pairs)
+_LIVE_PAIRS, _REFILL_PAIRS, _PRUNE_CELLS = direct(live_pairs), direct(refill_pairs), direct(prune_cells)
 
 LOAD = 0.6
 """Greatest share of a table's places in use."""
@@ -66,7 +67,7 @@ def empty(rules: RuleArrays, records: int, rings: int, hours: int, secret: NDArr
     return ShardArrays(**arrays, **pools, **allocate_model())
 
 
-def make_room(s: ShardArrays, rows: RowArrays) -> ShardArrays:
+def make_room(s: ShardArrays, rules: RuleArrays, rows: RowArrays) -> ShardArrays:
     """The same shard with room for the entities of some rows and their pairs, as far as its limits allow."""
     n = len(rows.rows)
     if s.head[RECORDS] + n > s.head[RECORD_LIMIT]:
@@ -75,7 +76,7 @@ def make_room(s: ShardArrays, rows: RowArrays) -> ShardArrays:
         s = _more_records(s, n)  # below the limit nobody has to be counted: the table grows a little early
     pairs = n * (2 + s.cell.shape[1])
     if s.head[PAIRS] + pairs > LOAD * len(s.pairs):
-        s = _more_pairs(s, pairs, len(s.rings) * PAIRS_A_RING)
+        s = _more_pairs(s, rules, pairs, len(s.rings) * PAIRS_A_RING)
     s.head[PAIR_LIMIT] = int(LOAD * len(s.pairs)) + 1
     return s
 
@@ -116,8 +117,11 @@ def _evicted(s: ShardArrays, excess: int, limit: int) -> NDArray[np.intp]:
     return np.concatenate([passing, regular[: max(min(excess - len(passing), spare), len(regular) // 8)]])
 
 
-def _more_pairs(s: ShardArrays, more: int, limit: int) -> ShardArrays:
-    oldest = int(s.head[NEXT]) // PER30 - WINDOW15M - 1 if s.head[NEXT] != NEVER else NEVER
+def _more_pairs(s: ShardArrays, rules: RuleArrays, more: int, limit: int) -> ShardArrays:
+    oldest = NEVER
+    if s.head[NEXT] != NEVER:
+        oldest = int(s.head[NEXT]) // PER30 - WINDOW15M - 1
+        _PRUNE_CELLS(s, rules)
     new = s._replace(pairs=allocate_pairs(min(places(4 * _LIVE_PAIRS(s, oldest) + more), places(limit))))
     _REFILL_PAIRS(s, new, oldest)
     return new

@@ -245,7 +245,7 @@ class Shard:
         return under_incidents(self.s, self.incidents, rows, scores.slot[self.dimension, rows])
 
     def _grow(self, rows: RowArrays) -> None:
-        before, self.s = self.s, make_room(self.s, rows)
+        before, self.s = self.s, make_room(self.s, self.arrays, rows)
         if self.behaviour is not None:
             self.behaviour.move(before, self.s)
 
