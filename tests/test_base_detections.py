@@ -97,6 +97,21 @@ IP = "198.51.100.7"
             ],
         ),
         (
+            "slow_spray_ip",
+            IP,
+            [
+                spread(20, 115, user=users(20), ip=IP, **FAILED),
+                spread(19, 9, user=users(19), ip=IP, **SIGNED_IN)
+                + spread(60, 9, user=users(60), ip=IP, action="token_refresh", outcome="success")
+                + spread(20, 115, user=users(20), ip=IP, **FAILED),
+            ],
+            [
+                spread(60, 115, user=users(19), ip=IP, **FAILED),
+                spread(60, 420, user=users(60), ip=IP, **FAILED),
+                spread(20, 1, user=users(20), ip=IP, **SIGNED_IN) + spread(20, 115, user=users(20), ip=IP, **FAILED),
+            ],
+        ),
+        (
             "credential_stuffing_ip",
             IP,
             [spread(25, 13, user=users(15), ip=IP, **UNKNOWN)],
@@ -194,6 +209,7 @@ def test_the_simulated_attacks_are_found_and_nothing_else() -> None:
         "brute_force_user": of("brute_force", "user"),
         "brute_force_ip": of("brute_force", "ip"),
         "password_spray_ip": of("password_spray", "ip") | of("credential_stuffing", "ip"),
+        "slow_spray_ip": of("password_spray", "ip") | of("credential_stuffing", "ip"),
         "credential_stuffing_ip": of("credential_stuffing", "ip"),
         "deletion_surge_user": of("deletion_surge", "user"),
         "deletion_surge_ip": of("deletion_surge", "ip"),

@@ -79,6 +79,21 @@ def test_300_000_one_shot_entities_neither_grow_the_state_nor_push_out_regulars(
     assert counter(assess(shard, last, IP).head, "active") == 0
 
 
+def test_who_is_kept_for_a_long_window_alone_makes_room_for_who_comes():
+    long = Threshold(id="x", by="ip", where="failure", distinct="user", window="2h", at_least=20.0)
+    shard = shard_of("ip", Setup((long,), (long.quiet_us,), SETUP.params, 60), max_rings=64)
+    full = [row(START + i * SECOND, ip=f"10.0.0.{i % 64}", user=f"u{i}", failure=True) for i in range(128)]
+    soon = [row(START + (600 + i) * SECOND, ip="192.0.2.1", user=f"u{i}", failure=True) for i in range(30)]
+    late = [row(START + (1800 + i) * SECOND, ip="192.0.2.2", user=f"u{i}", failure=True) for i in range(30)]
+    found = []
+    for item in partition_batches("p", ("p",), full + soon + late, LATENESS, [16]):
+        out = shard.assess(piece(marked(item, program((long,)), 0), IP))
+        found += [finding.alert.entity for finding in out.findings if finding.alert.activity == CLOSE]
+    # those counted twice keep their rings while short windows reach them, and no longer
+    assert found == ["192.0.2.2"]
+    assert shard.s.head[OVERFLOWED] == len(soon) + 1
+
+
 def test_one_entity_keeps_so_many_counterparts_and_counts_the_others():
     shard = shard_of("ip", SETUP, max_records=RECORD_LIMIT, max_rings=RING_LIMIT)
     calm, failed = (repeated(5000, START + i * SECOND, 5000 * i, SECOND, i * FAILURE, users=5000) for i in (0, 1))

@@ -317,11 +317,11 @@ def test_the_first_five_say_what_their_built_in_forms_say() -> None:
 def test_the_base_detections_share_what_they_meter() -> None:
     program = compile_rules(BASE)
     assert program.marks == (
-        "failure", "success", 'failure and reason == "unknown_user"', "deletion", "reset", "error and not failure",
-        "status >= 500",
+        "failure", "success", 'success and action in ("login", "mfa_challenge")',
+        'failure and reason == "unknown_user"', "deletion", "reset", "error and not failure", "status >= 500",
     )  # fmt: skip
     assert program.hashes == ("target",)
-    assert len(program.meters) == len({*program.meters}) == 23
+    assert len(program.meters) == len({*program.meters}) == 26
 
 
 def test_what_check_shows() -> None:

@@ -8,8 +8,10 @@ from models.kernels.layout import (
     ACTIVE,
     FREE,
     FREE_CELLS,
+    LINGER,
     NAME,
     NEVER,
+    NEXT,
     OVERFLOWED,
     RECORD_LIMIT,
     RECORDS,
@@ -49,14 +51,16 @@ def newcomers(s: ShardArrays, entity: NDArray[np.uint64], rows: NDArray[np.int64
 
 @inlined
 def passing(s: ShardArrays) -> int:
-    """The ring of an entity counted once, among a few of a full pool where the last search ended; -1 if there is none.
+    """The ring of an entity counted once or kept for a long window alone, among a few where the last search ended.
 
-    Who is counted twice keeps its ring, so that no flood of others hides an attack that begins within it.
+    -1 if none of those few is such. Who is counted twice keeps its ring as long as the short windows reach, so that no
+    flood of others hides an attack that begins within it.
     """
     n = s.head[ACTIVE]
+    lingers = s.head[NEXT] - LINGER
     for k in range(LOOKED_AT):
         slot = s.active[(s.head[OVERFLOWED] + k) % n]
-        if s.rings[slot].ever[0] <= 1 and not s.hot[slot]:
+        if (s.rings[slot].ever[0] <= 1 or s.newest[slot] < lingers) and not s.hot[slot]:
             return int(slot)
     return -1
 

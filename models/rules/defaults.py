@@ -18,6 +18,8 @@ _EMAILS: Final = AttackRef(tactic="TA0043", technique="T1589", sub_technique="T1
 
 _MORE_SUCCEED: Final = Condition(where="success", distinct="user", times=1.0)
 """At least as many accounts sign in as fail: an office or a carrier behind one address, not an attack [Sentinel]."""
+_MORE_SIGN_IN: Final = Condition(where='success and action in ("login", "mfa_challenge")', distinct="user", times=1.0)
+"""The same of those alone who sign in: that sessions go on, which refreshes a token, says nothing of an attack."""
 
 BASE: Final[tuple[Threshold, ...]] = (
     Threshold(
@@ -63,6 +65,22 @@ BASE: Final[tuple[Threshold, ...]] = (
         measure="accounts with failed logins",
         attacks=(_SPRAYING,),
         remediation=password_spray_ip.ABOUT.remediation,
+    ),
+    Threshold(
+        id="slow_spray_ip",
+        by="ip",
+        where="failure",
+        distinct="user",
+        window="2h",
+        at_least=20,
+        unless=_MORE_SIGN_IN,
+        severity="medium",
+        confidence=75,
+        title="Slow password spray from one IP",
+        measure="accounts with failed logins",
+        attacks=(_SPRAYING,),
+        remediation="1. Block the address at the edge, unless it is a shared one. 2. Reset and sign out every account "
+        "that it has signed in to. 3. Look for the same client and the same pace from other addresses.",
     ),
     Threshold(
         id="credential_stuffing_ip",
