@@ -131,11 +131,19 @@ IP = "198.51.100.7"
         (
             "distributed_spray_tenant",
             "default",
-            [spread(25, 13, user=users(8), ip=ips(5), **FAILED)],
             [
+                spread(25, 13, user=users(8), ip=ips(5), **FAILED),
+                spread(40, 0.05, user=users(40), ip=[*ips(4), *[IP] * 36], **FAILED),
+                spread(7, 1, user=users(7), **SIGNED_IN)
+                + spread(60, 1, user=users(60), action="token_refresh", outcome="success")
+                + spread(25, 13, user=users(8), ip=ips(5), **FAILED),
+            ],
+            [
+                spread(8, 1, user=users(8), **SIGNED_IN) + spread(25, 13, user=users(8), ip=ips(5), **FAILED),
                 spread(24, 13, user=users(8), ip=ips(5), **FAILED),
                 spread(25, 13, user=users(7), ip=ips(5), **FAILED),
                 spread(25, 13, user=users(8), ip=ips(4), **FAILED),
+                spread(41, 0.05, user=users(41), ip=[*ips(4), *[IP] * 37], **FAILED),
                 spread(40, 0.9, user=users(8), ip=ips(5), **FAILED),
             ],
         ),

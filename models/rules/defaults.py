@@ -126,9 +126,12 @@ BASE: Final[tuple[Threshold, ...]] = (
         window="15m",
         at_least=8,
         at_least_events=25,
-        also=Condition(distinct="ip", at_least=5),
+        also=(
+            Condition(distinct="ip", at_least=5),
+            Condition(distinct="ip", times=0.125),  # an address for eight accounts: else one of them sprays alone
+        ),
         unless=(
-            _MORE_SUCCEED,
+            _MORE_SIGN_IN,
             Condition(count=True, times=5.0),
         ),  # [Elastic: 5 addresses, 8 users, 25 attempts, 5 each]
         severity="high",
