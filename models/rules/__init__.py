@@ -209,6 +209,7 @@ def default_rules() -> tuple[Rule, ...]:
         TrafficSpike(id="traffic_spike_endpoint", dimension="endpoint"),
         TrafficSpike(id="traffic_spike_ip", dimension="ip"),
         BehaviourAnomaly(id="behaviour_anomaly_ip", dimension="ip"),
-        BehaviourAnomaly(id="behaviour_anomaly_user", dimension="user"),
+        # An account that is slowly used for something else: strange for long, and never very strange in one minute
+        BehaviourAnomaly(id="behaviour_anomaly_user", dimension="user", hits=5, windows=8, score=0.95),
         BehaviourAnomaly(id="behaviour_anomaly_endpoint", dimension="endpoint"),
     )
