@@ -13,12 +13,13 @@ from bytewax.operators import StatefulBatchLogic
 
 from flows.errors import Refused
 from flows.generations import WAY_OUT
-from flows.shard_log import ShardLog, frames, is_pointer
+from flows.shard_log import ShardLog
+from flows.shard_state import packed, state_of
 from flows.steps.packed import Packed, pack, unpack
 from models.base import DIMENSIONS, WATCHED
 from models.kernels.arrive import ScoreArrays
 from models.windows.delta import Changes
-from models.windows.saved import changes, replayed, without_positions
+from models.windows.saved import changes, without_positions
 from models.windows.shard import Shard
 from models.windows.slice import Slice, SliceScores
 from models.windows.work import Work
@@ -158,7 +159,7 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
 
     def _begin(self, dimension: int, number: int) -> Shard:
         try:
-            state = _state(self._resume, self._folder) if self._resume else None
+            state = state_of(self._resume, self._folder) if self._resume else None
             self._shard = self._make(dimension, state)
         except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, KeyError) as error:
             if not self._resume:
@@ -199,7 +200,7 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
 
     def _save(self, shard: Shard) -> bytes:
         if self._log is None:
-            return _packed(shard.snapshot())
+            return packed(shard.snapshot())
         if self._log.due:
             self._seen = Changes()
         return self._log.append(changes(shard, self._seen))
@@ -213,17 +214,4 @@ def elsewhere(saved: bytes, log: Path) -> bytes:
     Refused
         The log is damaged.
     """
-    return _packed(without_positions(_state(saved, log))) if saved else saved
-
-
-def _state(saved: bytes, log: Path | None) -> bytes:
-    """The snapshot that was saved or is pointed to."""
-    if not is_pointer(saved):
-        return zstandard.ZstdDecompressor().decompress(saved)
-    if log is None:
-        raise Refused("this state is that of `lapwing detect --state DIR`: only with DIR/log can it be gone on with")
-    return replayed(frames(log, saved))
-
-
-def _packed(state: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(state)
+    return packed(without_positions(state_of(saved, log))) if saved else saved

@@ -19,7 +19,9 @@ from models.kernels.learn import DAY, sampled
 from models.kernels.open_minutes import CLOSED, OPEN, KnownArrays, OpenArrays
 from models.kernels.panes import at5
 
-HALVED: Final = 0  # the place in PastArrays.head
+# Places in PastArrays.head: the period of the last halving; since when is counted; what was counted since
+(HALVED, BEGAN, CLOSED_WINDOWS, ACCEPTED, UNSCORED) = range(5)
+PAST_HEAD: Final = 5
 REASON_FIELDS: Final = 4
 (FEATURE, OBSERVED, TYPICAL, DROP) = range(REASON_FIELDS)
 
@@ -104,6 +106,7 @@ def guard_window(past: PastArrays, p: MinuteParams, record: int, minute: int, w:
         past.guard_since[record] = minute + 1
     elif minute - since >= p.accept_after:
         w.guarded[i] = False
+        past.head[ACCEPTED] += 1
         return True
     counted = past.guard_day[record] != minute // DAY + 1
     past.guard_day[record] = minute // DAY + 1
@@ -201,6 +204,8 @@ def close_minute(
             past.histogram[k] >>= min(period - past.head[HALVED], 63)
         cumulate_events(past)
     past.head[HALVED] = period
+    if past.head[BEGAN] == NEVER:
+        past.head[BEGAN] = minute
     line = minute % OPEN
     slots = np.empty(o.length[line], np.int64)
     n = 0
@@ -288,7 +293,9 @@ def close_minute(
     for i in range(n):
         if counted[i] and w.score[i] == w.score[i]:
             past.histogram[bucket_of(edges, rarity(w.score[i]))] += min(np.int64(o.events[w.place[i]]), MOST_EVENTS)
+        past.head[UNSCORED] += w.score[i] != w.score[i]
         clear_sums(o.sums, w.place[i])
         o.events[w.place[i]] = 0
+    past.head[CLOSED_WINDOWS] += n
     cumulate_events(past)
     return written, kept

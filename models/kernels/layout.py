@@ -61,7 +61,7 @@ COUNTERS: Final = {
     "entities": (RECORDS,),
     "active": (ACTIVE,),
 }
-"""What is told of a shard, as sums of places in `head`; totals since the state was new."""
+"""What is told of a shard, as sums of places in `head`; totals since the state was new, of windows since BEGAN."""
 
 
 RECORD: Final = np.dtype(

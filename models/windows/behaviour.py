@@ -23,6 +23,7 @@ from models.kernels.behaviour import BEHAVIOURS
 from models.kernels.close import STEP_FIELDS
 from models.kernels.close_behaviour import BehaviourArrays
 from models.kernels.close_minutes import (
+    PAST_HEAD,
     REASON_FIELDS,
     JudgedArrays,
     MinuteArrays,
@@ -205,7 +206,7 @@ class Behaviour:
         for name in _GUARDS:
             getattr(m.past, name)[records] = state[f"past.{name}"]
         for name, array in self._whole().items():
-            array[...] = state[name]
+            array[: len(state[name])] = state[name]  # an older one counted less
 
     def _whole(self) -> dict[str, NDArray[Any]]:
         """What is saved as it is: what all entities have taught."""
@@ -274,7 +275,7 @@ def _allocate(params: HalfSpaceTreesParams, rings: int, records: int) -> MinuteA
             rare=np.zeros(rings),
         ),
         past=PastArrays(
-            head=np.array([NEVER], np.int64),
+            head=np.array([NEVER, NEVER, *[0] * (PAST_HEAD - 2)], np.int64),
             guard_day=np.zeros(records, np.int32),
             guard_since=np.zeros(records, np.int32),
             histogram=np.zeros(BUCKETS, np.int64),

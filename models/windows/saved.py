@@ -16,16 +16,20 @@ import numpy as np
 from models.base import END_OF_TIME, NONE_TIME, OLDEST_SNAPSHOT, SNAPSHOT
 from models.kernels.arrive import RowArrays
 from models.kernels.layout import (
+    ACCEPTED,
     ACTIVE,
     BEGAN,
     CELL,
+    CLOSED,
     EVIDENCE_DROPPED,
     FREE,
     FREE_CELLS,
     FREE_HOURS,
+    GUARDED,
     HALVED,
     HOUR_ROW,
     HOURS,
+    LEARNED,
     NEVER,
     NEXT,
     PAIR,
@@ -33,6 +37,7 @@ from models.kernels.layout import (
     RECORD_LIMIT,
     RING,
     SEEN,
+    UNSCORED,
     allocate_pairs,
     allocate_records,
     allocate_rings,
@@ -69,7 +74,8 @@ def _pack(array: Any) -> tuple[str, list[int], bytes]:
     return array.dtype.str, list(array.shape), array.tobytes()
 
 
-def _unpack(packed: tuple[str, list[int], bytes]) -> Any:
+def unpack(packed: tuple[str, list[int], bytes]) -> Any:
+    """An array of a decoded snapshot."""
     dtype, shape, raw = packed
     return np.frombuffer(raw, np.dtype(dtype)).reshape(shape)
 
@@ -213,7 +219,7 @@ def without_positions(raw: bytes) -> bytes:
 def _restore_cells(shard: "Shard", state: dict[str, Any], new: dict[str, Any], pairs: Any) -> Any:
     """Put saved cells into the columns of their meters; the pairs without those of meters that are gone."""
     names = meter_names(shard.settings.rules, shard.settings.program, shard.arrays)
-    held = _unpack(state["cell"])
+    held = unpack(state["cell"])
     cells = np.frombuffer(state["cells"], CELL)
     used = 0
     kind = pairs["kind"].copy()
@@ -234,7 +240,8 @@ def _restore_cells(shard: "Shard", state: dict[str, Any], new: dict[str, Any], p
     return pairs
 
 
-def _records(state: dict[str, Any]) -> Any:
+def records_of(state: dict[str, Any]) -> Any:
+    """The records of a decoded snapshot, of any layout that is read."""
     if state["version"] >= _HOURS_SINCE:
         return by_attribute(np.frombuffer(state["records"], RECORD).copy())
     before = np.frombuffer(state["records"], _RECORD_BEFORE)
@@ -270,7 +277,7 @@ def restore(shard: "Shard", raw: bytes) -> None:
         )
     s = shard.s
     limit = int(s.head[RECORD_LIMIT])
-    head = _unpack(state["head"])  # an older one is shorter
+    head = unpack(state["head"])  # an older one is shorter
     s.head[: len(head)] = head
     s.head[RECORD_LIMIT] = limit
     rates, behaviour = shard.settings.learned_by
@@ -284,7 +291,7 @@ def restore(shard: "Shard", raw: bytes) -> None:
     new: dict[str, Any] = allocate_rings(size, len(rules), len(shard.arrays.in_cells))
     new["rings"][:n] = rings
     for column, packed in state["rings"].items():
-        values = _unpack(packed)
+        values = unpack(packed)
         if column not in _BY_RULE:
             new[column][:n] = values
             continue
@@ -294,10 +301,11 @@ def restore(shard: "Shard", raw: bytes) -> None:
     new["active"][:n] = np.arange(n)
     free = np.arange(size - 1, n - 1, -1, dtype=np.int32)
     new["free"][: len(free)] = free
-    records = _records(state)
+    records = records_of(state)
     if rates_by != rates:
         _unlearn(records)
-        s.head[SEEN], s.head[HALVED], s.head[BEGAN] = 0, NEVER, NEVER
+        s.head[HALVED] = s.head[BEGAN] = NEVER
+        s.head[[SEEN, LEARNED, GUARDED, ACCEPTED, CLOSED, UNSCORED]] = 0
     kept = state.get("hours", b"") if rates_by == rates else b""
     s.head[HOURS], s.head[FREE_HOURS] = _restore_hours(s.hours, records, kept), 0
     pairs = by_attribute(np.frombuffer(state["pairs"], PAIR).copy())
@@ -312,12 +320,12 @@ def restore(shard: "Shard", raw: bytes) -> None:
     refill_pairs(s._replace(pairs=pairs), s, NEVER)
     if rates_by == rates:
         for column, packed in state["model"].items():
-            getattr(s, column)[:] = _unpack(packed)
+            getattr(s, column)[:] = unpack(packed)
     shard.s = s
     if behaviour_by != behaviour:
         shard.behaviour = shard.new_behaviour()
     elif shard.behaviour is not None:
-        saved = {name: _unpack(packed) for name, packed in state["behaviour"].items()}
+        saved = {name: unpack(packed) for name, packed in state["behaviour"].items()}
         shard.behaviour.restore(saved, s, np.ascontiguousarray(records["hash"]))
     shard.watermarks = dict(state["watermarks"])
     shard.watermark = state["watermark"]
@@ -325,9 +333,9 @@ def restore(shard: "Shard", raw: bytes) -> None:
     shard.reached = {name: (offset, index) for name, (offset, index) in state["reached"].items()}
     shard.waiting = [
         Waiting(
-            RowArrays(*(_unpack(c).copy() for c in columns[:_ROWS])),
-            _unpack(columns[-1]).copy(),
-            CallArrays(*(_unpack(c).copy() for c in columns[_ROWS:-1])),
+            RowArrays(*(unpack(c).copy() for c in columns[:_ROWS])),
+            unpack(columns[-1]).copy(),
+            CallArrays(*(unpack(c).copy() for c in columns[_ROWS:-1])),
         )
         for columns in state["waiting"]
     ]
