@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from flows import kernels_cache
+from flows.asked import write_asked
 from flows.config import NOW, Config
 from flows.connectors.kafka import KafkaSource
 from flows.detect import check_format, open_source, publish
@@ -76,6 +77,8 @@ def run(
     ran = False  # what keeps a first start from beginning is not tried again
     nothing = done = result(config, Totals(), 0.0, [], interrupted=False)
     try:
+        if kept:
+            write_asked(kept.path, config)
         for note in kept.notes if kept else ():
             tell(note)
         while True:

@@ -24,6 +24,7 @@ from bytewax.operators import KeyedStream
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
+from flows.asked import write_asked
 from flows.config import Config, config_hash, load
 from flows.connectors.file_sink import FileSink
 from flows.connectors.kafka import KafkaSource
@@ -42,7 +43,6 @@ from flows.connectors.output_directory import (
 from flows.connectors.staged_lines import finish
 from flows.connectors.stdout_sink import StdoutSink
 from flows.connectors.window_sink import WindowSink, merge_windows
-from flows.drift import ScoreDrift
 from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
 from flows.formats.canonical import canonical
@@ -146,7 +146,7 @@ def build(
     decided = op.stateful_batch(
         "decide",
         to_decide,
-        lambda resume: Decide(policy(config, now), not kept, resume),
+        lambda resume: Decide(policy(config, now), not kept, resume, totals.see_drift),
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
     if output == KAFKA:
@@ -252,10 +252,12 @@ def _run(
     """One flow from its beginning to its end, and whether the input has got partitions that it does not read."""
     began = time.monotonic()
     failures: list[LapwingError] = []
-    totals = Totals(drift=ScoreDrift(tell))
+    totals = Totals(tell=tell)
     made_for = state_identity(config, output)
     kept = open_state(state, made_for, fresh=fresh, accept_rewarm=accept_rewarm) if state else None
     try:
+        if kept:
+            write_asked(kept.path, config)
         for note in kept.notes if kept else ():
             tell(note)
         source = open_source(config, input, output, stop, kept, close=close, renewed=True, on_failure=failures.append)

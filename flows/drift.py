@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import DIMENSIONS
-from models.thresholds.page_hinkley import PageHinkley
+from models.base import DIMENSIONS, NONE_TIME, SKIP
+from models.event import EventBatch
+from models.thresholds.page_hinkley import PageHinkley, Sums
 
 STRANGE: Final = 0.9
 """Of events at this quantile and above there should be one in ten."""
@@ -20,6 +22,77 @@ _THRESHOLD: Final = 5.0
 _FEWEST: Final = 60
 
 
+class Shares(NamedTuple):
+    """How many events of some minutes have a known quantile, and how many of them are strange, by dimension."""
+
+    minute: NDArray[np.int64]  # (k,) since the epoch, rising
+    strange: NDArray[np.int64]  # (4, k)
+    known: NDArray[np.int64]  # (4, k)
+
+
+NO_SHARES: Final = Shares(np.empty(0, np.int64), np.empty((4, 0), np.int64), np.empty((4, 0), np.int64))
+
+
+def shares(batch: EventBatch, quantile: NDArray[np.float64]) -> Shares:
+    """What the quantiles (4, n) of a batch say, NaN is not yet known. Rows that nobody adds to a pane say nothing."""
+    counted = (batch.flags & SKIP) == 0
+    place = batch.place
+    if not counted.all():
+        place, quantile = place[counted], quantile[:, counted]
+    if not len(place):
+        return NO_SHARES
+    strange, known = quantile >= STRANGE, quantile == quantile
+    first = int(place.min()) // _STEP_US
+    if int(place.max()) // _STEP_US == first:  # nearly always, where there are many events
+        return Shares(
+            np.array([first]), np.count_nonzero(strange, axis=1)[:, None], np.count_nonzero(known, axis=1)[:, None]
+        )
+    minutes, which = np.unique(place // _STEP_US, return_inverse=True)
+    return Shares(minutes, _by_minute(strange, which, len(minutes)), _by_minute(known, which, len(minutes)))
+
+
+def _by_minute(rows: NDArray[np.bool_], which: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    return np.array([np.bincount(which[row], minlength=n) for row in rows], np.int64)
+
+
+class Course(msgspec.Struct, array_like=True):
+    """How the scores of a dimension have been: `strange` of `known` events in the step under way, the test's sums.
+
+    `drifts` have been told, the `last` at an event time in microseconds. `share` was that of strange events in the last
+    step, -1 before there was one.
+    """
+
+    strange: int = 0
+    known: int = 0
+    sums: Sums = msgspec.field(default_factory=Sums)
+    drifts: int = 0
+    last: int = NONE_TIME
+    share: float = -1.0
+
+
+class DriftState(msgspec.Struct, array_like=True):
+    """What is known of all dimensions, and of the minutes that may still get events: by minute, (strange, known)."""
+
+    courses: list[Course] = msgspec.field(default_factory=lambda: [Course() for _ in DIMENSIONS])
+    open: dict[int, tuple[list[int], list[int]]] = {}
+
+
+class Drift(NamedTuple):
+    """One drift: of which dimension, since when (microseconds), and what the share of strange events was."""
+
+    dimension: str
+    since: int
+    share: float
+
+    def __str__(self) -> str:
+        since = datetime.fromtimestamp(self.since / 1e6, UTC)
+        return (
+            f"the scores of {self.dimension} have drifted since {since:%Y-%m-%d %H:%MZ}: {self.share:.0%} of its "
+            f"events are at quantile {STRANGE} or above. After a release or a new tenant baselines follow by "
+            "themselves; else look at what is strange (make look), and whether the detector's parameters still fit"
+        )
+
+
 class ScoreDrift:
     """Page-Hinkley tests over the share of strange events, minute by minute, one for each dimension.
 
@@ -27,58 +100,60 @@ class ScoreDrift:
     mean of all minutes, beyond a slack of 0.05, and tells when the sum passes 5: a share of 0.3 for some 35 minutes,
     or of 1 for six. Then it begins anew, with what is normal now. What detectors have learned stays as it is.
 
+    Minutes are those of event time, taken when no source has events for them any more: which batches brought them, and
+    in which order, makes no difference. Those that come later count in the next one. What an event's quantile was when
+    it arrived, though, hangs on what had been closed by then, and so on batches and workers, by a little.
+
     When it fails: a change that detectors follow within minutes leaves no share behind to see; what comes and goes
-    within an hour adds up to nothing; it needs an hour of minutes first. Minutes are those of event time, and a
-    restart begins anew.
+    within an hour adds up to nothing; it needs an hour of minutes first.
 
     Parameters
     ----------
-    tell : told, in one line, of each drift.
+    tell : told of each drift.
+    state : what another one has seen; this one goes on from there.
 
     >>> told = []
     >>> drift = ScoreDrift(told.append)
     >>> for minute in range(200):
-    ...     quantile = np.linspace(0.0, 1.0, 400) ** (1.0 if minute < 150 else 0.1)
-    ...     drift.see(np.full(400, minute * 60_000_000), np.stack([quantile] * 4))
-    >>> drift.counts["ip"], drift.moments["ip"] // 60_000_000, told[1].partition(". ")[0]
-    (1, 161, 'the scores of ip have drifted since 1970-01-01 02:41Z: 65% of its events are at quantile 0.9 or above')
+    ...     strange = 40 if minute < 150 else 260
+    ...     drift.add(Shares(np.array([minute]), np.full((4, 1), strange), np.full((4, 1), 400)))
+    >>> drift.settle(200 * 60_000_000)
+    >>> drift.state.courses[1].drifts, str(told[1]).partition(". ")[0]
+    (1, 'the scores of ip have drifted since 1970-01-01 02:42Z: 65% of its events are at quantile 0.9 or above')
     """
 
-    def __init__(self, tell: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, tell: Callable[[Drift], None] = lambda drift: None, state: DriftState | None = None) -> None:
         self._tell = tell
-        self._tests = [_test() for _ in DIMENSIONS]
-        self._strange = np.zeros(len(DIMENSIONS), np.int64)
-        self._known = np.zeros(len(DIMENSIONS), np.int64)
-        self._end = 0
-        self.counts = dict.fromkeys(DIMENSIONS, 0)
-        self.moments: dict[str, int] = {}
+        self.state = state or DriftState()
+        self._settled = NONE_TIME
 
-    def see(self, time: NDArray[np.int64], quantile: NDArray[np.float64]) -> None:
-        """Take the scores of some events, of shapes (n,) and (4, n); NaN is not yet known."""
-        if not len(time):
-            return
-        now = int(time.max())
-        if now >= self._end:
-            self._step()
-            self._end = (now // _STEP_US + 1) * _STEP_US
-        self._strange += np.count_nonzero(quantile >= STRANGE, axis=1)
-        self._known += np.count_nonzero(quantile == quantile, axis=1)
+    def add(self, found: Shares) -> None:
+        """Take what some events say."""
+        opened = self.state.open
+        for at, minute in enumerate(np.maximum(found.minute, self._settled).tolist()):
+            strange, known = opened.setdefault(minute, ([0] * len(DIMENSIONS), [0] * len(DIMENSIONS)))
+            for dimension in range(len(DIMENSIONS)):
+                strange[dimension] += int(found.strange[dimension, at])
+                known[dimension] += int(found.known[dimension, at])
 
-    def _step(self) -> None:
-        for at in np.flatnonzero(self._known >= _LEAST).tolist():
-            share, name = float(self._strange[at] / self._known[at]), DIMENSIONS[at]
-            self._strange[at] = self._known[at] = 0
-            if self._tests[at].update(share):
-                self._tests[at] = _test()
-                self.counts[name] += 1
-                self.moments[name] = self._end
-                since = datetime.fromtimestamp(self._end / 1e6, UTC)
-                self._tell(
-                    f"the scores of {name} have drifted since {since:%Y-%m-%d %H:%MZ}: {share:.0%} of its events are "
-                    f"at quantile {STRANGE} or above. After a release or a new tenant baselines follow by themselves; "
-                    "else look at what is strange (make look), and whether the detector's parameters still fit"
-                )
+    def settle(self, until: int | None) -> None:
+        """Judge the minutes that end by `until` (microseconds), or all: then time may begin anew."""
+        end = None if until is None else until // _STEP_US
+        opened = self.state.open
+        for minute in sorted(minute for minute in opened if end is None or minute < end):
+            strange, known = opened.pop(minute)
+            for dimension, course in enumerate(self.state.courses):
+                course.strange += strange[dimension]
+                course.known += known[dimension]
+                if course.known >= _LEAST:
+                    self._step(dimension, course, (minute + 1) * _STEP_US)
+        self._settled = NONE_TIME if end is None else max(self._settled, end)
 
-
-def _test() -> PageHinkley:
-    return PageHinkley(_FEWEST, _SLACK, _THRESHOLD)
+    def _step(self, dimension: int, course: Course, end: int) -> None:
+        course.share = course.strange / course.known
+        course.strange = course.known = 0
+        if PageHinkley(_FEWEST, _SLACK, _THRESHOLD, course.sums).update(course.share):
+            course.sums = Sums()
+            course.drifts += 1
+            course.last = end
+            self._tell(Drift(DIMENSIONS[dimension], end, course.share))

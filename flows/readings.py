@@ -104,7 +104,7 @@ def read(config: Config, source: Source, totals: Totals, kept: bool, begun: floa
         durable=pulse.durable if kept else 0.0,
         tables=_tables(config, totals),
         memory=sum(array.nbytes for shard in list(totals.shards) for array in shard.s),
-        drifted=dict(totals.drift.moments),
+        drifted=dict(totals.drifted),
     )
 
 
@@ -123,7 +123,7 @@ def _counts(totals: Totals) -> list[tuple[str, tuple[str, ...], int]]:
         *(("alerts", (name, SEVERITIES[grade], ACTIVITIES[at]), count) for (name, grade, at), count in told.items()),
         *(("kept_back_alerts", (by,), count) for by, count in dict(totals.kept_back).items()),
         *(("suppressed_incidents", (name,), count) for name, count in dict(totals.suppressed).items()),
-        *(("score_drifts", (name,), count) for name, count in totals.drift.counts.items()),
+        *(("score_drifts", (name,), count) for name, count in totals.drifts.items()),
     ]
 
 

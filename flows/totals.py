@@ -1,6 +1,7 @@
 """What a run has done, and how far it has come."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.connectors.kafka_limits import Counts
-from flows.drift import ScoreDrift
+from flows.drift import Drift
 from flows.steps.gather import Gathered
 from models.alert import CREATE, Alert
-from models.base import LATE, NONE_TIME
+from models.base import DIMENSIONS, LATE, NONE_TIME
 from models.kernels.layout import COUNTERS
 from models.windows.shard import Shard
 
@@ -23,8 +24,8 @@ class Totals:
 
     `reasons` counts dead letters by reason, `told` alerts by (detection, severity, activity), `kept_back` those that
     went nowhere but to what is suppressed, by what kept them: an exception, a digest, the history. `marks` has the last
-    watermark of each source partition that is not idle. `sent` is what Kafka's sinks have done, `drift` whether scores
-    are still what they were.
+    watermark of each source partition that is not idle. `sent` is what Kafka's sinks have done. `drifts` counts drifts
+    of a dimension's scores, `drifted` has the event time of the last; `tell` is told of each in one line.
     """
 
     scored: int = 0
@@ -44,13 +45,14 @@ class Totals:
     watermark: int = NONE_TIME
     shards: list[Shard] = field(default_factory=list)
     sent: Counts = field(default_factory=Counts)
-    drift: ScoreDrift = field(default_factory=ScoreDrift)
+    drifts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DIMENSIONS, 0))
+    drifted: dict[str, int] = field(default_factory=dict)
+    tell: Callable[[str], None] = lambda text: None
 
     def see(self, gathered: Gathered) -> Gathered:
         """Count a batch on its way out."""
         batch = gathered.scored.batch
         self.scored += len(batch)
-        self.drift.see(batch.time, gathered.scored.quantile)
         self.dead_letters += len(batch.dead)
         self.late += int(np.count_nonzero(batch.flags & LATE))
         self.windows += sum(len(closed) for closed in gathered.windows)
@@ -81,6 +83,12 @@ class Totals:
             if by == "exception":
                 self.suppressed[name] = self.suppressed.get(name, 0) + 1
         return alerts
+
+    def see_drift(self, drift: Drift) -> None:
+        """Count a drift, and tell of it."""
+        self.drifts[drift.dimension] += 1
+        self.drifted[drift.dimension] = drift.since
+        self.tell(str(drift))
 
     def share(self) -> "Share":
         """All of it as plain values, for another process."""

@@ -1,6 +1,6 @@
 """`decide`: what of the findings of all shards an analyst is told, and how."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,7 +8,9 @@ import msgspec
 from bytewax.operators import StatefulBatchLogic
 
 from flows.config import Config
+from flows.drift import Drift, DriftState, ScoreDrift
 from flows.steps.gather import Gathered
+from flows.tally import Hours, Tally
 from models.alert import CLOSE, CREATE, Alert
 from models.base import END_OF_TIME, SEVERITIES
 from models.exceptions import Exceptions
@@ -86,6 +88,8 @@ class _State(msgspec.Struct):
     beat: int = NEVER
     learn_until: int = -1
     past: dict[str, Alert] = {}
+    incidents: Hours = {}
+    drift: DriftState = msgspec.field(default_factory=DriftState)
 
 
 class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
@@ -103,9 +107,18 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
     What is not told is not lost: it goes out as suppressed, and a digest counts what is beyond an hour's limit. Each
     item is answered, if only with an empty list, so that the sink is touched in every epoch. `flush` at the end of the
     input lets go of what is held: nobody will come back for it, and so no snapshot is read either.
+
+    Besides it counts incidents by detection and hour, and looks whether scores drift: all batches come by here, and
+    what it saves survives a restart. `tell` is told of each drift.
     """
 
-    def __init__(self, policy: Policy, flush: bool, resume: bytes | None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        flush: bool,
+        resume: bytes | None,
+        tell: Callable[[Drift], None] = lambda drift: None,
+    ) -> None:
         state = msgspec.msgpack.decode(resume, type=_State) if resume else _State(VERSION, NEVER, [])
         until = state.learn_until if resume else policy.learn_until
         if state.version not in (1, VERSION):
@@ -122,17 +135,21 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         self._storms = Storms(policy.most_per_hour, [hour for hour in state.hours if hour.detection in policy.traits])
         self._beat = state.beat
         self._history = History(until, state.past)
+        self._tally = Tally(state.incidents, policy.traits)
+        self._drift = ScoreDrift(tell, state.drift)
 
     def on_batch(self, values: list[Gathered]) -> tuple[list[list[Alert]], bool]:
         """Take findings, and say what is to be told."""
         for gathered in values:
             self._held += [self._capped(finding) for finding in gathered.findings]
             self._hear(gathered)
-        if self._passed >= _ENDED:
-            out = self._settle(None)
-        else:
-            out = self._settle(self._passed * PANE_US)
+            self._drift.add(gathered.shares)
+        until = None if self._passed >= _ENDED else self._passed * PANE_US
+        out = self._settle(until)
+        if until is not None:
             out += self._tell_early()
+        self._drift.settle(until)
+        self._tally.count(out)
         return [out], StatefulBatchLogic.RETAIN
 
     def on_eof(self) -> tuple[list[list[Alert]], bool]:
@@ -141,10 +158,12 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             return [], StatefulBatchLogic.RETAIN
         last = max((finding.alert.time for finding in self._held), default=max(self._passed * PANE_US, self._beat))
         out = self._settle(last) + self._beats(last + BEAT_US + 1)
+        self._drift.settle(None)
+        self._tally.count(out)
         return [out] if out else [], StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> bytes:
-        """What is held, and what is remembered of open incidents, groups and hours, as plain bytes."""
+        """What is held, and what is remembered of open incidents, groups, hours and drift, as plain bytes."""
         if self._flush:
             return b""
         state = _State(
@@ -159,6 +178,8 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             beat=self._beat,
             learn_until=self._history.until,
             past=self._history.open,
+            incidents=self._tally.hours,
+            drift=self._drift.state,
         )
         return msgspec.msgpack.encode(state)
 

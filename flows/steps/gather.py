@@ -7,6 +7,7 @@ import numpy as np
 from bytewax.operators import StatefulBatchLogic
 from numpy.typing import NDArray
 
+from flows.drift import NO_SHARES, Shares, shares
 from flows.steps.assess import Assessed, Assessing
 from models.base import DIMENSIONS
 from models.event import EventBatch, ScoredBatch
@@ -27,7 +28,8 @@ _NO_SCORES: dict[str, Any] = {field.name: np.empty(0) for field in fields(Scored
 class Gathered:
     """All that one batch has brought. `passed` is the first base pane that some shard has not closed.
 
-    `heads` are the shards' counters (`models.kernels.layout`), by (dimension, shard).
+    `heads` are the shards' counters (`models.kernels.layout`), by (dimension, shard), `shares` how many of its events
+    are strange.
     """
 
     scored: ScoredBatch
@@ -35,21 +37,22 @@ class Gathered:
     findings: list[Finding]
     windows: list[ClosedWindows]
     heads: dict[tuple[int, int], NDArray[np.int64]]
+    shares: Shares = NO_SHARES
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To another process goes what decides there: findings and the time, no rows."""
+        """To another process goes what decides there: findings, the time and how many are strange, no rows."""
         batch = self.scored.batch
         said = batch.source, batch.sources, batch.number, batch.reached, batch.watermark, batch.idle
-        return _arrived, (said, self.passed, self.findings)
+        return _arrived, (said, self.passed, self.findings, self.shares)
 
 
-def _arrived(said: tuple[Any, ...], passed: int, findings: list[Finding]) -> Gathered:
+def _arrived(said: tuple[Any, ...], passed: int, findings: list[Finding], found: Shares) -> Gathered:
     source, sources, number, reached, watermark, idle = said
     batch = EventBatch(
         source=source, sources=sources, number=number, first=reached, reached=reached, watermark_before=watermark,
         watermark=watermark, idle=idle, **_NO_ROWS,
     )  # fmt: skip
-    return Gathered(ScoredBatch(batch=batch, **_NO_SCORES), passed, findings, [], {})
+    return Gathered(ScoredBatch(batch=batch, **_NO_SCORES), passed, findings, [], {}, found)
 
 
 @dataclass(slots=True, frozen=True)
@@ -136,6 +139,7 @@ def gather(pieces: list[SliceScores], home: Home | SliceScores | None = None) ->
         findings=[finding for piece in pieces for finding in piece.findings],
         windows=[window for piece in pieces for window in piece.windows],
         heads={(piece.dimension, piece.shard): piece.head for piece in pieces},
+        shares=shares(batch, scores.quantile),
     )
 
 
