@@ -65,7 +65,7 @@ def save(
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise Refused(f"{to}: is there already; name a directory that is not")
-    _there(directory)
+    there(directory)
     draft = to.with_name(f"{to.name}.copying")
     with locked(str(directory)) as state:
         state.check()
@@ -122,12 +122,12 @@ def about(directory: Path) -> dict[str, Any]:
     from flows import generations, recovery_store
     from flows.state_identity import written_by
 
-    known = _there(directory)
+    known = there(directory)
     recovery = directory / "recovery"
     found: dict[str, Any] = {"path": str(directory), "running": False, "problem": "", "made_for": known}
     found |= {"written_by": written_by(directory), "durable_epoch": None, "positions": []}
     try:
-        found["running"] = _looked_at(directory)
+        found["running"] = looked_at(directory)
         found["durable_epoch"] = recovery_store.resume_epoch(recovery) - 1
         found["positions"] = [
             {"source": one.source, "offset": one.offset, "index": one.index}
@@ -143,7 +143,7 @@ def about(directory: Path) -> dict[str, Any]:
     return found
 
 
-def _looked_at(directory: Path) -> bool:
+def looked_at(directory: Path) -> bool:
     """Whether a run holds it; if none does, look for damage."""
     from flows.state_dir import InUse, locked
 
@@ -155,7 +155,8 @@ def _looked_at(directory: Path) -> bool:
     return False
 
 
-def _there(directory: Path) -> dict[str, str]:
+def there(directory: Path) -> dict[str, str]:
+    """What the state in a directory was made for. Refused where there is none."""
     from flows.state_identity import read_identity
 
     known = read_identity(directory) if directory.is_dir() else None
