@@ -9,7 +9,6 @@ from flows import durable
 from flows.config import Config
 from flows.detector_block import BEHAVING
 from flows.errors import OutputError, Refused
-from flows.generations import WAY_OUT
 from models import rules
 from models.base import DIMENSIONS
 from models.detectors.ewma import EwmaParams
@@ -99,6 +98,6 @@ def read_asked(root: Path) -> Asked | None:
     except FileNotFoundError:
         return None
     except msgspec.DecodeError:
-        raise Refused(f"{path}: is damaged: {WAY_OUT}") from None
+        raise Refused(f"{path}: is damaged; give --config, or wait for the next run, which writes it anew") from None
     except OSError as error:
         raise OutputError(f"{path}: cannot be read ({error.strerror})") from None

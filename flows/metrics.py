@@ -115,6 +115,9 @@ class RunCollector(Collector):
         yield _counter(
             "overtaken_rows", "Rows behind the stream's watermark, not late.", rows("overtaken"), "dimension"
         )
+        yield _counter("refused_windows", "Windows that the guard kept from teaching.", rows("guarded"), "dimension")
+        yield _counter("accepted_windows", "Guarded windows that taught after all.", rows("accepted"), "dimension")
+        yield _counter("unscored_windows", "Windows closed without a score.", rows("unscored"), "dimension")
         warm = [((of,), table.warm / table.shards) for of, table in seen.tables.items() if table.shards]
         yield _gauge("warm_ratio", "How much of the warm-up is behind, 1 is all.", warm, "dimension")
         memory = [] if seen.memory is None else [((), seen.memory)]

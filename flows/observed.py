@@ -14,7 +14,7 @@ from flows.readings import Key, Reading, Table, at_work, read, summed, together
 from flows.totals import Totals
 from models.base import NONE_TIME
 
-OF_STATE: Final = ("evicted", "overflowed", "overtaken")
+OF_STATE: Final = ("evicted", "overflowed", "overtaken", "guarded", "accepted", "unscored")
 """Counters that go on where the saved state was."""
 
 
