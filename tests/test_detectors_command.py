@@ -1,6 +1,7 @@
 """`lapwing detectors`: its figures are those of the closed windows and of the alerts, also over a restart."""
 
 import json
+import shutil
 import subprocess
 import tarfile
 from collections import Counter
@@ -259,6 +260,31 @@ def test_a_state_of_before_says_what_it_knows(tmp_path: Path) -> None:
         assert row["warm_share"] > 0
     more = (tmp_path / "out" / "alerts.ndjson").read_bytes().count(b'"activity_id":1,') - told
     assert sum(one["incidents_7d"] for one in found["detections"]) == more > 0
+
+
+def test_a_detector_that_begins_anew_counts_anew(told: Told, tmp_path: Path) -> None:
+    """The other one goes on, and so do drift and incidents."""
+    changed = tmp_path / "changed.toml"
+    changed.write_text(CONFIG.replace('accept_after = "20m"', 'accept_after = "20m"\nalpha = 0.02'))
+    assert lapwing("state", "save", told.folder / "state", tmp_path / "state").returncode == 0
+    shutil.copytree(told.folder / "in", tmp_path / "in")
+    more = (told.folder / "events.ndjson").read_bytes().splitlines(keepends=True)[48_000:52_000]
+    (tmp_path / "in" / "p" / "3.ndjson").write_bytes(b"".join(more))
+    words = ["--config", changed, "--input", tmp_path / "in", "--output", tmp_path / "out", "--accept-rewarm"]
+    done = lapwing("detect", *words, "--state", tmp_path / "state", "--close")
+    assert done.returncode == 0, done.stderr
+    closed = Counter(
+        (window["detector"], window["dimension"])
+        for window in pq.read_table(tmp_path / "out" / "windows.parquet").to_pylist()
+    )
+    before = rows(told.second)
+    for at, row in rows(shown(tmp_path / "state")).items():
+        kept = at[0] == "behaviour"
+        assert row["closed"] == closed[at] + kept * before[at]["closed"]
+        assert row["learned"] + row["refused"] == row["closed"]
+        assert (row["began"] == before[at]["began"]) is kept
+        assert row["incidents_7d"] >= before[at]["incidents_7d"]
+        assert kept or row["drift"]["drifts"] >= before[at]["drift"]["drifts"]
 
 
 def damaged_store(state: Path) -> str:
