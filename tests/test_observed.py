@@ -7,7 +7,7 @@ import pytest
 
 from flows.config import Config
 from flows.metrics_block import Metrics
-from flows.observed import ObservedUnit
+from flows.observed import OF_STATE, ObservedUnit
 from flows.readings import Reading, Table, summed
 from flows.run_block import Run
 from models.base import NONE_TIME
@@ -39,7 +39,8 @@ def events(unit: ObservedUnit) -> int:
 
 
 def table(shards: int, evicted: int, entities: int) -> dict[str, Table]:
-    return {"ip": Table(shards, {"evicted": evicted, "overflowed": 0, "overtaken": 0, "entities": entities}, shards)}
+    counts = dict.fromkeys(OF_STATE, 0) | {"evicted": evicted, "entities": entities}
+    return {"ip": Table(shards, counts, shards)}
 
 
 def test_one_of_two_is_not_shown(unit: ObservedUnit) -> None:
@@ -93,7 +94,7 @@ def test_counters_go_on_when_all_start_again(unit: ObservedUnit) -> None:
     unit.again("process 0 of 2 was ended by signal 9", failed=True)
     assert unit.restarts == 1
     assert (events(unit), unit.reading().epochs, unit.reading().durable) == (11, 4, 5.0)
-    assert unit.reading().tables == {"ip": Table(counts={"evicted": 10, "overflowed": 0, "overtaken": 0})}
+    assert unit.reading().tables == {"ip": Table(counts=dict.fromkeys(OF_STATE, 0) | {"evicted": 10})}
     assert unit.reading().memory is None
     assert (unit.ailing(), unit.well()) == ("", "ok: process 0 of 2 was ended by signal 9")
     assert unit.waiting() == "process 0 of 2 was ended by signal 9; no process is there yet"
