@@ -237,6 +237,44 @@ def looked(run: subprocess.Popen[bytes], state: Path) -> int:
         assert (done.returncode, said(done.stderr)) == (3, [f"lapwing: {state}: holds no state"])
 
 
+def test_several_processes_know_the_same(told: Told, tmp_path: Path) -> None:
+    """What was learned and told is exactly the same; of drift all events are counted, whoever has scored them."""
+    events = tmp_path / "events.ndjson"
+    words: list[str | Path] = [
+        "--events",
+        "15000",
+        "--hours",
+        "1",
+        "--seed",
+        "3",
+        "--attack-every",
+        "15m",
+        "--output",
+        events,
+    ]
+    assert lapwing("simulate", *words).returncode == 0
+    lines = events.read_bytes().splitlines(keepends=True)
+    for at, name in enumerate("ab"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "1.ndjson").write_bytes(b"".join(lines[at::2]))
+    words = ["--config", told.folder / "config.toml", "--input", tmp_path / "in", "--close"]
+    found = []
+    for processes in ("1", "2"):
+        state, out = tmp_path / f"state{processes}", tmp_path / f"out{processes}"
+        done = lapwing("detect", *words, "--processes", processes, "--output", out, "--state", state)
+        assert done.returncode == 0, done.stderr
+        found.append(shown(state))
+    one, two = found
+    assert two["detections"] == one["detections"]
+    assert sum(row["incidents_7d"] for row in two["detections"]) > 0
+    for at, row in rows(two).items():
+        assert row | {"drift": None} == rows(one)[at] | {"drift": None}
+        if at[0] == "rates":
+            # Scores on arrival may differ by a little.
+            usual = [each[at]["drift"]["usual_share"] for each in (rows(one), rows(two))]
+            assert 0 < usual[0] == pytest.approx(usual[1], abs=0.1)
+
+
 def test_a_state_of_before_says_what_it_knows(tmp_path: Path) -> None:
     """Layout 6 did not count closed windows: they are known since it was gone on with, what was learned since ever."""
     with tarfile.open(GOLDEN / "layout-6.tar.xz") as packed:
