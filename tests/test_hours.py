@@ -159,6 +159,7 @@ def test_a_week_that_repeats_itself_is_expected(told: tuple[list[Window], list[M
     windows, plain = play(weeks, shard_of("endpoint", SETUP))
     mornings = moments(plain, "/office")
     assert {7, 8, 9, 10, 14, 15} <= {day for day, hour in mornings if int(hour) == 9}, "each with an attack"
+    assert not {day for day, hour in mornings if day == ATTACK and hour >= 17}, "and the real one hides behind the day"
     known = moments(told[1], "/office")
     assert [(day, int(hour)) for day, hour in known if day >= 2] == [(ATTACK, 20)], "two days are learned"
     assert {day for day, _ in moments(told[1], "/batch")} <= {0}
