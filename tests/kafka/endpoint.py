@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 
@@ -42,7 +43,13 @@ class Endpoint:
         """Make a topic of this name, replicated as is the broker's default; `KafkaException` also if there is one."""
         new = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=dict(config or {}))
         admin = AdminClient(self.client())
-        admin.create_topics([new], operation_timeout=60)[name].result(60)
+        there = name in self.names()
+        try:
+            admin.create_topics([new], operation_timeout=60)[name].result(60)
+        except KafkaException as error:
+            # A client asks again when a busy broker is late with its answer, and then is told of its own topic.
+            if there or error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
         _led(admin, name, partitions)
 
 
