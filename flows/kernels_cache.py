@@ -63,7 +63,7 @@ def announce(say: Callable[[str], None]) -> Callable[[], None]:
     mark = prepare() / _COMPLETE
     if mark.exists():
         return lambda: None
-    say("compiling kernels, once for this installation (about a minute) ...")
+    say("compiling kernels, once for this installation (a minute or two) ...")
 
     def settle() -> None:
         try:

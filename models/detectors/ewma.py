@@ -30,8 +30,8 @@ class EwmaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     the hour usually is, times how the entity was of late compared with its usual hours (at most 4 times). So a Monday
     morning that comes every week is expected, and so is a batch at 3 a.m.; an hour that is usually quiet makes nothing
     stranger than it was; an attack is in one round, and no single round is usual. Where hours are known, the variance
-    is that of events around them. At most 2,048 entities of a shard
-    have hours, those that have learned 60 windows first.
+    is that of events around them. At most 2,048 entities of a shard have hours, those that have learned 60 windows
+    first.
 
     When it fails: what no hour of the week tells (a yearly sale, a day of another time zone's summer time) is followed
     only as fast as `alpha` allows; a slow rise below the guard is learned as normal (the rules' absolute limits are
