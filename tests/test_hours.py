@@ -192,6 +192,22 @@ def test_state_goes_on_with_the_hours(weeks: list[Row], told: tuple[list[Window]
     assert sorted(fewer.s.records["hours"][fewer.s.records["hash"] != 0].tolist()) == [-1, 0]
 
 
+def test_an_entity_that_comes_in_bursts_is_not_strange_when_its_hours_become_known() -> None:
+    """Two days show what its hours are; how far it strays from them is not known yet, but how it strayed before is."""
+    bursts = random.Random(5)
+    rates: dict[str, Rate] = {"/bursty": lambda _: 40.0 if bursts.random() < 0.1 else 0.0, "/even": lambda _: 8.0}
+    shard = shard_of("endpoint", SETUP, max_hours=8)
+    known = (MONDAY + 2 * DAY) // MINUTE
+    windows, _ = play(stream(rates, MONDAY, MONDAY + 3 * DAY + 12 * HOUR), shard)
+    begun = [w for w in windows if w.entity == "/bursty" and w.end // SECOND // MINUTE > known]
+    assert len(begun) > 150
+    assert max(w.observed for w in begun) == 40.0
+    assert not [w for w in begun if w.guarded]
+    assert max(w.score for w in begun) < 4.0
+    spread = {hours["spread"] for hours in shard.s.hours if hours["owner"]}
+    assert max(spread) > 10.0, "and it goes on from there"
+
+
 def test_silence_of_more_than_a_day_is_not_learned() -> None:
     shard = shard_of("endpoint", SETUP, max_hours=8)
     day, gap = MONDAY + 2 * DAY, 30 * HOUR

@@ -91,6 +91,14 @@ def expected_now(s: ShardArrays, at: int, minute: int, mean: float, alpha: float
 
 
 @inlined
+def dispersion(s: ShardArrays, at: int, mean: float, square: float) -> float:
+    """Variance over mean around the usual hours; until a minute has taught it, that around the mean of late."""
+    if s.hours[at].spread >= 0.0:
+        return float(s.hours[at].spread)
+    return (square - mean * mean) / mean if mean > 1e-6 else 1.0
+
+
+@inlined
 def usual(s: ShardArrays, record: int, value: int, minute: int, alpha: float) -> tuple[float, float]:
     """Mean and mean square of a value for a minute: the entity's own of late, or more, if the hour usually has more.
 
@@ -107,7 +115,7 @@ def usual(s: ShardArrays, record: int, value: int, minute: int, alpha: float) ->
         return mean, square
     if value == X_EVENTS:
         now = max(expected, mean)
-        return now, max(s.hours[at].spread, 1.0) * now + now * now
+        return now, max(dispersion(s, at, mean, square), 1.0) * now + now * now
     if expected <= events or mean <= 0.0:
         return mean, square
     times = min((expected + SMOOTH) / (events + SMOOTH), MOST_TIMES)
@@ -124,8 +132,7 @@ def learn_spread(s: ShardArrays, record: int, minute: int, events: float, alpha:
     expected = expected_now(s, at, minute, mean, alpha)
     if expected <= 0.0:
         return
-    if s.hours[at].spread < 0.0:
-        s.hours[at].spread = (square - mean * mean) / mean if mean > 1e-6 else 1.0
+    s.hours[at].spread = dispersion(s, at, mean, square)
     away = (events - expected) * (events - expected) / max(expected, SMOOTH)
     s.hours[at].spread += SPREAD * alpha * (away - s.hours[at].spread)
 
