@@ -11,7 +11,8 @@ from models.event import EventBatch
 from models.kernels.layout import COUNTERPARTS, EVICTED, OVERFLOWED, PAIRS_REFUSED, RECORDS
 from models.rules import PasswordSprayIp, program
 from models.rules.threshold import Condition, Threshold
-from models.windows.arrays import LOAD, PAIRS_A_RING, places
+from models.windows import arrays
+from models.windows.arrays import LOAD, pair_limit, places
 from models.windows.evidence import SHARD_LIMIT
 from models.windows.shard import Shard
 from tests.batches import assess, batch, key_of, partition_batches, piece, row
@@ -48,7 +49,7 @@ def check_sizes(shard: Shard) -> None:
     assert len(s.rings) <= RING_LIMIT
     assert s.head[RECORDS] <= RECORD_LIMIT
     assert len(s.records) <= places(RECORD_LIMIT)
-    assert len(s.pairs) <= places(RING_LIMIT * PAIRS_A_RING)
+    assert len(s.pairs) <= pair_limit(RING_LIMIT)
     assert shard.evidence.size <= SHARD_LIMIT
 
 
@@ -128,11 +129,27 @@ def test_a_busy_entity_does_not_fill_its_places_with_counterparts_of_long_ago():
         assert shard.s.head[PAIRS_REFUSED] == 0
 
 
-def test_a_tenants_counterparts_of_long_ago_leave_room_for_those_of_now():
+def test_eight_busy_tenants_are_all_counted_where_there_are_few_tenants():
+    def failing(time: int) -> Iterator[Row]:
+        for tenant in range(8):
+            for k in range(3):
+                yield row(time, tenant=f"t{tenant}", ip="192.0.2.1", user=f"{tenant}-{time}-{k}", failure=True)
+
+    rule = Threshold(id="x", by="tenant", where="failure", distinct="user", window="15m", at_least=1000.0)
+    shard = shard_of("tenant", Setup((rule,), (rule.quiet_us,), SETUP.params, 60), max_rings=390)
+    found = []
+    for item in partition_batches("p", ("p",), crowd(500, failing), LATENESS, [1000]):
+        found += [finding.alert for finding in shard.assess(piece(marked(item, program((rule,)), 0), 0)).findings]
+    assert {alert.value for alert in found if alert.activity == CLOSE} == {1500.0}
+    assert shard.s.head[PAIRS_REFUSED] == 0
+
+
+def test_a_tenants_counterparts_of_long_ago_leave_room_for_those_of_now(monkeypatch):
     """A tenant is never silent: what its cells hold is let go of though they are not full, and never given back."""
+    monkeypatch.setattr(arrays, "LEAST_PAIRS", 0)  # a table that one tenant alone can fill
     spray = Threshold(id="x", by="tenant", where="failure", distinct="user", window="15m", at_least=400.0)
     shard = shard_of("tenant", Setup((spray,), (spray.quiet_us,), SETUP.params, 60), max_rings=64)
-    most = int(places(64 * PAIRS_A_RING) * LOAD)
+    most = int(pair_limit(64) * LOAD)
 
     def failing(time: int) -> Iterator[Row]:
         if time >= START + 9000 * SECOND or time % (5 * SECOND) == 0:

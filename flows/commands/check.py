@@ -202,7 +202,7 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
 def _memory_bytes(config: Config) -> int:
     """The most that entities can take once every table has grown to its limit: records, rings and pairs."""
     from models.kernels.layout import allocate_pairs, allocate_records, allocate_rings
-    from models.windows.arrays import PAIRS_A_RING, places
+    from models.windows.arrays import pair_limit, places
     from models.windows.behaviour import behaviour_bytes
     from models.windows.rules import rule_arrays
 
@@ -215,7 +215,7 @@ def _memory_bytes(config: Config) -> int:
         one_ring = sum(column.nbytes for column in pools.values())
         records, rings = table_limits(config, dimension)
         total += places(records) * allocate_records(1).nbytes
-        total += places(rings * PAIRS_A_RING) * allocate_pairs(1).nbytes
+        total += pair_limit(rings) * allocate_pairs(1).nbytes
         total += rings * one_ring
         if behaviour_of(config.detector, dimension):
             record_bytes, ring_bytes = behaviour_bytes()

@@ -40,6 +40,8 @@ _LIVE_PAIRS, _REFILL_PAIRS, _PRUNE_CELLS = direct(live_pairs), direct(refill_pai
 LOAD = 0.6
 """Greatest share of a table's places in use."""
 PAIRS_A_RING = 16
+LEAST_PAIRS = 30_000
+"""Room for pairs that a shard of few rings may have all the same: a tenant meets everybody."""
 LEAST = 1024
 RING_COLUMNS = ("newest", "newest30", "keep", "hot", "crossed", "streak")
 
@@ -51,6 +53,15 @@ def places(n: int) -> int:
     256
     """
     return 1 << max(4, int(np.ceil(np.log2(max(n, 1) / LOAD))))
+
+
+def pair_limit(rings: int) -> int:
+    """Places of the table of pairs, once it has grown to its limit, of a shard of so many rings.
+
+    >>> pair_limit(390), pair_limit(12_500)
+    (65536, 524288)
+    """
+    return places(max(rings * PAIRS_A_RING, LEAST_PAIRS))
 
 
 def empty(rules: RuleArrays, records: int, rings: int, hours: int, secret: NDArray[np.uint64]) -> ShardArrays:
@@ -76,7 +87,7 @@ def make_room(s: ShardArrays, rules: RuleArrays, rows: RowArrays) -> ShardArrays
         s = _more_records(s, n)  # below the limit nobody has to be counted: the table grows a little early
     pairs = n * (2 + s.cell.shape[1])
     if s.head[PAIRS] + pairs > LOAD * len(s.pairs):
-        s = _more_pairs(s, rules, pairs, len(s.rings) * PAIRS_A_RING)
+        s = _more_pairs(s, rules, pairs, pair_limit(len(s.rings)))
     s.head[PAIR_LIMIT] = int(LOAD * len(s.pairs)) + 1
     return s
 
@@ -122,6 +133,6 @@ def _more_pairs(s: ShardArrays, rules: RuleArrays, more: int, limit: int) -> Sha
     if s.head[NEXT] != NEVER:
         oldest = int(s.head[NEXT]) // PER30 - WINDOW15M - 1
         _PRUNE_CELLS(s, rules)
-    new = s._replace(pairs=allocate_pairs(min(places(4 * _LIVE_PAIRS(s, oldest) + more), places(limit))))
+    new = s._replace(pairs=allocate_pairs(min(places(4 * _LIVE_PAIRS(s, oldest) + more), limit)))
     _REFILL_PAIRS(s, new, oldest)
     return new
