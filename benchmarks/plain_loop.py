@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import orjson
 
 from flows.formats.simulated import simulate
+from models.simulation.attacks.plan import WELL_FORMED
 
 MEMBERS = ("ip", "endpoint", "user")
 _ALPHA = 0.01
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    chunks = simulate(arguments.events, arguments.seed)
+    chunks = simulate(arguments.events, arguments.seed, attacks=WELL_FORMED)
     lines = [line for chunk in chunks for line in chunk.lines.splitlines()]
     seconds = run(lines)
     print(f"plain loop: {len(lines) / seconds:,.0f} events/s, {seconds / len(lines) * 1e9:,.0f} ns/event")
