@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-kafka look kafka test test-system check fmt bench bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers quality chaos soak clean
+.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt bench bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers quality chaos soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -29,8 +29,8 @@ demo: .venv/.core ## 300,000 simulated events, scored live, the alerts beside th
 demo-kafka: .venv/.test ## a real Kafka, traffic at a steady rate, the flow between topics, alerts as they come
 	@$(BIN)/python -m tests.kafka.demo
 
-look: .venv/.test ## a picture of one entity in the demo's results, in the browser; DIR=out for others
-	$(BIN)/marimo run notebooks/look.py -- --dir $(or $(DIR),demo)
+lab: .venv/.test ## a notebook in the browser; NAME=tune|explore|investigate|compare, DIR=out for your own results
+	$(BIN)/lapwing lab $(or $(NAME),explore) $(if $(DIR),--dir $(DIR))
 
 kafka: .venv/.test ## a real Kafka on this machine with Lapwing's topics, until Ctrl-C
 	@$(BIN)/python -m tests.kafka

@@ -2,20 +2,29 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.errors import InputError
 from flows.formats.actions import Action
+from flows.formats.lapwing import decode
+from flows.formats.limits import Limits
+from flows.formats.raw import raw_batch
 from flows.formats.windows import SCHEMA
+from models.base import DIMENSIONS
 
-ACTIONS, ALERTS, WINDOWS = "actions.ndjson", "alerts.ndjson", "windows.parquet"
+ACTIONS, ALERTS, SCORED, WINDOWS = "actions.ndjson", "alerts.ndjson", "scored.ndjson", "windows.parquet"
 _CREATE, _CLOSE = 1, 3
 _LONGEST_LINE = 1 << 22
+_BLOCK = 1 << 22
+_MEMBER = b',"lapwing":{'
+"""With this Lapwing's own member begins, the last of a scored event."""
+_EVENT = msgspec.json.Decoder(dict[str, Any])
 _Line = TypeVar("_Line", bound=msgspec.Struct)
 
 
@@ -28,6 +37,10 @@ class _FindingInfo(msgspec.Struct):
 class _Metadata(msgspec.Struct):
     tenant_uid: str = "default"
     correlation_uid: str = ""
+
+
+class _Remediation(msgspec.Struct):
+    desc: str = ""
 
 
 class _Unmapped(msgspec.Struct):
@@ -52,6 +65,9 @@ class _AlertLine(msgspec.Struct):
     metadata: _Metadata
     unmapped: _Unmapped
     is_alert: bool = True
+    remediation: _Remediation = msgspec.field(default_factory=_Remediation)
+    evidences: list[dict[str, Any]] = []
+    activity_name: str = ""
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +100,20 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     front: bool
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of an incident. `created` is event time in epoch milliseconds, `evidences` are OCSF's."""
+
+    seq: int
+    created: int
+    activity: str
+    severity: int
+    count: int
+    value: float | None
+    message: str
+    advice: str
+    evidences: list[dict[str, Any]]
+
+
 class BusyEntity(msgspec.Struct, frozen=True):
     """An entity and what is kept of it: `events` is an estimate, since ordinary windows are kept as a sample."""
 
@@ -91,6 +121,15 @@ class BusyEntity(msgspec.Struct, frozen=True):
     entity: str
     windows: int
     events: float
+
+
+class Lane(NamedTuple):
+    """An entity, its incidents and its kept windows."""
+
+    tenant: str
+    entity: str
+    incidents: list[Incident]
+    windows: pa.Table
 
 
 def windows(
@@ -165,6 +204,112 @@ def incidents(
             uid = alert.finding_info.uid
             found[uid] = _told(alert, found.get(uid))
     return sorted(found.values(), key=lambda incident: (-incident.severity, incident.crossed, incident.uid))
+
+
+def strangest(directory: str, dimension: str, most: int = 20) -> list[Lane]:
+    """The entities of a dimension that stood out most: by the gravest incident, then by the highest score.
+
+    Raises
+    ------
+    InputError
+        As `windows` and `incidents`.
+    """
+    graves: dict[tuple[str, str], list[Incident]] = {}
+    for one in incidents(directory, dimension=dimension):
+        if one.dimension == dimension:
+            graves.setdefault((one.tenant, one.entity), []).append(one)
+    rows = windows(directory, dimension=dimension)
+    best = rows.group_by(["tenant", "entity"]).aggregate([("score", "max")]).to_pylist()
+    score = {(row["tenant"], row["entity"]): row["score_max"] or 0.0 for row in best}
+    score |= dict.fromkeys((name for name in graves if name not in score), 0.0)
+
+    def rank(name: tuple[str, str]) -> tuple[int, float, tuple[str, str]]:
+        return -max((one.severity for one in graves.get(name, ())), default=0), -score[name], name
+
+    return [
+        Lane(tenant, entity, graves.get((tenant, entity), []), _of(rows, tenant, entity))
+        for tenant, entity in sorted(score, key=rank)[:most]
+    ]
+
+
+def _of(rows: pa.Table, tenant: str, entity: str) -> pa.Table:
+    return rows.filter(pc.and_(pc.equal(rows["tenant"], tenant), pc.equal(rows["entity"], entity)))
+
+
+def told(directory: str, uid: str) -> list[Told]:
+    """All messages of one incident, in their order; none, if there is no such incident.
+
+    Raises
+    ------
+    InputError
+        As `incidents`.
+    """
+    return [
+        Told(
+            seq=alert.unmapped.seq,
+            created=alert.time,
+            activity=alert.activity_name,
+            severity=alert.severity_id,
+            count=alert.count,
+            value=alert.unmapped.value,
+            message=alert.message,
+            advice=alert.remediation.desc,
+            evidences=alert.evidences,
+        )
+        for alert in _lines(_present(directory, ALERTS), _AlertLine, "no alert")
+        if alert.finding_info.uid == uid
+    ]
+
+
+def linked(found: Sequence[Incident], one: Incident) -> list[Incident]:
+    """Other incidents of the same attack, or of the same entity, as they came; `found` is what `incidents` gives."""
+    attack = one.attack or one.uid
+    whose = one.tenant, one.dimension, one.entity
+    close = [
+        other
+        for other in found
+        if other.uid != one.uid
+        and ((other.attack or other.uid) == attack or (other.tenant, other.dimension, other.entity) == whose)
+    ]
+    return sorted(close, key=lambda other: (other.crossed, other.uid))
+
+
+def events(
+    directory: str, tenant: str, dimension: str, entity: str, start: int, end: int, most: int = 200
+) -> list[dict[str, Any]]:
+    """Scored events of an entity with `start` <= time < `end` (epoch ms), the first `most` of them in the file's order.
+
+    An event belongs to the entities that it was scored for. One pass over the file; memory is what is returned.
+    Of what is no dimension of events, such as a source, there are none.
+
+    Raises
+    ------
+    InputError
+        There are no scored events, or not one in a block of them can be read.
+    """
+    path = _present(directory, SCORED)
+    if dimension not in DIMENSIONS:
+        return []
+    at = DIMENSIONS.index(dimension)
+    names = [(0, tenant.encode()), (at, entity.encode())]
+    found: list[dict[str, Any]] = []
+    try:
+        with path.open("rb") as file:
+            while len(found) < most and (lines := file.readlines(_BLOCK)):
+                came = [line[: line.rfind(_MEMBER)] + b"}" for line in lines]
+                seen = decode(raw_batch(SCORED, came), Limits(max_message_bytes=_LONGEST_LINE))
+                if not len(seen):
+                    raise InputError(f"{path}: {seen.dead[0].reason} ({seen.dead[0].detail})")
+                hit = (seen.time >= start * 1000) & (seen.time < end * 1000)
+                for place, name in names:
+                    hit &= seen.name_length[place] == len(name)
+                for row in np.flatnonzero(hit).tolist():
+                    begins = [(name, int(seen.name_start[place, row])) for place, name in names]
+                    if all(seen.names[begin : begin + len(name)].tobytes() == name for name, begin in begins):
+                        found.append(_EVENT.decode(lines[int(seen.row[row])]))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    return found[:most]
 
 
 def actions(source: str, tenant: str | None = None) -> Iterator[Action]:

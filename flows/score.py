@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -41,6 +41,15 @@ class Scored:
     seconds: float
 
 
+class Scores(NamedTuple):
+    """A table and what a detector says of its rows, NaN where not known; `seconds` of the detector alone."""
+
+    table: numeric_table.Table
+    scores: NDArray[np.float64]
+    quantiles: NDArray[np.float64]
+    seconds: float
+
+
 def score(
     path: str,
     detector: str,
@@ -63,6 +72,33 @@ def score(
     OutputError
         The output cannot be written.
     """
+    table, scores, quantiles, seconds = scores_of(
+        path, detector, columns=columns, time_column=time_column, on_progress=on_progress
+    )
+    n = len(table.rows)
+    _write(output, scores, quantiles, time_column, table.times)
+    known = np.flatnonzero(~np.isnan(scores))
+    strangest = known[np.argsort(-scores[known], kind="stable")[:_STRANGEST]] + 1
+    return Scored(
+        output, detector, table.names, table.left_out, n, len(known), tuple(strangest.tolist()), round(seconds, 3)
+    )
+
+
+def scores_of(
+    path: str,
+    detector: str,
+    *,
+    columns: Sequence[str] = (),
+    time_column: str | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, rows: None,
+) -> Scores:
+    """As `score`, with the scores in memory.
+
+    Raises
+    ------
+    UsageError, InputError
+        As `score`.
+    """
     name, options = parse(detector)
     table = numeric_table.read(path, columns, time_column)
     n = len(table.rows)
@@ -78,12 +114,7 @@ def score(
         scores[piece], quantiles[piece] = judge.score_learn(table.rows[piece], times)
         on_progress(min(at + _CHUNK, n), n)
     seconds = time.monotonic() - began
-    _write(output, scores, quantiles, time_column, table.times)
-    known = np.flatnonzero(~np.isnan(scores))
-    strangest = known[np.argsort(-scores[known], kind="stable")[:_STRANGEST]] + 1
-    return Scored(
-        output, detector, table.names, table.left_out, n, len(known), tuple(strangest.tolist()), round(seconds, 3)
-    )
+    return Scores(table, scores, quantiles, seconds)
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:

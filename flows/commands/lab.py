@@ -1,0 +1,76 @@
+"""`lapwing lab`: the notebooks, in the browser."""
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.console import say
+
+
+def lab(
+    name: Annotated[
+        str, typer.Argument(metavar="[tune|explore|investigate|compare]", help="Which notebook.")
+    ] = "explore",
+    directory: Annotated[
+        str | None, typer.Option("--dir", metavar="DIR", help="Results of `lapwing detect`; else a simulated day.")
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", metavar="FILE", help="compare: CSV, Parquet or .npz, else closed minutes.")
+    ] = None,
+    uid: Annotated[str | None, typer.Option("--uid", metavar="UID", help="investigate: the incident.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port on this machine; else a free one.")] = None,
+    edit: Annotated[bool, typer.Option("--edit", help="Open it to be changed, not only used.")] = False,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
+) -> None:
+    """Open a notebook on results.
+
+    tune: what another threshold would have done; explore: who stood out, and when; investigate: one incident; compare:
+    ours beside other detectors. Served to this machine alone until Ctrl-C. Without --dir there is a simulated day of
+    40,000 events, made at the first start. Needs marimo and altair.
+
+    \b
+    Examples:
+      lapwing lab
+      lapwing lab tune --dir out
+      lapwing lab investigate --dir out --uid 6123305a
+      lapwing lab compare --table shuttle.npz --no-browser --port 2718
+    """
+    from flows import lab as made
+    from flows.errors import InputError, LapwingError
+
+    path = made.notebook(name)
+    if directory is None:
+        directory = str(made.day())
+        if not (Path(directory) / "windows.parquet").is_file():
+            _make_day(Path(directory))
+    elif not Path(directory).is_dir():
+        raise InputError(f"{directory}: no such folder; `lapwing detect --output {directory}` makes it")
+    more = {key: value for key, value in (("table", table), ("uid", uid)) if value}
+    line = made.command(path, os.path.abspath(directory), more, port, edit=edit, browser=browser)
+    done = subprocess.run(line, env=made.environment(), check=False).returncode
+    if done > 0:
+        raise LapwingError(f"the notebook's server ended with {done}")
+
+
+def _make_day(folder: Path) -> None:
+    """Simulate the day and detect in it; the folder appears when all of it is there."""
+    from flows import kernels_cache
+    from flows import lab as made
+    from flows.config import load
+    from flows.detect import run
+    from flows.formats.simulated import simulate
+    from flows.simulate import write
+
+    say("making a simulated day to look at, once ...")
+    settle = kernels_cache.announce(say)
+    draft = folder.with_name(f"{folder.name}.{os.getpid()}")
+    draft.mkdir(parents=True)
+    events, seed = made.DAY
+    write(draft / "events.ndjson", simulate(events, seed))
+    run(load(None), str(draft / "events.ndjson"), str(draft), None, True, "lapwing", threading.Event())
+    settle()
+    draft.replace(folder)

@@ -1,0 +1,174 @@
+"""The notebooks as a person meets them: in a real browser, with pictures, and choices that change them."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+ROOT = Path(__file__).parents[2]
+
+
+def lapwing(*arguments: str) -> None:
+    command = str(Path(sys.executable).parent / "lapwing")
+    subprocess.run([command, *arguments], check=True, cwd=ROOT, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small simulated day, and what was found in it."""
+    folder = tmp_path_factory.mktemp("day")
+    lapwing("simulate", "--events", "40000", "--seed", "5", "--output", str(folder / "events.ndjson"))
+    lapwing("detect", "--input", str(folder / "events.ndjson"), "--output", str(folder / "out"))
+    return folder
+
+
+@contextmanager
+def served(name: str, results: Path) -> Iterator[str]:
+    """The address of a notebook that `lapwing lab` serves."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "lapwing"), "lab", name, "--dir", str(results / "out")]
+    command += ["--no-browser", "--port", str(port)]
+    log = results / f"{name}.log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(command, cwd=results, stdout=out, stderr=out, start_new_session=True) as server,
+    ):
+        address = f"http://127.0.0.1:{port}/"
+        try:
+            for _ in range(300):
+                try:
+                    urllib.request.urlopen(address, timeout=5).close()
+                    break
+                except OSError:
+                    assert server.poll() is None, log.read_text()
+                    time.sleep(0.2)
+            yield address
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    driver = shutil.which("chromedriver")
+    chromium = shutil.which("chromium")
+    assert driver, "chromedriver is missing: see make test-system"
+    assert chromium, "chromium is missing: see make test-system"
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+        "--disable-background-networking", "--disable-component-update", "--window-size=1200,1600",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+def pictures(browser: webdriver.Chrome) -> list[WebElement]:
+    """Drawn charts, also those that stand inside the notebook's own elements."""
+    script = """
+        const found = [], look = (node) => {
+            for (const e of node.querySelectorAll('*')) {
+                if (e.matches('svg.marks, canvas.marks') && e.clientHeight > 50) found.push(e);
+                if (e.shadowRoot) look(e.shadowRoot);
+            }
+        };
+        look(document); return found;"""
+    return list(browser.execute_script(script))
+
+
+def elements(browser: webdriver.Chrome, selector: str) -> list[WebElement]:
+    """Elements, also those inside the notebook's own."""
+    script = """
+        const found = [], look = (node) => {
+            for (const e of node.querySelectorAll('*')) {
+                if (e.matches(arguments[0])) found.push(e);
+                if (e.shadowRoot) look(e.shadowRoot);
+            }
+        };
+        look(document); return found;"""
+    return list(browser.execute_script(script, selector))
+
+
+def text_of(browser: webdriver.Chrome) -> str:
+    """All text of the page, also what stands inside the notebook's own elements."""
+    script = """
+        let said = '';
+        const look = (node) => {
+            for (const e of node.childNodes) {
+                if (e.nodeType === 3) said += e.textContent + ' ';
+                if (e.nodeType === 1 && !['SCRIPT', 'STYLE'].includes(e.tagName)) {
+                    look(e); if (e.shadowRoot) look(e.shadowRoot);
+                }
+            }
+        };
+        look(document.body); return said;"""
+    return str(browser.execute_script(script))
+
+
+def opened(browser: webdriver.Chrome, address: str, title: str) -> WebDriverWait[webdriver.Chrome]:
+    browser.get(address)
+    wait = WebDriverWait(browser, 90, ignored_exceptions=(StaleElementReferenceException,))
+    wait.until(pictures)
+    assert title in text_of(browser)
+    assert "Traceback" not in text_of(browser)
+    return wait
+
+
+def test_explore_shows_the_events_of_the_dot_that_is_clicked(results: Path, browser: webdriver.Chrome) -> None:
+    with served("explore", results) as address:
+        wait = opened(browser, address, "Who stood out, and when?")
+        wait.until(lambda b: "The minute's events" in text_of(b))
+        before = text_of(browser)
+        picture = pictures(browser)[0]
+        for step in range(60):  # from left to right along the lane at the top, until a dot is met
+            x = -picture.size["width"] // 2 + 240 + step * 9
+            ActionChains(browser).move_to_element_with_offset(
+                picture, x, -picture.size["height"] // 2 + 17
+            ).click().perform()
+            time.sleep(0.1)
+            if text_of(browser) != before:
+                break
+        wait.until(lambda b: text_of(b) != before)
+        assert "The minute's events" in text_of(browser)
+
+
+def test_another_dimension_is_another_picture(results: Path, browser: webdriver.Chrome) -> None:
+    with served("explore", results) as address:
+        wait = opened(browser, address, "Who stood out, and when?")
+        before = [picture.screenshot_as_base64 for picture in pictures(browser)]
+        dimension = Select(elements(browser, "select")[0])
+        other = next(o.text for o in dimension.options if o.text not in (dimension.first_selected_option.text, "--"))
+        dimension.select_by_visible_text(other)
+        wait.until(lambda b: pictures(b) and [picture.screenshot_as_base64 for picture in pictures(b)] != before)
+
+
+def test_investigate_shows_why_and_what_to_do(results: Path, browser: webdriver.Chrome) -> None:
+    with served("investigate", results) as address:
+        wait = opened(browser, address, "What happened, and who else is in it?")
+        wait.until(lambda b: "Where from" in text_of(b))
+        assert all(part in text_of(browser) for part in ("Why", "What to do", "Timeline", "Who and what is in its"))
+
+
+def test_compare_draws_the_strangest_of_each_detector(results: Path, browser: webdriver.Chrome) -> None:
+    with served("compare", results) as address:
+        opened(browser, address, "What would another detector have found?")
+        assert "sklearn:IsolationForest" in text_of(browser)
