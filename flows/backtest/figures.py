@@ -108,8 +108,9 @@ def cut(told: Iterable[Told], span: Span) -> Cut:
 def share(count: int, of: int) -> Share:
     """A share with its interval.
 
-    >>> share(3, 4)
-    Share(count=3, of=4, share=0.75, low=0.3006418423134765, high=0.9544127391902995)
+    >>> found = share(3, 4)
+    >>> found.share, round(found.low, 4), round(found.high, 4)
+    (0.75, 0.3006, 0.9544)
     """
     return Share(count, of, count / of if of else None, *wilson(count, of))
 

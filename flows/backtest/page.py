@@ -13,14 +13,14 @@ from flows.backtest.report import Change, Example, Labels, Rate, Report, Side
 from flows.formats.evidence import shown
 
 _STYLE: Final = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: .8rem 0; font-size: 14px; }
 th, td { text-align: left; padding: .2rem .7rem; border-bottom: 1px solid #ddd; vertical-align: top; }
-td { overflow-wrap: anywhere; } td.n, th.n { text-align: right; white-space: nowrap; }
+td { overflow-wrap: break-word; max-width: 24rem; } td.n, th.n { text-align: right; white-space: nowrap; }
 svg { max-width: 100%; height: auto; } .note { color: #555; } code { font-size: 13px; }
 """
 _CSP: Final = "default-src 'none'; style-src 'unsafe-inline'"
-_LONGEST: Final = 256
+_LONGEST: Final = 600
 
 
 def page(report: Report) -> str:

@@ -18,7 +18,7 @@ def render(report: Report) -> Group:
         f"{span.start} to {span.end}: {span.events:,} events in {span.days} day{'' if span.days == 1 else 's'}, "
         f"of {shown(report.input)}"
     )
-    out: list[RenderableType] = [Text(head, "bold"), *map(Text, report.notes)]
+    out: list[RenderableType] = [Text(head, "bold"), *(Text(shown(note, 1000)) for note in report.notes)]
     for name, side, labels in (("new", report.new, report.labels), ("old", report.old, report.labels_old)):
         if side is not None:
             out += [Text(), *_side(name, side), *(_labels(labels) if labels else ())]
