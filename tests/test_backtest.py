@@ -15,6 +15,7 @@ from tests.command import begun, command, lapwing, said
 from tests.flow_under_test import Results, results, same
 from tests.kafka.endpoint import Endpoint
 from tests.kafka.records import Record
+from tests.kafka_admin import group_offsets
 from tests.kafka_runs import Site
 
 LIMIT_S = 120.0
@@ -270,3 +271,21 @@ def test_a_topic_is_read_to_what_was_there_when_it_began(kafka: Endpoint, events
     assert found["range"]["begins"] == "stream"
     assert len(results(tmp_path / "out" / "old").scored) == 3_000
     same(results(tmp_path / "out" / "old"), results(tmp_path / "out" / "new"))
+    assert group_offsets(kafka, site.prefix, site.events) == {}
+    assert group_offsets(kafka, f"{site.prefix}-backtest", site.events) == {0: 1_500, 1: 1_500}
+
+
+def test_a_topic_is_read_on_from_a_saved_state(kafka: Endpoint, events: Path, tmp_path: Path) -> None:
+    site = Site(kafka, tmp_path / "site", 2)
+    lines = events.read_bytes().splitlines()[:4_000]
+    site.produce(Record(line, partition=at % 2) for at, line in enumerate(lines[:3_000]))
+    site.run()
+    assert lapwing("state", "save", site.state, tmp_path / "saved").returncode == 0
+    site.produce(Record(line, partition=at % 2) for at, line in enumerate(lines[3_000:]))
+    words = ("backtest", "--config", site.path, "--input", "kafka", "--state", tmp_path / "saved")
+    done = lapwing(*words, "--output", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["range"]["events"], found["range"]["begins"]) == (1_000, "state")
+    ids = {json.loads(line)["id"] for line in lines[3_000:]}
+    assert set(results(tmp_path / "out" / "new").scored) == ids

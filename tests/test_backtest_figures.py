@@ -88,6 +88,20 @@ def test_a_pane_that_ends_at_midnight_is_of_the_day_before(tmp_path: Path) -> No
     assert [sum(day.incidents.values()) for day in found.by_day] == [1, 1, 0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("begins", "ends", "rate"),
+    [(0, 5 * DAY, (4, 1.0, 2.0)), (HOUR, 4 * DAY, (3, 1.0, 1.0)), (2 * HOUR, 2 * DAY - HOUR, (2, 1.0, 1.0))],
+)
+def test_parts_of_days_count_in_medians_only_where_no_day_is_whole(
+    tmp_path: Path, begins: int, ends: int, rate: tuple[int, float, float]
+) -> None:
+    """Two on the first day, of which one in its first hour, one each on the second and third."""
+    lives = [life(f"{at}", at, entity=f"{at}") for at in (MINUTE, 3 * HOUR, DAY + HOUR, 2 * DAY + HOUR)]
+    span = Span(START + begins, START + ends)
+    found = side(read(tmp_path, lives), span).incidents
+    assert (found.total, found.median, found.p95) == rate
+
+
 def test_the_noisiest_and_the_delay(tmp_path: Path) -> None:
     lives = [
         life(f"{entity}-{i}", HOUR + i * HOUR, entity=f"192.0.2.{entity}", delay=1000 * (10 * entity + i))

@@ -66,6 +66,12 @@ class Span(NamedTuple):
         first, last = self.start % DAY_MS > 0, self.end % DAY_MS > 0
         return min(len(self.days), first + last)
 
+    @property
+    def judged_days(self) -> range:
+        """The days that medians are over: those that it covers whole, or all if there is none."""
+        whole = range(-(-self.start // DAY_MS), self.end // DAY_MS)
+        return whole or self.days
+
 
 def side(
     config: str, config_hash: str, told: Sequence[Told], span: Span, minutes: dict[int, int], kept_back: dict[str, int]
@@ -174,8 +180,8 @@ def moment(ms: int) -> str:
 
 def _rate(detection: str, severity: str, told: Iterable[Told], span: Span) -> Rate:
     counts = Counter(_day(one) for one in told)
-    daily = [counts[day] for day in span.days]
-    return Rate(detection, severity, sum(daily), float(median(daily)), nearest_rank(daily, _P95))
+    daily = [counts[day] for day in span.judged_days]
+    return Rate(detection, severity, counts.total(), float(median(daily)), nearest_rank(daily, _P95))
 
 
 def _by_day(inside: Sequence[Told], span: Span, minutes: dict[int, int]) -> Iterable[Day]:

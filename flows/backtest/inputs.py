@@ -13,8 +13,9 @@ from flows import durable, generations
 from flows.backtest.figures import moment
 from flows.config import Config
 from flows.connectors.file_tree import find_files
-from flows.errors import InputError, OutputError, UsageError
+from flows.errors import InputError, OutputError, Refused, UsageError
 from flows.kafka_block import EARLIEST, Kafka
+from flows.state_identity import read_identity
 
 KAFKA = "kafka"
 _PLAN = "backtest.json"
@@ -62,10 +63,18 @@ def identity(source: str, kafka: Kafka) -> str:
 
 
 def state_identity(state: str | None) -> str:
-    """What changes when the state that is begun from does."""
+    """What changes when the state that is begun from does; "" for none.
+
+    Raises
+    ------
+    Refused
+        There is no state.
+    """
     if state is None:
         return ""
     root = Path(state)
+    if not root.is_dir() or read_identity(root) is None:
+        raise Refused(f"{state}: holds no state; `lapwing state save` writes one to begin from")
     found = (root / name for name in generations.content(root))
     files = [one for path in found for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file()]
     return _digest((str(one.relative_to(root)), *_traits(one)) for one in sorted(files))

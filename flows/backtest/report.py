@@ -35,7 +35,10 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """Incidents a day over all days of the range; a day without any counts as 0. `p95` is by nearest rank."""
+    """Incidents in all, and a day over the whole days of the range (over parts of days if it has no whole one).
+
+    A day without any counts as 0. `p95` is by nearest rank.
+    """
 
     detection: str
     severity: str

@@ -25,9 +25,11 @@ def notes(span: Range, asked: tuple[str, str], labels: Labels | None, attacks: i
         )
     learned = f"{duration(span.warm_up_s)} ({span.events_before:,} events)" if span.warm_up_s else "nothing"
     out.append(f"Learned before the range from: {learned}. {BEGINS[span.begins]}")
-    if span.partial_days:
-        whole = "its only day is" if span.days == 1 else f"{span.partial_days} of its {span.days} days are"
-        out.append(f"The range begins or ends within a day: {whole} not whole, and counts in medians as a day.")
+    if span.partial_days == span.days:
+        out.append("The range has no whole day (UTC): medians and p95 are over the parts of days that it has.")
+    elif span.partial_days:
+        whole = span.days - span.partial_days
+        out.append(f"Medians and p95 are over its {whole:,} whole day{'' if whole == 1 else 's'} (UTC).")
     if labels is None:
         out.append(NO_LABELS)
     elif not attacks:
