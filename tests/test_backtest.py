@@ -192,6 +192,7 @@ def test_without_labels_it_says_so(whole: Path, events: Path, tmp_path: Path) ->
     [
         (["--from", "2026-11-03", "--to", "2026-11-02"], 2, "is not before --to 2026-11-02T00:00:00Z: an empty range"),
         (["--from", "2026-12-03", "--to", "2026-12-04"], 3, "has events from 2026-11-02T00:00"),
+        (["--to", "2026-11-01"], 3, "no event lies in the range to 2026-11-01T00:00:00Z: "),
         (["--to", "soon"], 2, "--to: Expected a date or an RFC 3339 time"),
         (
             ["--truth", "{elsewhere}"],

@@ -79,6 +79,6 @@ def _columns(
                 f'<rect x="{left:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{count * scale:.1f}" fill="{colour}"/>'
             )
         out.append("</g>")
-        if at % max(1, len(days) // 8) == 0:
+        if at % -(-len(days) // 8) == 0:
             out.append(f'<text x="{left:.1f}" y="{floor + 16}">{escape(date)}</text>')
     return "\n".join([*out, "</svg>"])

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -72,10 +73,10 @@ def bound(text: str | None, flag: str) -> int | None:
 def backtest(
     asked: Asked,
     stop: threading.Event,
-    on_progress: Callable[[Progress], None] | None,
+    watching: Callable[[], AbstractContextManager[Callable[[Progress], None] | None]],
     tell: Callable[[str], None],
 ) -> Report | None:
-    """Run what has not been run, and report; None if `stop` was set before that.
+    """Run what has not been run, and report; None if `stop` was set before that. `watching` lasts for one side.
 
     Raises
     ------
@@ -93,10 +94,11 @@ def backtest(
     sides = {"new": asked.new} | ({"old": asked.old} if asked.old else {})
     for name, (label, config) in sides.items():
         tell(f"{name}: {label} into {asked.output / name}")
-        done = run_side(
-            asked.output / name, inputs.as_history(config, kafka, until), asked.input, asked.state, asked.end, stop,
-            on_progress, tell, accept_rewarm=asked.accept_rewarm,
-        )  # fmt: skip
+        with watching() as on_progress:
+            done = run_side(
+                asked.output / name, inputs.as_history(config, kafka, until), asked.input, asked.state, asked.end, stop,
+                on_progress, tell, accept_rewarm=asked.accept_rewarm,
+            )  # fmt: skip
         if not done:
             return None
     return _report(asked, truth)
@@ -139,10 +141,10 @@ def _range(asked: Asked, events: told.Events) -> tuple[Span, Range]:
     end = last if asked.end is None else min(last, asked.end)
     inside = sum(count for minute, count in events.minutes.items() if start <= minute * _MINUTE_MS < end)
     if not inside:
-        wanted = f"{moment(asked.start or first)} to {moment(asked.end or last)}"
-        raise Refused(
-            f"no event lies in {wanted}: {asked.input} has events from {moment(events.first)} to {moment(events.last)}"
-        )
+        since = f" from {moment(asked.start)}" if asked.start is not None else ""
+        until = f" to {moment(asked.end)}" if asked.end is not None else ""
+        has = f"{asked.input} has events from {moment(events.first)} to {moment(events.last)}"
+        raise Refused(f"no event lies in the range{since}{until}: {has}")
     begins = _begins(asked)
     warm = events.first + max(map(_remembered_ms, asked.new[1].detection), default=0) if begins == "middle" else 0
     span = Span(start, end, warm)

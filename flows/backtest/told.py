@@ -132,7 +132,13 @@ class Events(msgspec.Struct):
 
 
 def events(directory: Path, max_jump_ms: int) -> Events:
-    """Count the events of a directory. Memory is a number for each minute that has some."""
+    """Count the events of a directory. Memory is a number for each minute that has some.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or holds something else.
+    """
     minutes: Counter[int] = Counter()
     first: int | None = None
     greatest, candidate = 0, None
@@ -152,6 +158,9 @@ def events(directory: Path, max_jump_ms: int) -> Events:
                     greatest, candidate = min(candidate, time), max(candidate, time)
     except OSError as error:
         raise InputError(f"{directory / SCORED}: cannot be read ({error.strerror})") from error
+    except ValueError:
+        at = sum(minutes.values()) + 1
+        raise InputError(f"{directory / SCORED}: line {at} is no scored event") from None
     return Events(dict(minutes), first, greatest)
 
 

@@ -1,5 +1,6 @@
 """`lapwing backtest`: a configuration over history, before it goes live."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -85,8 +86,8 @@ def backtest(
     with stoppable() as stop:
         tell = (lambda _: None) if quiet else say
         settle = kernels_cache.announce(tell)
-        with noise_held_back(), live(quiet) as on_progress:
-            report = work(asked, stop.event, on_progress, tell)
+        with noise_held_back():
+            report = work(asked, stop.event, partial(live, quiet), tell)
         if report is None:
             say("stopped; the same command goes on where it ended")
             raise typer.Exit(stop.exit_code)
