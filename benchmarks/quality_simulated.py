@@ -13,7 +13,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -21,8 +20,9 @@ from typing import Any, Final
 import numpy as np
 from scipy.stats import chi2
 
-from benchmarks.bars import Bar, svg
+from flows.bars import Bar, svg
 from flows.compare import AttackResult, Comparison, Incident, match, read_alerts, read_truth
+from flows.intervals import wilson
 from models.simulation.attacks.plan import KINDS
 from tests.command import LAPWING
 
@@ -31,7 +31,6 @@ FIRST_SEED: Final = 9001
 CONFIG: Final = '[[detector]]\ntype = "ewma"\n[[detector]]\ntype = "half_space_trees"\n'
 AS_LIVE: Final = "[input]\nbatch_rows = 8\n"
 THIRDS: Final = ("weakest", "middle", "strongest")
-_Z: Final = 1.959964
 
 
 @dataclass(slots=True)
@@ -81,19 +80,6 @@ class Found:
             self.detections[incident.detection].true += incident.uid not in false
             self.detections[incident.detection].false += incident.uid in false
         return compared.totals.detected, compared.totals.attacks, len(false)
-
-
-def wilson(found: int, of: int) -> tuple[float, float]:
-    """The interval of a share (Wilson, 1927).
-
-    >>> [round(edge, 3) for edge in wilson(60, 60)]
-    [0.94, 1.0]
-    """
-    if not of:
-        return 0.0, 1.0
-    share, room = found / of, _Z * _Z / of
-    middle, half = share + room / 2, _Z * sqrt((share * (1 - share) + room / 4) / of)
-    return max(0.0, (middle - half) / (1 + room)), min(1.0, (middle + half) / (1 + room))
 
 
 def poisson(count: int) -> tuple[float, float]:

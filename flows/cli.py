@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows.commands import blocklist, check, compare, config, detect, detectors, lab, score, simulate, state, test
+from flows.commands import (
+    backtest,
+    blocklist,
+    check,
+    compare,
+    config,
+    detect,
+    detectors,
+    lab,
+    score,
+    simulate,
+    state,
+    test,
+)
 from flows.commands.console import say
 from flows.commands.engine import mistake
 from flows.errors import ConfigError, OutputError
@@ -43,6 +56,7 @@ app.command("check")(check.check)
 app.command("config")(config.config)
 app.command("test")(test.check_examples)
 app.command("compare")(compare.compare)
+app.command("backtest")(backtest.backtest)
 app.command("score")(score.score)
 app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)

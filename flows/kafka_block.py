@@ -14,6 +14,7 @@ from flows.structure import meant, shown, structure
 
 EARLIEST: Final = "earliest"
 LATEST: Final = "latest"
+END: Final = "end"
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _ENV: Final = r"^([A-Za-z_][A-Za-z0-9_]{0,63})?$"
 
@@ -40,7 +41,8 @@ class Topics(msgspec.Struct, frozen=True, kw_only=True):
 class Kafka(msgspec.Struct, frozen=True, kw_only=True):
     """How to speak with the brokers.
 
-    `start` is where a first run begins; with `until = "end"` a run ends where the partitions ended when it began.
+    `start` is where a first run begins; with `until = "end"` a run ends where the partitions ended when it began, with
+    a time before the first record of that time or later.
     `application` names the consumer group and the transactions: two deployments on one cluster need two names.
     `new_partitions` is how often a run looks whether the topic of events has got some, "0s" for never.
     Secrets are named, not given: the environment variable, or the file, in which they stand. `options` are librdkafka's
@@ -50,7 +52,7 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap: Annotated[str, Meta(max_length=4096)] = "localhost:9092"
     application: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "lapwing"
     start: str = ""
-    until: Literal["", "end"] = ""
+    until: str = ""
     on_gap: Literal["fail", "earliest"] = "fail"
     sinks: Annotated[int, Meta(ge=1, le=64)] = 4
     delivery: Literal["exactly-once", "at-least-once"] = "exactly-once"
@@ -168,14 +170,16 @@ def _faults(block: Kafka, path: str) -> list[str]:
         elif name in first:
             faults.append(f"{shown(name)} is also the topic of {first[name]} - at {path}.topics.{key}")
         first.setdefault(name, key)
-    if block.start and block.start not in (EARLIEST, LATEST):
-        try:
-            moment_ms(block.start)
-        except ValueError:
-            faults.append(
-                f'Expected "latest", "earliest" or a time such as "2026-11-23T05:00:00Z", got {shown(block.start)}'
-                f"{meant(block.start, (EARLIEST, LATEST)) if block.start.isalpha() else ''} - at {path}.start"
-            )
+    for key, value, known in (("start", block.start, (EARLIEST, LATEST)), ("until", block.until, (END,))):
+        if value and value not in known:
+            try:
+                moment_ms(value)
+            except ValueError:
+                listed = ", ".join(f'"{word}"' for word in reversed(known))
+                faults.append(
+                    f'Expected {listed} or a time such as "2026-11-23T05:00:00Z", got {shown(value)}'
+                    f"{meant(value, known) if value.isalpha() else ''} - at {path}.{key}"
+                )
     for key in ("transaction_timeout", "startup_timeout", "closed_retention"):
         if microseconds(getattr(block, key)) < 1_000_000:
             faults.append(f"Expected at least 1s - at {path}.{key}")

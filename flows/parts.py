@@ -77,7 +77,7 @@ def make_source(
             known=known,
             starts=starts,
             only=only,
-            until_end=config.kafka.until == "end",
+            until=config.kafka.until,
             renewed=renewed,
             on_grown=on_grown,
             alone=alone,

@@ -73,6 +73,28 @@ def test_a_time_is_that_of_the_records(kafka: Endpoint, tmp_path: Path, second: 
     assert sorted(scored(site)) == [*range(first, 12), 20, 21]
 
 
+def test_a_run_to_a_time_ends_there_whatever_comes_after(kafka: Endpoint, tmp_path: Path) -> None:
+    site = Site(kafka, tmp_path, 2)
+    site.produce([*events(range(10), 0), *events(range(20, 30), 1)])
+    until = datetime.fromtimestamp(MOMENT_MS / 1000 + 7, UTC).isoformat()
+    site.run(until=until)
+    assert sorted(scored(site)) == list(range(7))
+    site.produce(events(range(10, 15), 0))
+    site.run(until=until)
+    assert sorted(scored(site)) == list(range(7))
+    site.run()
+    assert sorted(scored(site)) == [*range(15), *range(20, 30)]
+
+
+def test_a_time_to_read_to_must_be_one(kafka: Endpoint, tmp_path: Path) -> None:
+    site = Site(kafka, tmp_path, 1)
+    done = site.lapwing("--until", "endd", "--start", "earliest")
+    assert done.returncode == 2
+    assert said(done.stderr)[-1].endswith(
+        'Expected "end" or a time such as "2026-11-23T05:00:00Z", got "endd", did you mean "end"? - at $.kafka.until'
+    )
+
+
 def test_a_first_start_without_where_to_begin_names_the_fix(kafka: Endpoint, tmp_path: Path) -> None:
     site = Site(kafka, tmp_path, 1)
     done = site.lapwing("--until", "end")

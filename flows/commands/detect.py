@@ -37,7 +37,8 @@ def detect(
         typer.Option("--start", metavar="earliest|latest|TIME", help="Where a first run over a topic begins."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", metavar="end", help="Read a topic to where it ends now, and end.")
+        str | None,
+        typer.Option("--until", metavar="end|TIME", help="Read a topic to where it ends now, or to a time, and end."),
     ] = None,
     on_gap: Annotated[
         str | None,

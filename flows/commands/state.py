@@ -1,6 +1,5 @@
 """`lapwing state`: what a state directory is, a copy of it, and the way back to what it was."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,27 +58,12 @@ def save(
       lapwing state save state elsewhere --without-positions
     """
     from flows import generations
-    from flows.lineage import mark_moved
-    from flows.moving import forget_positions
-    from flows.state_dir import locked
+    from flows.moving import copied
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise Refused(f"{to}: is there already; name a directory that is not")
     there(directory)
-    draft = to.with_name(f"{to.name}.copying")
-    with locked(str(directory)) as state:
-        state.check()
-        try:
-            generations.copy(directory, draft)
-            if without_positions:
-                forget_positions(draft)
-            mark_moved(draft, copied=True)
-            draft.rename(to)
-        except FileExistsError:
-            raise OutputError(f"{draft}: is there already, of a copy that was interrupted; remove it") from None
-        except OSError as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise OutputError(f"{to}: cannot be written ({generations.reason(error)})") from None
+    copied(directory, to, without_positions=without_positions)
     say(f"{to}: a copy of {directory}, {generations.size(to):,} bytes; run it with another --output")
 
 

@@ -29,7 +29,7 @@ from flows.durations import microseconds
 from flows.errors import InputError, Refused, UsageError
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
-from flows.kafka_block import EARLIEST, LATEST, Kafka, moment_ms
+from flows.kafka_block import EARLIEST, END, LATEST, Kafka, moment_ms
 from models.base import NONE_TIME
 from models.event import EventBatch
 
@@ -54,7 +54,8 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
     starts : where earlier runs with the same state began; what is new in `self.starts` must be kept before the flow
         begins, because a start at the latest offset is another one after a crash.
     only : all source partitions there are, where several processes must agree on them.
-    until_end : read to where the partitions end now, and end.
+    until : "end" reads to where the partitions end now, a time to the first record of that time or later, and ends
+        there; "" never ends. Record timestamps are what brokers say: with those of producers it is their clocks' time.
     renewed : whether another run follows when the topic has grown, so that this one is to end then in good order.
     on_grown : told instead, in one line, where another process ends all.
     on_note : told, in one line, what was passed over.
@@ -87,7 +88,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         known: tuple[str, ...] = (),
         starts: Starts | None = None,
         only: tuple[str, ...] | None = None,
-        until_end: bool = False,
+        until: str = "",
         renewed: bool = False,
         on_grown: Callable[[str], None] | None = None,
         alone: bool = True,
@@ -108,7 +109,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             self.partitions = only
         self._decode, self._clock, self._stop = decode, clock, _Ending(stop)
         self._renewed, self._on_grown = renewed, on_grown
-        self._watching = not until_end and microseconds(block.new_partitions) > 0
+        self._watching = not until and microseconds(block.new_partitions) > 0
         self._first_heard = float("inf")
         self.grown = False
         self._close_at_end, self._batch_rows, self._max_message = close_at_end, batch_rows, max_message_bytes
@@ -122,7 +123,9 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             self._check_same(topic_id)
         fresh = [name for name in self.partitions if name not in starts and name not in known]
         self.starts = starts | self._begin(fresh, first=not known)
-        self._ends = self._watermarks(1) if until_end else {}
+        self._ends: dict[str, int] = {}
+        if until:
+            self._ends = self._watermarks(1) if until == END else self._at_time(moment_ms(until))
 
     def list_parts(self) -> list[str]:
         """Every partition: all processes see the same topic."""

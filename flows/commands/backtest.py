@@ -1,0 +1,117 @@
+"""`lapwing backtest`: a configuration over history, before it goes live."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows import kernels_cache
+from flows.commands.console import result, say
+from flows.commands.engine import noise_held_back
+from flows.commands.options import ConfigFile, Json, Quiet
+from flows.commands.progress import live
+from flows.commands.stopping import stoppable
+from flows.config import Config, load
+from flows.errors import ConfigError, UsageError
+
+
+def backtest(
+    output: Annotated[
+        str, typer.Option("--output", metavar="DIR", help="Folder of both sides' results and the report.")
+    ],
+    config: ConfigFile = None,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="OLD", help="Another configuration, run beside it.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--input", metavar="PATH|DIR|kafka", help="The history; as in lapwing detect.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="Report from here; what comes before is learned from (warm-up)."),
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Report up to here, exclusive.")] = None,
+    truth: Annotated[
+        str | None, typer.Option("--truth", metavar="FILE", help="Labelled attacks: PATH.truth.ndjson of a simulation.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="DIR", help="Begin from a copy that lapwing state save wrote.")
+    ] = None,
+    accept_rewarm: Annotated[
+        bool,
+        typer.Option("--accept-rewarm", help="With --state: detectors that have changed begin anew."),
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a configuration over history, and say what it would have told.
+
+    The flow is the one that runs live. Incidents are counted from --from to --to, dates or RFC 3339 times of events;
+    what is cut at either end is marked. Stopped or killed, the same command goes on where it was; a side that is done
+    is not run again unless its configuration or the input changes.
+
+    \b
+    Writes DIR/report.html and DIR/report.json, and what detect writes to DIR/new and DIR/old.
+
+    \b
+    Examples:
+      lapwing backtest --config new.toml --input logs/ --output trial
+      lapwing backtest --config new.toml --against config.toml --input logs/ --from 2026-11-08 --output trial
+      lapwing backtest --config new.toml --input kafka --state saved --to 2026-11-23T05:00:00Z --output trial
+      lapwing backtest --input e.ndjson --truth e.ndjson.truth.ndjson --output trial --json
+    """
+    new, old = _configs(config, against)
+    source = source or new.input.path
+    if not source:
+        raise UsageError("no input: give --input PATH, DIR or kafka, or set path under [input] in the config")
+    from flows.backtest.page import page
+    from flows.backtest.run import Asked, bound
+    from flows.backtest.run import backtest as work
+    from flows.backtest.text import render
+    from flows.backtest.written import write
+
+    asked = Asked(
+        new=(config or "the defaults", new),
+        old=(against or "", old) if old else None,
+        input=source,
+        output=Path(output),
+        start=bound(start, "--from"),
+        end=bound(end, "--to"),
+        truth=truth,
+        state=state,
+        accept_rewarm=accept_rewarm,
+    )
+    with stoppable() as stop:
+        tell = (lambda _: None) if quiet else say
+        settle = kernels_cache.announce(tell)
+        with noise_held_back():
+            report = work(asked, stop.event, partial(live, quiet), tell)
+        if report is None:
+            say("stopped; the same command goes on where it ended")
+            raise typer.Exit(stop.exit_code)
+        settle()
+        files = write(asked.output, report, page(report))
+        if json:
+            result(report)
+        else:
+            console = Console()
+            # Without a terminal there is no width to fit into, and a cut cell helps nobody.
+            (console if console.is_terminal else Console(width=140)).print(render(report))
+        tell(f"report: {' '.join(files)}")
+        raise typer.Exit(stop.exit_code)
+
+
+def _configs(new: str | None, old: str | None) -> tuple[Config, Config | None]:
+    """Both configurations, or the faults of both at once."""
+    found: list[Config] = []
+    faults: list[str] = []
+    for path in [new] if old is None else [new, old]:
+        try:
+            found.append(load(path))
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    return found[0], found[1] if old is not None else None
