@@ -411,7 +411,7 @@ def test_compare_prints_the_table(run: Run, tmp_path: Path) -> None:
     assert (ended.code, len(ended.err.splitlines())) == (1, 1)
 
 
-@pytest.mark.parametrize("command", ["", "detect", "simulate", "check", "config", "compare"])
+@pytest.mark.parametrize("command", ["", "detect", "simulate", "check", "config", "compare", "verdict", "verdicts"])
 def test_help_has_an_example(run: Run, command: str) -> None:
     ended = run(*([command] if command else []), "--help")
     assert ended.code == 0

@@ -16,6 +16,7 @@ from flows.detector_block import behaviour_of
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
 from flows.formats.explain import described
+from flows.kafka_block import RESULTS
 from flows.state_shape import state_identity, table_limits
 from models import rules
 from models.base import WATCHED
@@ -103,7 +104,7 @@ def _input(config: Config) -> dict[str, Any]:
 def _output(config: Config) -> dict[str, Any]:
     path = config.output.path
     if path == "kafka":
-        topics = {key: name for key, name in msgspec.structs.asdict(config.kafka.topics).items() if key != "events"}
+        topics = {key: getattr(config.kafka.topics, key) for key in (*RESULTS, "markers")}
         return {"path": path, "files": [], "existing": [], "topics": topics}
     if path in ("", "-"):
         return {"path": path, "files": [], "existing": []}
