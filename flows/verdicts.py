@@ -27,6 +27,7 @@ _LONGEST_REST: Final = 1 << 16
 _Z: Final = 1.959963984540054
 """The normal distribution's quantile for 95 %, both sides."""
 Word = Literal["true", "false", "benign"]
+Uid = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Name = Annotated[str, Meta(max_length=512)]
 
 
@@ -36,7 +37,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     `severity` is OCSF's `severity_id`.
     """
 
-    uid: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    uid: Uid
     detection: Name = ""
     tenant: Name = ""
     dimension: Name = ""
@@ -98,18 +99,18 @@ class Named(Protocol):
 
 
 class _FindingInfo(msgspec.Struct):
-    uid: str
+    uid: Uid
 
 
 class _Metadata(msgspec.Struct):
-    tenant_uid: str = ""
+    tenant_uid: Name = ""
 
 
 class _Unmapped(msgspec.Struct):
-    detection: str
-    dimension: str
-    entity: str
-    entities: dict[str, str] = {}
+    detection: Name
+    dimension: Name
+    entity: Name
+    entities: dict[Name, Name] = {}
     digest: int | None = None
 
 
@@ -277,7 +278,7 @@ def incidents(alerts: Iterable[bytes], prefix: str = "") -> dict[str, Incident]:
                 kept_back=one.status_detail,
             )
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"a line is no alert ({error})") from error
+            raise InputError(f"among the alerts is a line that is none ({error})") from error
     return found
 
 

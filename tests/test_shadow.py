@@ -12,14 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.config import config_hash, load
+from flows.running import result
 from flows.state_shape import state_identity
 from flows.steps.decide import Decide, policy
+from flows.totals import Totals
 from models.alert import CREATE, Alert
 from models.rules import Rule, default_rules
 from tests.command import lapwing
 from tests.findings import START, Life, configured, decided, item, items
 from tests.test_decide import CASES, exactly, except_
 from tests.test_kafka_latest import failed, quiet
+from tests.test_metrics import fed, give
 
 SHADOWED = ("brute_force_ip", "password_spray_ip", "brute_force_user")
 MORE = """
@@ -154,6 +157,35 @@ def test_what_is_in_shadow_is_counted_and_can_be_looked_at(runs: dict[str, Any])
     assert f"{by['any_failure']:,} of any_failure in shadow" in said
     assert (result["alerts"], result["incidents"]) == tuple(runs["without"][1][key] for key in ("alerts", "incidents"))
     assert runs["live"][1]["shadow"] == {}
+
+
+def test_the_counts_of_several_processes_and_runs_are_summed() -> None:
+    config = configured(rules=shadowed("brute_force_ip", "password_spray_ip"))
+    silent = [Life("brute_force_ip", f"203.0.113.{n}", n).alerts()[0] for n in range(3)]
+    silent = [msgspec.structs.replace(alert, suppressed_by="shadow") for alert in silent]
+    first, second = Totals(), Totals()
+    first.see_alerts(silent)
+    second.see_alerts([*silent[:1], Life("brute_force_user", "sam", 0).alerts()[0]])
+    second.add(first.share())
+    found = result(config, second, 1.0, [], False)
+    assert found.shadow == {"brute_force_ip": 4, "password_spray_ip": 0}
+    assert (found.incidents, found.alerts, second.kept_back) == (1, 1, {"shadow": 1})
+    again = found.after(result(config, first, 1.0, [], False))
+    assert (again.shadow["brute_force_ip"], again.incidents) == (7, 1)
+
+
+def test_a_running_flow_shows_them(tmp_path: Path) -> None:
+    config = written(tmp_path, '[[detection]]\ntype = "brute_force_user"\nmode = "shadow"\n')
+    with fed(tmp_path, "--config", config, "--output", tmp_path / "out") as (process, seen):
+        seen.ready()
+        at = "brute_force_user", "medium"
+        assert seen.values("shadow_incidents_total") == {at: 0}
+        give(process, b"".join((one.value or b"") + b"\n" for one in failed("sam", 0) + failed("kim", 0) + quiet(0.8)))
+        seen.until(lambda s: s.values("shadow_incidents_total") == {at: 2}, "both incidents are counted")
+        assert seen.values("kept_back_alerts_total")["shadow",] >= 2
+        assert not any(seen.values("alerts_total").values())
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 def test_the_mode_is_shown_and_is_no_part_of_what_a_state_was_made_for(tmp_path: Path) -> None:
