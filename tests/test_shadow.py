@@ -195,6 +195,8 @@ def test_the_mode_is_shown_and_is_no_part_of_what_a_state_was_made_for(tmp_path:
     assert [rule.mode for rule in shadow.detection] == ["shadow", "shadow"]
     assert state_identity(live) == state_identity(shadow)
     assert config_hash(live) != config_hash(shadow)
+    assert config_hash(load(str(written(tmp_path, MORE.format(mode=""))))) == config_hash(live)
+    written(tmp_path, MORE.format(mode='mode = "shadow"'))
     done = lapwing("check", tmp_path / "config.toml", "--json")
     assert [one["mode"] for one in json.loads(done.stdout)["detections"]] == ["shadow", "shadow"]
     text = lapwing("check", tmp_path / "config.toml").stdout.decode()
