@@ -99,7 +99,7 @@ def test_without_a_topic_of_verdicts_a_run_goes(kafka: Endpoint, tmp_path: Path)
     found = checked(site, 0)
     assert found["missing"] == []
     assert [lack["what"] for lack in found["advice"]] == [f"no topic {site.topics['verdicts']}"]
-    site.produce(events(range(3), 2))
+    site.produce(events(range(3)))
     site.run()
     assert scored(site) == [0, 1, 2]
     pasted(found["advice"], kafka)
