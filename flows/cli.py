@@ -21,6 +21,8 @@ from flows.commands import (
     simulate,
     state,
     test,
+    verdict,
+    verdicts,
 )
 from flows.commands.console import say
 from flows.commands.engine import mistake
@@ -61,6 +63,8 @@ app.command("score")(score.score)
 app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)
 app.command("lab")(lab.lab)
+app.command("verdict")(verdict.verdict)
+app.command("verdicts")(verdicts.verdicts)
 app.add_typer(state.app, name="state")
 
 

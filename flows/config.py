@@ -207,7 +207,8 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
 def config_hash(config: Config) -> str:
     """Sixteen hex digits that change when, and only when, something changes that shapes results.
 
-    Where events come from, how they are batched and where results go is left out; a duration counts by its length.
+    Where events come from, how they are batched and where results go is left out, and so is that a detection is live,
+    which all were before there were modes; a duration counts by its length.
 
     >>> config_hash(load(flags={"time.lateness": "5000ms"})) == config_hash(load()) != config_hash(
     ...     load(flags={"time.lateness": "6s"}))
@@ -224,7 +225,8 @@ def config_hash(config: Config) -> str:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
     for name in (*_LISTS, "exception"):
-        shape[name] = [canonical(row) for row in getattr(config, name)]
+        rows = [canonical(row).items() for row in getattr(config, name)]
+        shape[name] = [{key: value for key, value in row if (key, value) != ("mode", "live")} for row in rows]
     return blake2b(msgspec.json.encode(shape, order="deterministic"), digest_size=8).hexdigest()
 
 

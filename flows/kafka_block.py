@@ -25,7 +25,7 @@ Variable = Annotated[str, Meta(pattern=_ENV)]
 
 
 class Topics(msgspec.Struct, frozen=True, kw_only=True):
-    """The names of the topics: one is read, the others are written."""
+    """The names of the topics: one is read, the others are written; that of verdicts by people and not by a run."""
 
     events: Topic = "audit.events"
     scored: Topic = "audit.scored"
@@ -35,7 +35,12 @@ class Topics(msgspec.Struct, frozen=True, kw_only=True):
     actions: Topic = "audit.actions"
     windows: Topic = "audit.windows"
     dead_letters: Topic = "audit.dead-letters"
+    verdicts: Topic = "audit.verdicts"
     markers: Topic = "audit.markers"
+
+
+RESULTS: Final = tuple(key for key in Topics.__struct_fields__ if key not in ("events", "verdicts", "markers"))
+"""The keys of the topics that a run writes its results to."""
 
 
 class Kafka(msgspec.Struct, frozen=True, kw_only=True):

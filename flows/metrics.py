@@ -28,7 +28,7 @@ from flows.readings import ACTIVITIES, Reading, summed
 from models.base import DIMENSIONS, END_OF_TIME, NONE_TIME
 from models.rules import severity
 
-_KEPT_BACK: Final = ("exception", "digest", "history")
+_KEPT_BACK: Final = ("exception", "digest", "history", "shadow")
 _OF_ONE: Final = ("process_start_time_seconds", "process_max_fds")
 """What is no sum: the least of them is shown."""
 
@@ -94,6 +94,9 @@ class RunCollector(Collector):
         yield family("kept_back_alerts", "Alerts that went to what is suppressed only.", kept_back, "by")
         silenced = [(one.id,) for one in self._observed.config.exception]
         yield family("suppressed_incidents", "Incidents that an exception kept silent.", silenced, "exception")
+        shadows = [(one.id, severity(one)) for one in self._observed.config.detection if one.mode == "shadow"]
+        text = "Incidents of detections in shadow."
+        yield family("shadow_incidents", text, shadows, "detection", "severity")
         yield family(
             "score_drifts", "Drifts of the scores' distribution.", [(name,) for name in DIMENSIONS], "dimension"
         )

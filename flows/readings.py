@@ -123,6 +123,10 @@ def _counts(totals: Totals) -> list[tuple[str, tuple[str, ...], int]]:
         *(("alerts", (name, SEVERITIES[grade], ACTIVITIES[at]), count) for (name, grade, at), count in told.items()),
         *(("kept_back_alerts", (by,), count) for by, count in dict(totals.kept_back).items()),
         *(("suppressed_incidents", (name,), count) for name, count in dict(totals.suppressed).items()),
+        *(
+            ("shadow_incidents", (name, SEVERITIES[grade]), count)
+            for (name, grade), count in dict(totals.shadow).items()
+        ),
         *(("score_drifts", (name,), count) for name, count in totals.drifts.items()),
     ]
 

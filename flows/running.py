@@ -9,6 +9,7 @@ from flows.config import Config
 from flows.parts import Source
 from flows.state_dir import StateDir
 from flows.totals import Progress, RunResult, Totals
+from models.alert import SHADOW
 
 
 def result(config: Config, totals: Totals, seconds: float, files: list[str], interrupted: bool) -> RunResult:
@@ -21,6 +22,11 @@ def result(config: Config, totals: Totals, seconds: float, files: list[str], int
         incidents=totals.incidents,
         merged=totals.merged,
         digested=totals.digested,
+        shadow={
+            one.id: sum(count for (name, _), count in list(totals.shadow.items()) if name == one.id)
+            for one in config.detection
+            if one.mode == SHADOW
+        },
         suppressed={one.id: totals.suppressed.get(one.id, 0) for one in config.exception},
         windows=totals.windows,
         late=totals.late,

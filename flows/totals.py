@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flows.connectors.kafka_limits import Counts
 from flows.drift import Drift
 from flows.steps.gather import Gathered
-from models.alert import CREATE, Alert
+from models.alert import CREATE, SHADOW, Alert
 from models.base import DIMENSIONS, LATE, NONE_TIME
 from models.kernels.layout import COUNTERS
 from models.windows.shard import Shard
@@ -23,7 +23,8 @@ class Totals:
     """What a running flow has done since it started; other threads read it while it runs.
 
     `reasons` counts dead letters by reason, `told` alerts by (detection, severity, activity), `kept_back` those that
-    went nowhere but to what is suppressed, by what kept them: an exception, a digest, the history. `marks` has the last
+    went nowhere but to what is suppressed, by what kept them: an exception, a digest, the history, a shadow. `shadow`
+    counts incidents of detections in shadow by (detection, severity). `marks` has the last
     watermark of each source partition that is not idle. `sent` is what Kafka's sinks have done. `drifts` counts drifts
     of a dimension's scores, `drifted` has the event time of the last; `tell` is told of each in one line.
     """
@@ -35,6 +36,7 @@ class Totals:
     merged: int = 0
     digested: int = 0
     suppressed: dict[str, int] = field(default_factory=dict)
+    shadow: dict[tuple[str, int], int] = field(default_factory=dict)
     windows: int = 0
     late: int = 0
     heads: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
@@ -82,6 +84,9 @@ class Totals:
             self.digested += by == "digest"
             if by == "exception":
                 self.suppressed[name] = self.suppressed.get(name, 0) + 1
+            if by == SHADOW:
+                at = create.detection, create.severity
+                self.shadow[at] = self.shadow.get(at, 0) + 1
         return alerts
 
     def see_drift(self, drift: Drift) -> None:
@@ -94,7 +99,7 @@ class Totals:
         """All of it as plain values, for another process."""
         return Share(
             self.scored, self.dead_letters, self.alerts, self.incidents, self.merged, self.digested,
-            dict(self.suppressed), self.windows, self.late,
+            dict(self.suppressed), [(*at, count) for at, count in dict(self.shadow).items()], self.windows, self.late,
             [(*at, head.tolist()) for at, head in list(self.heads.items())],
         )  # fmt: skip
 
@@ -104,6 +109,8 @@ class Totals:
             setattr(self, name, getattr(self, name) + getattr(share, name))
         for name, count in share.suppressed.items():
             self.suppressed[name] = self.suppressed.get(name, 0) + count
+        for detection, severity, count in share.shadow:
+            self.shadow[detection, severity] = self.shadow.get((detection, severity), 0) + count
         for dimension, shard, values in share.heads:
             at, head = (dimension, shard), np.array(values, np.int64)
             self.heads[at] = np.maximum(self.heads.get(at, head), head)
@@ -114,7 +121,9 @@ class Totals:
 
 
 class Share(msgspec.Struct, array_like=True):
-    """What one process has done, as plain values; `heads` are (dimension, shard, counters)."""
+    """What one process has done, as plain values; `heads` are (dimension, shard, counters), `shadow` (detection,
+    severity, incidents).
+    """
 
     scored: int
     dead_letters: int
@@ -123,6 +132,7 @@ class Share(msgspec.Struct, array_like=True):
     merged: int
     digested: int
     suppressed: dict[str, int]
+    shadow: list[tuple[str, int, int]]
     windows: int
     late: int
     heads: list[tuple[int, int, list[int]]]
@@ -143,7 +153,8 @@ class RunResult(msgspec.Struct, frozen=True):
     """What a run has done. `events` are the messages read: always `scored` + `dead_letters`.
 
     `incidents` are those told one by one, `merged` the ones among them that another stands for. Besides, `digested`
-    were told of in digests only, and `suppressed` counts those that each exception kept silent. After `restarts` of
+    were told of in digests only, and `suppressed` counts those that each exception kept silent, `shadow`
+    those of each detection in shadow. After `restarts` of
     several processes the counts are those since the last one.
     """
 
@@ -155,6 +166,7 @@ class RunResult(msgspec.Struct, frozen=True):
     merged: int
     digested: int
     suppressed: dict[str, int]
+    shadow: dict[str, int]
     windows: int
     late: int
     overtaken: int
@@ -168,8 +180,10 @@ class RunResult(msgspec.Struct, frozen=True):
     def after(self, earlier: "RunResult") -> "RunResult":
         """What this run and the one before it, on whose state it went on, have done together."""
         sums = {name: getattr(self, name) + getattr(earlier, name) for name in _SUMMED}
-        suppressed = {name: count + earlier.suppressed.get(name, 0) for name, count in self.suppressed.items()}
-        return msgspec.structs.replace(self, suppressed=suppressed, **sums)
+        for key in ("suppressed", "shadow"):
+            counts, before = getattr(self, key), getattr(earlier, key)
+            sums[key] = {name: count + before.get(name, 0) for name, count in counts.items()}
+        return msgspec.structs.replace(self, **sums)
 
 
 _SUMMED: Final = (

@@ -82,6 +82,7 @@ class Result:
     merged: int = 1
     digested: int = 0
     suppressed: dict[str, int] = field(default_factory=lambda: {"pentest": 3})
+    shadow: dict[str, int] = field(default_factory=lambda: {"trial": 5})
     windows: int = 9
     late: int = 0
     overtaken: int = 0
@@ -131,7 +132,7 @@ def test_detect_tells_the_flow_what_was_asked(run: Run, flow: Flow, tmp_path: Pa
     assert ended.out == ""
     assert (
         "3 messages in 0.5 s (6/s): 2 scored, 1 dead letters, 2 incidents (1 merged into others), 4 alerts, 9 windows; "
-        "besides 3 suppressed by exception pentest"
+        "besides 3 suppressed by exception pentest, 5 of trial in shadow"
     ) in ended.err
     run("detect", "--input", "-", "--output", "-", "--state", "s", "--close", "--format", "lapwing", "--quiet")
     assert flow.told == [
@@ -330,7 +331,7 @@ def test_check_says_what_would_run(run: Run, tmp_path: Path) -> None:
     ended = run("check", str(file))
     assert (ended.code, ended.err) == (0, "")
     assert "partitions     2: ., eu" in ended.out
-    assert re.search(r"deletion_surge_user +user +10m +high +at least 7 accounts deleted", ended.out)
+    assert re.search(r"deletion_surge_user +user +10m +high +live +at least 7 accounts deleted", ended.out)
     assert "1 of them exist and will be replaced" in ended.out
     found = json.loads(run("check", str(file), "--json").out)
     assert found["input"]["partitions"] == [".", "eu"]
@@ -410,7 +411,7 @@ def test_compare_prints_the_table(run: Run, tmp_path: Path) -> None:
     assert (ended.code, len(ended.err.splitlines())) == (1, 1)
 
 
-@pytest.mark.parametrize("command", ["", "detect", "simulate", "check", "config", "compare"])
+@pytest.mark.parametrize("command", ["", "detect", "simulate", "check", "config", "compare", "verdict", "verdicts"])
 def test_help_has_an_example(run: Run, command: str) -> None:
     ended = run(*([command] if command else []), "--help")
     assert ended.code == 0

@@ -373,7 +373,7 @@ def test_faults_of_rules_on_order_and_on_sources(tmp_path: Path) -> None:
         'config.toml: Expected one of user, ip, got "endpoint" - at $.detection[0].dimension',
         "config.toml: Expected int >= 1 - at $.detection[1].at_least",
         "config.toml: Expected float > 1.0 - at $.detection[2].times",
-        'config.toml: Unknown key "at_least" (known: id, dimension, after, times, history, severity)'
+        'config.toml: Unknown key "at_least" (known: id, dimension, after, times, history, severity, mode)'
         " - at $.detection[3]",
         "config.toml: Expected at least the rule's window (15m) - at $.detection[1].quiet",
         'config.toml: Expected whole seconds, got "400000ms" - at $.detection[2].quiet',

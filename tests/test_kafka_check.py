@@ -20,7 +20,7 @@ from tests.kafka_runs import Site, eventually
 from tests.test_kafka_start import events, scored
 
 COMPACT = {"cleanup.policy": "compact"}
-GOOD = {"latest": COMPACT, "markers": COMPACT, "scored": {"max.message.bytes": "2000000"}}
+GOOD = {"latest": COMPACT, "verdicts": COMPACT, "markers": COMPACT, "scored": {"max.message.bytes": "2000000"}}
 CLASSES = {
     "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
     "kafka-acls.sh": "org.apache.kafka.tools.AclCommand",
@@ -73,8 +73,10 @@ def test_what_is_missing_is_made_by_what_is_printed(kafka: Endpoint, tmp_path: P
         f"topic {site.topics['markers']} has 2 partitions, and kafka.sinks = 4 needs as many",
     ]
     told = [lack["what"] for lack in found["advice"]]
-    assert told[0].startswith(f"topic {site.topics['scored']} has 2 partitions, {site.events} 3: ")
-    assert told[1].startswith(f"topic {site.topics['scored']} takes messages of 1048588 bytes at most: ")
+    verdicts = f"topic {site.topics['verdicts']}"
+    assert told[0] == f"{verdicts} has cleanup.policy delete, and loses what it is for without compact"
+    assert told[1].startswith(f"topic {site.topics['scored']} has 2 partitions, {site.events} 3: ")
+    assert told[2].startswith(f"topic {site.topics['scored']} takes messages of 1048588 bytes at most: ")
     done = lapwing("check", site.path, "--connect")
     assert done.returncode == 3
     assert said(done.stderr) == [f"lapwing: 5 things are missing at {kafka.bootstrap}"]
@@ -88,6 +90,21 @@ def test_what_is_missing_is_made_by_what_is_printed(kafka: Endpoint, tmp_path: P
     site.produce(events(range(6), 2))
     site.run()
     assert scored(site) == list(range(6))
+
+
+def test_without_a_topic_of_verdicts_a_run_goes(kafka: Endpoint, tmp_path: Path) -> None:
+    """Whoever updates has none; it is made by what is printed."""
+    site = Site(kafka, tmp_path, 2, settings=GOOD)
+    deleted(kafka, site.topics["verdicts"])
+    found = checked(site, 0)
+    assert found["missing"] == []
+    assert [lack["what"] for lack in found["advice"]] == [f"no topic {site.topics['verdicts']}"]
+    site.produce(events(range(3)))
+    site.run()
+    assert scored(site) == [0, 1, 2]
+    pasted(found["advice"], kafka)
+    eventually(lambda: site.topics["verdicts"] in kafka.names(), "the topic is there")
+    assert checked(site, 0)["advice"] == []
 
 
 def test_a_running_flow_is_not_disturbed(kafka: Endpoint, tmp_path: Path) -> None:
@@ -147,7 +164,9 @@ def test_permissions_are_named_and_given_by_what_is_printed(
     found = checked(site, 3)
     told = [lack["what"] for lack in found["missing"]]
     written = [
-        f"topic {site.topics[key]} (whether there is one is not known)" for key in site.topics if key != "events"
+        f"topic {site.topics[key]} (whether there is one is not known)"
+        for key in site.topics
+        if key not in ("events", "verdicts")
     ]
     assert told == [
         f"User:lapwing may not DescribeConfigs, Read on topic {site.events} (whether there is one is not known)",
@@ -156,6 +175,10 @@ def test_permissions_are_named_and_given_by_what_is_printed(
         f"User:lapwing may not Read on group {site.prefix}",
         f"User:lapwing may not Write on transactional ids that begin with {site.prefix}-",
     ]
+    assert [lack["what"] for lack in found["advice"]] == [
+        f"User:lapwing may not DescribeConfigs, Read, Write on topic {site.topics['verdicts']} "
+        "(whether there is one is not known)"
+    ], "no run needs it"
     assert password not in json.dumps(found)
     pasted(found["missing"][1:], plain)
 

@@ -75,8 +75,8 @@ def test_a_run_shows_what_it_has_done(detected: Path, tmp_path: Path) -> None:
             name: family.type for name, family in families.items() if name.startswith("lapwing_")
         }
         assert all(row.name.endswith("_total") == (row.type == "counter") for row in rows)
-        elsewhere = {  # of Kafka, of exceptions, of what has not happened yet
-            "lapwing_consumer_lag_messages", "lapwing_suppressed_incidents_total",
+        elsewhere = {  # of Kafka, of exceptions, of shadows, of what has not happened yet
+            "lapwing_consumer_lag_messages", "lapwing_suppressed_incidents_total", "lapwing_shadow_incidents_total",
             "lapwing_score_drift_timestamp_seconds",
         }  # fmt: skip
         for row in rows:

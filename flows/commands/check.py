@@ -16,6 +16,7 @@ from flows.detector_block import behaviour_of
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
 from flows.formats.explain import described
+from flows.kafka_block import RESULTS
 from flows.state_shape import state_identity, table_limits
 from models import rules
 from models.base import WATCHED
@@ -103,7 +104,7 @@ def _input(config: Config) -> dict[str, Any]:
 def _output(config: Config) -> dict[str, Any]:
     path = config.output.path
     if path == "kafka":
-        topics = {key: name for key, name in msgspec.structs.asdict(config.kafka.topics).items() if key != "events"}
+        topics = {key: getattr(config.kafka.topics, key) for key in (*RESULTS, "markers")}
         return {"path": path, "files": [], "existing": [], "topics": topics}
     if path in ("", "-"):
         return {"path": path, "files": [], "existing": []}
@@ -136,7 +137,7 @@ def _state(config: Config) -> dict[str, Any]:
 
 
 def _settings(row: msgspec.Struct) -> dict[str, Any]:
-    told = ("id", "dimension", "severity", "at_least")
+    told = ("id", "dimension", "severity", "mode", "at_least")
     return {field.name: getattr(row, field.name) for field in msgspec.structs.fields(row) if field.name not in told}
 
 
@@ -150,6 +151,7 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
             "dimension": rules.dimension(rule),
             "window": found.window,
             "severity": found.severity,
+            "mode": rule.mode,
             "limit": "; ".join(when),
             "quiet": durations.spell(found.quiet_us),
             "compiled": describe(found),
@@ -161,6 +163,7 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
             "dimension": rules.dimension(rule),
             "window": rule.history if isinstance(rule, SourceSilence) else WINDOW_OF[kind],
             "severity": rule.severity,
+            "mode": rule.mode,
             "limit": described(rule),
             "quiet": "0s" if isinstance(rule, SourceSilence) else rule.quiet,
         }
@@ -172,6 +175,7 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
             "dimension": rule.dimension,
             "window": f"{rule.windows}m",
             "severity": rule.severity,
+            "mode": rule.mode,
             "limit": f"at least {rule.hits} {strange}, {rule.at_least} events in them",
             "quiet": rule.quiet,
         }
@@ -184,6 +188,7 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
         "dimension": rules.dimension(rule),
         "window": WINDOW_OF[kind],
         "severity": rule.severity,
+        "mode": rule.mode,
         "limit": f"at least {limit}" + (f", {further}" if further else ""),
         "quiet": rule.quiet,
     }
@@ -261,7 +266,7 @@ def _text(found: dict[str, Any], file: str | None) -> str:
         for row in found["detectors"]
     ]
     lines += ["", columns(rows)]
-    heads = ("id", "dimension", "window", "severity", "limit")
+    heads = ("id", "dimension", "window", "severity", "mode", "limit")
     table = [("detection", *heads[1:]), *(tuple(row[head] for head in heads) for row in found["detections"])]
     lines += ["", columns(table)]
     if found["exceptions"]:

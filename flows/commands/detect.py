@@ -178,6 +178,7 @@ def _summary(done: Any) -> str:
     )
     kept_back = [f"{done.digested:,} incidents in digests only"] if done.digested else []
     kept_back += [f"{n:,} suppressed by exception {plain(name)}" for name, n in done.suppressed.items() if n]
+    kept_back += [f"{n:,} of {plain(name)} in shadow" for name, n in done.shadow.items() if n]
     text += f"; besides {', '.join(kept_back)}" if kept_back else ""
     odd = [f"{count:,} {name}" for name, count in (("late", done.late), ("overtaken", done.overtaken)) if count]
     odd += [f"{done.evictions:,} evictions"] if done.evictions else []

@@ -21,12 +21,14 @@ from confluent_kafka.admin._config import ConfigResource
 from flows.connectors.kafka_client import Failures, admin, common, logger, made, startup_s, unreachable
 from flows.connectors.kafka_limits import least_bytes
 from flows.durations import microseconds
-from flows.kafka_block import Kafka
+from flows.kafka_block import RESULTS, Kafka
 
 _READ, _WRITE, _LOOK = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE_CONFIGS
 _SPELLED: Final = {_READ: "Read", _WRITE: "Write", _LOOK: "DescribeConfigs"}
-_COMPACTED: Final = ("latest", "markers")
-"""What is kept by key: the last word on an incident, and of a transaction."""
+_COMPACTED: Final = ("latest", "verdicts", "markers")
+"""What is kept by key: the last words on an incident, the machine's and a person's, and of a transaction."""
+_SPARED: Final = "verdicts"
+"""What no run needs, only `lapwing verdict`."""
 _GROWTH: Final = 4096
 """Bytes by which a scored event's record may be larger than the event's."""
 _NO_PARTITION: Final = (1 << 31) - 1
@@ -93,8 +95,11 @@ class _Trial:
         return Found(self._block.bootstrap, self._partitions, self._missing, self._advice)
 
     def _wanted(self) -> list[str]:
-        keys = [key for key in self._block.topics.__struct_fields__ if key not in ("events", "markers")]
+        keys = [*RESULTS, _SPARED]
         return ["events"] * self._reading + keys * self._writing + ["markers"] * self._marked
+
+    def _lacking(self, key: str, lack: Lack) -> None:
+        (self._advice if key == _SPARED else self._missing).append(lack)
 
     # Topics
 
@@ -104,19 +109,20 @@ class _Trial:
         )
         unseen = []
         for key, name in names.items():
-            needed = {_LOOK} | ({_READ} if key in ("events", "markers") else set())
+            needed = {_LOOK} | ({_READ} if key in ("events", "markers", _SPARED) else set())
             needed |= {_WRITE} if key != "events" else set()
             topic, refused = self._tried(asked[name])
             if refused == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 unseen.append(key)
             elif refused is not None:
-                self._forbidden(f"topic {name} (whether there is one is not known)", "--topic", name, needed)
+                what = f"topic {name} (whether there is one is not known)"
+                self._lacking(key, self._forbidden(what, "--topic", name, needed))
             else:
                 self._partitions[name] = len(topic.partitions)
                 if lacking := needed - {*(topic.authorized_operations or needed)}:
-                    self._forbidden(f"topic {name}", "--topic", name, lacking)
+                    self._lacking(key, self._forbidden(f"topic {name}", "--topic", name, lacking))
         for key in unseen:
-            self._missing.append(Lack(f"no topic {names[key]}", self._creation(key, names[key])))
+            self._lacking(key, Lack(f"no topic {names[key]}", self._creation(key, names[key])))
         self._ask_settings()
 
     def _ask_settings(self) -> None:
@@ -138,11 +144,11 @@ class _Trial:
         policies = {policy.strip() for policy in own["cleanup.policy"].split(",")}
         if key in _COMPACTED and policies != {"compact"}:
             what = f"topic {name} has cleanup.policy {own['cleanup.policy']}, and loses what it is for without compact"
-            self._missing.append(Lack(what, self._setting(name, "cleanup.policy=compact")))
+            self._lacking(key, Lack(what, self._setting(name, "cleanup.policy=compact")))
         most, least = int(own["max.message.bytes"]), least_bytes(key)
         if key != "events" and most < least:
             what = f"topic {name} takes messages of {most} bytes at most, and needs {least}"
-            self._missing.append(Lack(what, self._setting(name, f"max.message.bytes={least}")))
+            self._lacking(key, Lack(what, self._setting(name, f"max.message.bytes={least}")))
         if key == "markers" and self._partitions[name] < self._block.sinks:
             what = f"topic {name} has {self._partitions[name]} partitions, and kafka.sinks = {self._block.sinks}"
             grow = f"--alter --topic {name} --partitions {self._block.sinks}"
@@ -182,7 +188,7 @@ class _Trial:
         )
         _, refused = self._tried(asked[group])
         if refused == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            self._forbidden(f"group {group}", "--group", group, {_READ})
+            self._missing.append(self._forbidden(f"group {group}", "--group", group, {_READ}))
 
     def _try_transaction(self, topic: str) -> None:
         block = self._block
@@ -206,7 +212,7 @@ class _Trial:
             prefix = f"{block.application}-"
             what = f"transactional ids that begin with {prefix}"
             option = "--resource-pattern-type prefixed --transactional-id"
-            self._forbidden(what, option, prefix, {_WRITE})
+            self._missing.append(self._forbidden(what, option, prefix, {_WRITE}))
         elif code == KafkaError.INVALID_TRANSACTION_TIMEOUT:
             what = (
                 f"kafka.transaction_timeout = {block.transaction_timeout} is longer than the brokers allow: shorten "
@@ -219,12 +225,12 @@ class _Trial:
     def _denied(self, topic: str) -> bool:
         return any(f"--topic {topic}" in lack.command for lack in self._missing if "kafka-acls" in lack.command)
 
-    def _forbidden(self, what: str, option: str, name: str, operations: Iterable[AclOperation]) -> None:
+    def _forbidden(self, what: str, option: str, name: str, operations: Iterable[AclOperation]) -> Lack:
         spelled = sorted(_SPELLED[operation] for operation in operations)
         words = " ".join(f"--operation {operation}" for operation in spelled)
         principal = f"User:{self._user()}"
         command = self._command("kafka-acls.sh", f"--add --allow-principal {principal} {words} {option} {name}")
-        self._missing.append(Lack(f"{principal} may not {', '.join(spelled)} on {what}", command))
+        return Lack(f"{principal} may not {', '.join(spelled)} on {what}", command)
 
     def _user(self) -> str:
         """Who the brokers take us for, as far as can be known from here: a certificate's name is mapped by them."""

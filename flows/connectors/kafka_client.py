@@ -12,7 +12,7 @@ from confluent_kafka.admin._config import ConfigResource
 
 from flows.durations import microseconds
 from flows.errors import InputError, LapwingError, OutputError, UsageError
-from flows.kafka_block import Kafka, secret
+from flows.kafka_block import RESULTS, Kafka, secret
 
 T = TypeVar("T")
 PASSING: Final = {
@@ -204,10 +204,8 @@ def heard(ask: Callable[[float], int], seconds: float, told: Callable[[KafkaExce
 
 def all_there(block: Kafka, reading: bool, writing: bool) -> None:
     """Say beforehand which topics do not exist, all of them in one InputError; raises as `topics` too."""
-    names = {key: getattr(block.topics, key) for key in block.topics.__struct_fields__}
-    if block.delivery != "exactly-once":
-        del names["markers"]
-    wanted = [name for key, name in names.items() if (reading if key == "events" else writing)]
+    keys = [*RESULTS, "markers"] if block.delivery == "exactly-once" else [*RESULTS]
+    wanted = [getattr(block.topics, key) for key in ["events"] * reading + keys * writing]
     found = topics(block, wanted)
     if lacking := [name for name in wanted if name not in found]:
         raise InputError(missing(lacking))

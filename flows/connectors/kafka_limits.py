@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flows.connectors.kafka_client import missing, topics
 from flows.errors import OutputError
-from flows.kafka_block import Kafka
+from flows.kafka_block import RESULTS, Kafka
 from models.event import Headers
 
 _MARGIN: Final = 1024
@@ -82,7 +82,7 @@ def least_bytes(key: str) -> int:
 
 def limits_of(block: Kafka, marked: bool) -> Limits:
     """What the topics are like; all that are missing are named at once."""
-    names = [getattr(block.topics, key) for key in block.topics.__struct_fields__ if key not in ("events", "markers")]
+    names = [getattr(block.topics, key) for key in RESULTS]
     names += [block.topics.markers] if marked else []
     found = topics(block, names)
     if lacking := [name for name in names if name not in found]:

@@ -1,4 +1,4 @@
-"""Lines to the topic of events, as an identity platform would send them: for `lapwing simulate`."""
+"""Lines to a topic: events as an identity platform would send them, for `lapwing simulate`, and verdicts."""
 
 import time
 from types import TracebackType
@@ -24,18 +24,19 @@ class _About(msgspec.Struct):
 class LineSender:
     """Sends each line as a message, keyed by its user or address, at most `rate` a second (None: as fast as they go).
 
-    All are delivered, in order within a key, when `with` is left without an error.
+    `topic` is that of events where none is given. All are delivered, in order within a key, when `with` is left without
+    an error.
 
     Raises
     ------
     InputError
-        No broker answers, or there is no topic of events.
+        No broker answers, or there is no such topic.
     OutputError
         A message could not be delivered.
     """
 
-    def __init__(self, block: Kafka, rate: float | None = None) -> None:
-        self._topic, self._rate = block.topics.events, rate
+    def __init__(self, block: Kafka, rate: float | None = None, topic: str = "") -> None:
+        self._topic, self._rate = topic or block.topics.events, rate
         if not topics(block, [self._topic]):
             raise OutputError(missing([self._topic]))
         self._failures = Failures()
@@ -46,11 +47,11 @@ class LineSender:
         self._producer = made(lambda: Producer(options, logger=logger()))
         self._sent, self._began = 0, time.monotonic()
 
-    def send(self, lines: bytes) -> None:
-        """Hand over whole lines, waiting where the rate or the brokers ask for it."""
+    def send(self, lines: bytes, key: bytes | None = None) -> None:
+        """Hand over whole lines, waiting where the rate or the brokers ask for it; all with `key` if one is given."""
         for line in lines.splitlines():
             self._pace()
-            self._produce(line, _key(line))
+            self._produce(line, key or _key(line))
             self._sent += 1
         heard(self._producer.poll, 0, self._failed)
         self._check()

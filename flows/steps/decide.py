@@ -11,7 +11,7 @@ from flows.config import Config
 from flows.drift import Drift, DriftState, ScoreDrift
 from flows.steps.gather import Gathered
 from flows.tally import Hours, Tally
-from models.alert import CLOSE, CREATE, Alert
+from models.alert import CLOSE, CREATE, SHADOW, Alert
 from models.base import END_OF_TIME, SEVERITIES
 from models.exceptions import Exceptions
 from models.groups import Groups, GroupsState, keys
@@ -30,11 +30,15 @@ _SILENT = _ENDED - 1
 
 
 class Traits(NamedTuple):
-    """What there is to know of a detection: its campaign, whether it opens before its pane is final, its severest."""
+    """What there is to know of a detection: its campaign, whether it opens before its pane is final, its severest.
+
+    `shadow`: none of its incidents is told.
+    """
 
     campaign: str
     early: bool
     severest: int
+    shadow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ def traits(rules: Iterable[Rule]) -> dict[str, Traits]:
 
 def _traits(rule: Rule, text: About) -> Traits:
     learned = text.analytic_type == LEARNING
-    return Traits(text.campaign, opens_early(rule), SEVERITIES.index("medium" if learned else SEVERITIES[-1]))
+    severest = SEVERITIES.index("medium" if learned else SEVERITIES[-1])
+    return Traits(text.campaign, opens_early(rule), severest, rule.mode == "shadow")
 
 
 def policy(config: Config, now_us: int = -1) -> Policy:
@@ -82,6 +87,7 @@ class _State(msgspec.Struct):
     held: list[tuple[int, Alert]]
     told: list[str] = []
     excepted: dict[str, str] = {}
+    shadowed: list[str] = []
     undecided: dict[str, Alert] = {}
     groups: GroupsState = msgspec.field(default_factory=GroupsState)
     hours: list[Hour] = []
@@ -102,7 +108,8 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
     is reached within one pane of such a detection, which of its incidents are told may differ between runs, never how
     many.
 
-    An incident that ended by `learn_until`, which a state keeps from its first run, is silent too.
+    An incident that ended by `learn_until`, which a state keeps from its first run, is silent too, and so is one that
+    opened while its detection was in shadow, for its whole life.
 
     What is not told is not lost: it goes out as suppressed, and a digest counts what is beyond an hour's limit. Each
     item is answered, if only with an empty list, so that the sink is touched in every epoch. `flush` at the end of the
@@ -130,6 +137,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         self._held = [Finding(pane, alert) for pane, alert in state.held if alert.detection in policy.traits]
         self._told = set(state.told)
         self._excepted = state.excepted
+        self._shadowed = set(state.shadowed)
         self._undecided = state.undecided
         self._groups = Groups(state.groups, policy.traits)
         self._storms = Storms(policy.most_per_hour, [hour for hour in state.hours if hour.detection in policy.traits])
@@ -172,6 +180,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             held=[(finding.pane, finding.alert) for finding in self._held],
             told=sorted(self._told),
             excepted=self._excepted,
+            shadowed=sorted(self._shadowed),
             undecided=self._undecided,
             groups=self._groups.snapshot(),
             hours=self._storms.snapshot(),
@@ -244,6 +253,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             if finding.pane < self._passed and finding.alert.activity == CREATE and finding.alert.uid not in self._told
             and finding.alert not in self._history
             and self._policy.traits[finding.alert.detection].early
+            and not self._policy.traits[finding.alert.detection].shadow
         ]  # fmt: skip
         early.sort(key=lambda f: (f.pane, f.alert.detection, f.alert.tenant, f.alert.entity, f.alert.uid))
         waiting = (finding.alert for finding in self._held if finding.alert.uid in self._told) if early else ()
@@ -270,6 +280,10 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             if alert.activity == CLOSE:
                 del self._excepted[alert.uid]
             return [_suppressed(alert, f"exception {exception}")]
+        if alert.uid in self._shadowed:
+            if alert.activity == CLOSE:
+                self._shadowed.remove(alert.uid)
+            return [_suppressed(alert, SHADOW)]
         if (digest := self._storms.digest_of(alert.uid)) is not None:
             self._storms.follow(alert)
             return [_suppressed(alert, f"digest {digest}")]
@@ -295,6 +309,9 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         if exception is not None:
             self._excepted[create.uid] = exception
             return [_suppressed(create, f"exception {exception}")]
+        if self._policy.traits[create.detection].shadow:
+            self._shadowed.add(create.uid)
+            return [_suppressed(create, SHADOW)]
         if not self._storms.admit(create, now):
             digest, digests = self._storms.add(create, now, exact)
             return [*self._digests(digests), _suppressed(create, f"digest {digest}")]

@@ -5,6 +5,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 Severity = Literal["low", "medium", "high", "critical"]
+Mode = Literal["live", "shadow"]
+"""A detection in shadow runs on live traffic and is counted; its incidents go to what is suppressed only."""
 LEARNING: Final = 4
 """OCSF's analytic.type_id of a detection that learned: never above medium by itself."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]

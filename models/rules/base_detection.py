@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from models.rules.base import Mode
+
 
 class BaseDetection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="base"):
     """The base detection whose id it names (models.rules.defaults); what is given replaces what was published.
@@ -14,4 +16,5 @@ class BaseDetection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     id: str = ""
     at_least: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
     severity: Literal["", "low", "medium", "high", "critical"] = ""
+    mode: Mode = "live"
     quiet: str = "0s"

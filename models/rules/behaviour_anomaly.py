@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from models.rules.base import LEARNING, About, Attack
+from models.rules.base import LEARNING, About, Attack, Mode
 
 ABOUT = About(
     title="Unusual behaviour",
@@ -44,6 +44,7 @@ class BehaviourAnomaly(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     score: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     at_least: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 8
     severity: Literal["low", "medium"] = "medium"
+    mode: Mode = "live"
     quiet: str = "30m"
 
     @property

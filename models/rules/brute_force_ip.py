@@ -2,7 +2,7 @@
 
 import msgspec
 
-from models.rules.base import About, Attack, Count, Severity
+from models.rules.base import About, Attack, Count, Mode, Severity
 
 ABOUT = About(
     title="Brute force from one IP",
@@ -26,4 +26,5 @@ class BruteForceIp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     at_least: Count = 20
     users_below: Count = 5
     severity: Severity = "medium"
+    mode: Mode = "live"
     quiet: str = "10m"

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from models.rules.base import About, Attack, Count, Severity
+from models.rules.base import About, Attack, Count, Mode, Severity
 
 ABOUT = About(
     title="Brute force on one account",
@@ -24,4 +24,5 @@ class BruteForceUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     id: str = "brute_force_user"
     at_least: Count = 10
     severity: Severity = "medium"
+    mode: Mode = "live"
     quiet: str = "10m"

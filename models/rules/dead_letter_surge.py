@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from models.rules import span
-from models.rules.base import About, Attack, Count, Severity
+from models.rules.base import About, Attack, Count, Mode, Severity
 
 ABOUT = About(
     title="Dead-letter surge",
@@ -37,6 +37,7 @@ class DeadLetterSurge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     at_least: Count = 100
     times: Annotated[float, msgspec.Meta(gt=1, le=1e6)] = 4.0
     severity: Severity = "medium"
+    mode: Mode = "live"
     quiet: str = "10m"
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from models.rules.base import About, Attack, Count, Severity
+from models.rules.base import About, Attack, Count, Mode, Severity
 
 ABOUT = About(
     title="Account-deletion surge",
@@ -27,4 +27,5 @@ class DeletionSurge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     dimension: Literal["user", "ip"] = "user"
     at_least: Count = 5
     severity: Severity = "high"
+    mode: Mode = "live"
     quiet: str = "10m"

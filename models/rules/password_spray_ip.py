@@ -2,7 +2,7 @@
 
 import msgspec
 
-from models.rules.base import About, Attack, Count, Severity
+from models.rules.base import About, Attack, Count, Mode, Severity
 
 ABOUT = About(
     title="Password spray from one IP",
@@ -25,4 +25,5 @@ class PasswordSprayIp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     id: str = "password_spray_ip"
     at_least: Count = 15
     severity: Severity = "medium"
+    mode: Mode = "live"
     quiet: str = "15m"

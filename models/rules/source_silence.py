@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from models.rules import span
-from models.rules.base import About, Attack, Severity
+from models.rules.base import About, Attack, Mode, Severity
 
 ABOUT = About(
     title="Silence",
@@ -43,6 +43,7 @@ class SourceSilence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     times: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 5.0
     history: str = "24h"
     severity: Severity = "high"
+    mode: Mode = "live"
 
     @property
     def after_us(self) -> int:

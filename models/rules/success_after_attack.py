@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from models.rules.base import About, Attack, Count, Severity
+from models.rules.base import About, Attack, Count, Mode, Severity
 
 _ATTACKS: Final = (
     Attack("TA0001", "Initial Access", "T1078", "Valid Accounts", "T1078.004", "Cloud Accounts"),
@@ -58,4 +58,5 @@ class SuccessAfterAttack(
     dimension: Literal["user", "ip"] = "user"
     at_least: Count = 10
     severity: Severity = "high"
+    mode: Mode = "live"
     quiet: str = "15m"

@@ -9,7 +9,7 @@ from msgspec import Meta
 from models.base import DIMENSIONS
 from models.rules import attacks, span
 from models.rules.attacks import AttackRef
-from models.rules.base import About, Severity
+from models.rules.base import About, Mode, Severity
 from models.rules.expression import parse
 from models.rules.lexer import ExpressionError
 from models.rules.members import TYPES, numeric
@@ -76,6 +76,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     also: Condition | Annotated[tuple[Condition, ...], Meta(max_length=4)] = ()
     unless: Condition | Annotated[tuple[Condition, ...], Meta(max_length=4)] = ()
     severity: Severity = "medium"
+    mode: Mode = "live"
     confidence: Annotated[int, Meta(ge=0, le=100)] = 50
     title: Annotated[str, Meta(max_length=200)] = ""
     measure: Annotated[str, Meta(max_length=100)] = ""

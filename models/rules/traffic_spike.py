@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from models.rules.base import About, Attack, Count, Severity
+from models.rules.base import About, Attack, Count, Mode, Severity
 
 ABOUT = About(
     title="Traffic spike",
@@ -34,4 +34,5 @@ class TrafficSpike(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     z: Annotated[float, msgspec.Meta(gt=0)] = 6.0
     panes: Annotated[int, msgspec.Meta(ge=1, le=12)] = 3
     severity: Severity = "high"
+    mode: Mode = "live"
     quiet: str = "10m"

@@ -127,10 +127,11 @@ class Incidents:
         self.canonical = canonical
         self.features = [feature_of(rule) for rule in rules]
         self.open: dict[tuple[int, int], Incident] = {}
+        self._live = [at for at, rule in enumerate(rules) if rule.mode == "live"]
 
     def uids(self, slot: int) -> list[bytes]:
-        """The uids of the incidents open at an entity, smallest first."""
-        found = (self.open.get((slot, rule)) for rule in range(len(self.rules)))
+        """The uids of the incidents open at an entity, smallest first, but of those in shadow."""
+        found = (self.open.get((slot, rule)) for rule in self._live)
         return sorted(bytes.fromhex(i.uid) for i in found if i is not None)
 
     def take(

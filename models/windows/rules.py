@@ -75,7 +75,8 @@ def rule_arrays(rules: tuple[Rule, ...], quiet_us: tuple[int, ...], program: Pro
         times=column("times", np.float64),
         z=column("z", np.float64),
         quiet=np.array([-(-q // (row["grid"] * PANE_US)) for q, row in zip(quiet_us, rows, strict=True)], np.int64),
-        severity=np.array([SEVERITIES.index(severity(rule)) for rule in rules], np.int64),
+        # What runs in shadow lifts no event's risk.
+        severity=np.array([SEVERITIES.index(severity(rule)) if rule.mode == "live" else 0 for rule in rules], np.int64),
         monotone=column("monotone", np.bool_),
         main=column("main"),
         of=column("of"),

@@ -23,7 +23,7 @@ TOPICS = {
     "audit.windows": Topic(4),
     "audit.dead-letters": Topic(4),
     "audit.actions": Topic(4),
-    "audit.verdicts": Topic(4),
+    "audit.verdicts": Topic(4, compacted=True),
     "audit.alerts.latest": Topic(4, compacted=True),
     "audit.suppressed": Topic(4),
     "audit.markers": Topic(4, compacted=True),  # as many as kafka.sinks

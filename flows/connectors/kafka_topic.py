@@ -1,0 +1,67 @@
+"""A whole topic, from its beginning to its end: for commands that look something up."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from flows.connectors.kafka_client import (
+    PASSING,
+    Failures,
+    common,
+    logger,
+    made,
+    missing,
+    reason,
+    startup_s,
+    topics,
+    unreachable,
+)
+from flows.errors import InputError
+from flows.kafka_block import Kafka
+
+
+def values(block: Kafka, topic: str) -> Iterator[bytes]:
+    """The values of a topic's committed records, one partition after the other, each in the order of its offsets.
+
+    It ends where each partition ends when it gets there. Nothing is committed; a record without value is passed over.
+
+    Raises
+    ------
+    InputError
+        There is no such topic, it may not be read, or brokers are silent for `startup_timeout`.
+    """
+    found = topics(block, [topic])
+    if topic not in found:
+        raise InputError(missing([topic]))
+    failures = Failures()
+    options: dict[str, Any] = common(block) | dict(block.consumer)
+    options |= {
+        "group.id": block.application, "auto.offset.reset": "earliest", "enable.auto.commit": False,
+        "enable.partition.eof": True, "isolation.level": "read_committed", "error_cb": failures,
+    }  # fmt: skip
+    client = made(lambda: Consumer(options, logger=logger()))
+    try:
+        for partition in range(found[topic].partitions):
+            client.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+            yield from _to_the_end(client, block, failures)
+    except KafkaException as error:
+        raise InputError(f"topic {topic}: {reason(error)}") from None
+    finally:
+        client.close()
+
+
+def _to_the_end(client: Consumer, block: Kafka, failures: Failures) -> Iterator[bytes]:
+    deadline = time.monotonic() + startup_s(block)
+    while time.monotonic() < deadline:
+        for message in client.consume(1000, 0.1):
+            if (error := message.error()) is None:
+                deadline = time.monotonic() + startup_s(block)
+                if (value := message.value()) is not None:
+                    yield value
+            elif error.code() == error._PARTITION_EOF:
+                return
+            elif error.code() not in PASSING:
+                raise KafkaException(error)
+    raise unreachable(block, failures, TimeoutError("reading a topic"))

@@ -1,0 +1,351 @@
+"""What people said of incidents: each verdict as it is kept, and what all of them say of the detections."""
+
+import fcntl
+import math
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from flows.connectors.output_directory import ALERTS, SUPPRESSED, append
+from flows.durable import cannot_write, sync
+from flows.errors import InputError, OutputError, Refused
+
+VERDICTS: Final = "verdicts.ndjson"
+VERSION: Final = 1
+LEAST_PREFIX: Final = 8
+MOST_NOTE: Final = 2_000
+MOST_BY: Final = 256
+_LONGEST_LINE: Final = 1 << 22
+_LONGEST_REST: Final = 1 << 16
+"""More than a verdict takes."""
+_Z: Final = 1.959963984540054
+"""The normal distribution's quantile for 95 %, both sides."""
+Word = Literal["true", "false", "benign"]
+Uid = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Name = Annotated[str, Meta(max_length=512)]
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident as far as a verdict names it; `entities` are both parts of an entity of two dimensions.
+
+    `severity` is OCSF's `severity_id`.
+    """
+
+    uid: Uid
+    detection: Name = ""
+    tenant: Name = ""
+    dimension: Name = ""
+    entity: Name = ""
+    entities: dict[Name, Name] = {}
+    severity: Annotated[int, Meta(ge=0, le=99)] = 0
+
+
+class Incident(Subject, frozen=True, kw_only=True):
+    """An incident of the results, as its last message tells it; `kept_back` is what suppressed it, if anything did."""
+
+    kept_back: str = ""
+
+
+class Verdict(Subject, frozen=True, kw_only=True):
+    """What somebody said of an incident: `true`, `false`, or `benign`, a right detection of what is permitted.
+
+    `time` is wall clock, epoch milliseconds. One line of JSON in a file, or one record with the uid as its key; of
+    several with one uid the last counts. Only `uid` and `verdict` must be there.
+    """
+
+    version: Literal[1] = VERSION
+    time: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
+    verdict: Word
+    note: Annotated[str, Meta(max_length=MOST_NOTE)] = ""
+    by: Annotated[str, Meta(max_length=MOST_BY)] = ""
+
+
+class Precision(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a detection was right, of those incidents that were judged.
+
+    `precision` is true / (true + false), `low` and `high` its Wilson interval at 95 %; None where both are 0. A benign
+    one counts for neither.
+    """
+
+    detection: str
+    incidents: int
+    unjudged: int
+    true: int
+    false: int
+    benign: int
+    precision: float | None
+    low: float | None
+    high: float | None
+
+
+class Named(Protocol):
+    """Anything that is an incident of a detection."""
+
+    @property
+    def uid(self) -> str:
+        """Its uid."""
+        ...
+
+    @property
+    def detection(self) -> str:
+        """The detection's id."""
+        ...
+
+
+class _FindingInfo(msgspec.Struct):
+    uid: Uid
+
+
+class _Metadata(msgspec.Struct):
+    tenant_uid: Name = ""
+
+
+class _Unmapped(msgspec.Struct):
+    detection: Name
+    dimension: Name
+    entity: Name
+    entities: dict[Name, Name] = {}
+    digest: int | None = None
+
+
+class _AlertLine(msgspec.Struct):
+    severity_id: int
+    finding_info: _FindingInfo
+    unmapped: _Unmapped
+    metadata: _Metadata
+    status_detail: str = ""
+
+
+_ALERT: Final = msgspec.json.Decoder(_AlertLine)
+_VERDICT: Final = msgspec.json.Decoder(Verdict)
+
+
+def read_verdicts(path: str | Path) -> dict[str, Verdict]:
+    """The verdicts of a directory of results, or of a file of them, the last of each incident, by uid.
+
+    A directory without any has none. A last line that was cut off, as a power failure leaves it, was never told to
+    anybody and is left out.
+
+    Raises
+    ------
+    InputError
+        There is no such place, or a line is no verdict.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path /= VERDICTS
+        if not path.exists():
+            return {}
+    found: dict[str, Verdict] = {}
+    for number, line in enumerate(lines_of(path), 1):
+        try:
+            one = _VERDICT.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if not line.endswith(b"\n"):
+                break
+            raise InputError(f"{path}: line {number} is no verdict ({error})") from error
+        found[one.uid] = one
+    return found
+
+
+def read_records(values: Iterable[bytes]) -> tuple[dict[str, Verdict], int]:
+    """The verdicts among a topic's values, as `read_verdicts`, and how many values are none: others write there too."""
+    found: dict[str, Verdict] = {}
+    unreadable = 0
+    for value in values:
+        try:
+            one = _VERDICT.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            unreadable += 1
+        else:
+            found[one.uid] = one
+    return found, unreadable
+
+
+def encode(verdict: Verdict) -> bytes:
+    """A verdict as one line of JSON, without LF."""
+    return msgspec.json.encode(verdict)
+
+
+def write_verdict(directory: str | Path, verdict: Verdict) -> Path:
+    """Add a verdict to a directory's; it is durable when this returns. Several may write at a time. The file's path.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written; what was there stands.
+    """
+    path = Path(directory) / VERDICTS
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        size = _whole(path, file)
+        os.lseek(file, size, os.SEEK_SET)
+        append(path, file, size, encode(verdict) + b"\n")
+        os.fsync(file)
+        sync(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        os.close(file)
+    return path
+
+
+def _whole(path: Path, file: int) -> int:
+    """The size of a file of lines, made to end with a whole one: a part of one goes, one without LF stays."""
+    size = os.fstat(file).st_size
+    rest = os.pread(file, _LONGEST_REST, max(0, size - _LONGEST_REST)).rpartition(b"\n")[2]
+    if not rest:
+        return size
+    if len(rest) == _LONGEST_REST:
+        raise OutputError(f"{path}: is no file of verdicts")
+    try:
+        _VERDICT.decode(rest)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        os.ftruncate(file, size - len(rest))
+        return size - len(rest)
+    os.pwrite(file, b"\n", size)
+    return size + 1
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The lines of a file of results, each with its LF.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(_LONGEST_LINE):
+                yield line
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def alert_lines(directory: str | Path) -> Iterator[bytes]:
+    """The alerts of a directory of results, those that were suppressed too.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    path = Path(directory) / ALERTS
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `lapwing detect --output {directory}` writes it")
+    yield from lines_of(path)
+    if (suppressed := path.with_name(SUPPRESSED)).is_file():
+        yield from lines_of(suppressed)
+
+
+def incidents(alerts: Iterable[bytes], prefix: str = "") -> dict[str, Incident]:
+    """The incidents in alerts as OCSF lines, by uid; a digest is none. Only those whose uid begins so, if it is given.
+
+    Raises
+    ------
+    InputError
+        A line is no alert.
+    """
+    found: dict[str, Incident] = {}
+    wanted = prefix.encode()
+    for line in alerts:
+        if wanted not in line:
+            continue
+        try:
+            one = _ALERT.decode(line)
+            told = one.unmapped
+            if told.digest or not one.finding_info.uid.startswith(prefix):
+                continue
+            found[one.finding_info.uid] = Incident(
+                uid=one.finding_info.uid,
+                detection=told.detection,
+                tenant=one.metadata.tenant_uid,
+                dimension=told.dimension,
+                entity=told.entity,
+                entities=told.entities,
+                severity=one.severity_id,
+                kept_back=one.status_detail,
+            )
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"among the alerts is a line that is none ({error})") from error
+    return found
+
+
+def the_one(alerts: Iterable[bytes], uid: str, where: str) -> Incident:
+    """The incident that a uid, or a prefix of at least eight characters that no other has, names.
+
+    Raises
+    ------
+    Refused
+        It names none, or several.
+    """
+    wanted = uid.strip().lower()
+    if len(wanted) < LEAST_PREFIX:
+        raise Refused(f"a uid has 32 hex digits; at least the first {LEAST_PREFIX} of them are needed")
+    found = incidents(alerts, wanted)
+    if not found:
+        raise Refused(f"no incident of {where} has this uid (a digest is none: judge the incidents it stands for)")
+    if len(found) > 1:
+        raise Refused(f"{len(found)} incidents of {where} begin so; give more of the uid")
+    return next(iter(found.values()))
+
+
+def verdict_on(incident: Incident, word: Word, note: str, by: str, now: float | None = None) -> Verdict:
+    """A verdict on an incident, given at `now` (epoch seconds; the present if left out)."""
+    about = {name: getattr(incident, name) for name in Subject.__struct_fields__}
+    return Verdict(**about, time=int(1000 * (time.time() if now is None else now)), verdict=word, note=note, by=by)
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The interval at 95 % for a share of which `hits` of `of` were seen (Wilson 1927); of few it is wide, never empty.
+
+    >>> [round(bound, 3) for bound in (*wilson(0, 1), *wilson(8, 10), *wilson(80, 100))]
+    [0.0, 0.793, 0.49, 0.943, 0.711, 0.867]
+    """
+    share, spread = hits / of, _Z * _Z / of
+    middle = share + spread / 2
+    half = _Z * math.sqrt((share * (1 - share) + spread / 4) / of)
+    low, high = (middle - half) / (1 + spread), (middle + half) / (1 + spread)
+    # With none, or all, one bound is the share itself, but for rounding.
+    return max(0.0, min(share, low)), min(1.0, max(share, high))
+
+
+def precision(incidents: Iterable[Named], verdicts: Mapping[str, Verdict]) -> list[Precision]:
+    """How often each detection of these incidents was right, by id. Verdicts on other incidents do not count.
+
+    >>> one = Verdict(uid="0" * 32, detection="brute_force_ip", verdict="true")
+    >>> [(row.detection, row.true, row.precision) for row in precision([one], {one.uid: one})]
+    [('brute_force_ip', 1, 1.0)]
+    """
+    words: dict[str, Counter[str]] = defaultdict(Counter)
+    for incident in incidents:
+        verdict = verdicts.get(incident.uid)
+        words[incident.detection]["" if verdict is None else verdict.verdict] += 1
+    return [_precision(detection, words[detection]) for detection in sorted(words)]
+
+
+def _precision(detection: str, words: Counter[str]) -> Precision:
+    true, false = words["true"], words["false"]
+    low, high = wilson(true, true + false) if true + false else (None, None)
+    return Precision(
+        detection=detection,
+        incidents=words.total(),
+        unjudged=words[""],
+        true=true,
+        false=false,
+        benign=words["benign"],
+        precision=true / (true + false) if true + false else None,
+        low=low,
+        high=high,
+    )
