@@ -18,7 +18,9 @@ def wilson(found: int, of: int) -> tuple[float, float]:
         return 0.0, 1.0
     share, room = found / of, _Z * _Z / of
     middle, half = share + room / 2, _Z * sqrt((share * (1 - share) + room / 4) / of)
-    return max(0.0, (middle - half) / (1 + room)), min(1.0, (middle + half) / (1 + room))
+    low, high = (middle - half) / (1 + room), (middle + half) / (1 + room)
+    # With none, or all, one bound is the share itself, but for rounding.
+    return max(0.0, min(share, low)), min(1.0, max(share, high))
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -1,7 +1,6 @@
 """What people said of incidents: each verdict as it is kept, and what all of them say of the detections."""
 
 import fcntl
-import math
 import os
 import time
 from collections import Counter, defaultdict
@@ -15,6 +14,7 @@ from msgspec import Meta
 from flows.connectors.output_directory import ALERTS, SUPPRESSED, append
 from flows.durable import cannot_write, sync
 from flows.errors import InputError, OutputError, Refused
+from flows.intervals import wilson
 
 VERDICTS: Final = "verdicts.ndjson"
 VERSION: Final = 1
@@ -24,8 +24,6 @@ MOST_BY: Final = 256
 _LONGEST_LINE: Final = 1 << 22
 _LONGEST_REST: Final = 1 << 16
 """More than a verdict takes."""
-_Z: Final = 1.959963984540054
-"""The normal distribution's quantile for 95 %, both sides."""
 Word = Literal["true", "false", "benign"]
 Uid = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Name = Annotated[str, Meta(max_length=512)]
@@ -305,20 +303,6 @@ def verdict_on(incident: Incident, word: Word, note: str, by: str, now: float | 
     """A verdict on an incident, given at `now` (epoch seconds; the present if left out)."""
     about = {name: getattr(incident, name) for name in Subject.__struct_fields__}
     return Verdict(**about, time=int(1000 * (time.time() if now is None else now)), verdict=word, note=note, by=by)
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The interval at 95 % for a share of which `hits` of `of` were seen (Wilson 1927); of few it is wide, never empty.
-
-    >>> [round(bound, 3) for bound in (*wilson(0, 1), *wilson(8, 10), *wilson(80, 100))]
-    [0.0, 0.793, 0.49, 0.943, 0.711, 0.867]
-    """
-    share, spread = hits / of, _Z * _Z / of
-    middle = share + spread / 2
-    half = _Z * math.sqrt((share * (1 - share) + spread / 4) / of)
-    low, high = (middle - half) / (1 + spread), (middle + half) / (1 + spread)
-    # With none, or all, one bound is the share itself, but for rounding.
-    return max(0.0, min(share, low)), min(1.0, max(share, high))
 
 
 def precision(incidents: Iterable[Named], verdicts: Mapping[str, Verdict]) -> list[Precision]:

@@ -177,7 +177,7 @@ def test_without_labels_it_says_so(whole: Path, events: Path, tmp_path: Path) ->
     shutil.copytree(whole, tmp_path / "out")
     code, out, _ = command("backtest", "--input", events, "--output", tmp_path / "out")
     assert code == 0
-    assert "No labels were given (--truth FILE)" in out
+    assert "No labels were given (--truth FILE, or --verdicts)" in out
     assert json.loads((tmp_path / "out" / "report.json").read_text())["labels"] is None
     nobody = tmp_path / "truth.ndjson"
     nobody.write_bytes(b"")
@@ -185,6 +185,26 @@ def test_without_labels_it_says_so(whole: Path, events: Path, tmp_path: Path) ->
     assert code == 0
     assert "The labels name no attack" in out
     assert "recall not known (0 of 0)" in out
+
+
+def test_beside_verdicts(whole: Path, events: Path, detected: Path, tmp_path: Path) -> None:
+    """What was said of live's incidents is said of the backtest's."""
+    shutil.copytree(whole, tmp_path / "out")
+    shutil.copytree(detected / "out", tmp_path / "live")
+    uids = sorted(crossings(whole / "new"))[:3]
+    for uid, word in zip(uids, ("true", "false", "true"), strict=True):
+        assert command("verdict", uid[:12], word, "--output", tmp_path / "live")[0] == 0
+    asked = "backtest", "--input", events, "--output", tmp_path / "out", "--verdicts"
+    code, out, _ = command(*asked, tmp_path / "live")
+    assert code == 0
+    assert "Judged right: 67 % (2 of 3; 21-94 %)" in out
+    found = report(tmp_path / "out")["judged"]
+    assert found["unjudged"] == len(crossings(whole / "new")) - 3
+    assert [one["uid"] for one in found["false"]] == [uids[1]]
+    assert "Beside verdicts" in (tmp_path / "out" / "report.html").read_text()
+    code, _, err = command(*asked, whole / "new")
+    assert code == 3
+    assert "holds no verdict" in err[-1]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from flows.backtest import figures, labels, told
+from flows.backtest import figures, judged, labels, told
 from flows.backtest.figures import Span
 from flows.backtest.page import page
 from flows.backtest.report import Cut, Moved, Range, Report
@@ -22,6 +22,7 @@ from flows.backtest.text import render
 from flows.errors import Refused, UsageError
 from flows.formats.truth import Truth
 from flows.intervals import median_interval, wilson
+from flows.verdicts import Verdict, Word
 
 DAY = told.DAY_MS
 START = int(datetime(2026, 11, 2, tzinfo=UTC).timestamp() * 1000)
@@ -215,6 +216,36 @@ def test_beside_labels(tmp_path: Path) -> None:
     assert [one.uid for one in found.false] == ["false"]
 
 
+def verdict(uid: str, word: Word) -> Verdict:
+    return Verdict(uid=f"{uid:0>32}", detection="brute_force_ip", verdict=word)
+
+
+def test_beside_verdicts(tmp_path: Path) -> None:
+    """Own verdicts, one that is taken over from the other side, one that nobody judged."""
+    at = [f"{number:0>32}" for number in range(6)]
+    (tmp_path / "old").mkdir()
+    new = read(tmp_path, [life(uid, HOUR * k, entity=f"192.0.2.{k}") for k, uid in enumerate(at[:5], 1)])
+    moved = life("a" * 32, HOUR * 5 + MINUTE, entity="192.0.2.5")
+    old = read(tmp_path / "old", [moved, life("b" * 32, HOUR * 5, entity="192.0.2.9")])
+    words: list[tuple[str, Word]] = [(at[0], "true"), (at[1], "false"), (at[2], "benign"), ("a" * 32, "false"),
+                                     ("b" * 32, "true"), ("c" * 32, "true")]  # fmt: skip
+    verdicts = {uid: verdict(uid, word) for uid, word in words}
+    found = judged.judged(new, old, verdicts, SPAN)
+    assert (found.precision.count, found.precision.of, found.benign, found.unjudged) == (1, 3, 1, 1)
+    assert [one.uid for one in found.false] == [at[1], at[4]], "the last is the one that is kept"
+    (row,) = found.detections
+    assert (row.incidents, row.true, row.false, row.benign, row.unjudged) == (5, 1, 2, 1, 1)
+    other = judged.judged(old, new, verdicts, SPAN)
+    assert (other.precision.count, other.precision.of, other.unjudged) == (1, 2, 0)
+    alone = judged.judged(new, (), verdicts, SPAN)
+    assert (alone.precision.of, alone.unjudged) == (2, 2)
+    judged.check("v", verdicts, [new, old], SPAN)
+    with pytest.raises(Refused, match="holds no verdict"):
+        judged.check("v", {}, [new, old], SPAN)
+    with pytest.raises(Refused, match="none of its 6 verdicts is on an incident here"):
+        judged.check("v", verdicts, [new, old], Span(SPAN.end, SPAN.end + DAY))
+
+
 def test_labels_of_another_range_are_refused_and_none_at_all_are_not() -> None:
     labels.check("t", [], SPAN)
     labels.check("t", [attack("a", -MINUTE, "a")], SPAN)
@@ -271,9 +302,11 @@ def _report(incidents: Sequence[told.Told], truth: Sequence[Truth], name: str) -
     change = figures.change(incidents, [], SPAN)
     gone = figures.change([], incidents, SPAN)
     both = msgspec.structs.replace(change, examples_removed=gone.examples_removed, removed=gone.removed)
+    said = judged.judged(incidents, (), {one.uid: verdict("0", "false") for one in incidents}, SPAN)
     return Report(
-        input=name, range=about, notes=(name,), new=mine, old=mine, change=both, labels=found, labels_old=found
-    )
+        input=name, range=about, notes=(name,), new=mine, old=mine, change=both, labels=found, labels_old=found,
+        judged=said, judged_old=said,
+    )  # fmt: skip
 
 
 def test_names_that_attackers_write_are_text(tmp_path: Path) -> None:

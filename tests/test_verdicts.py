@@ -18,8 +18,9 @@ from flows.commands.verdicts import as_toml
 from flows.config import load
 from flows.errors import InputError
 from flows.formats.ocsf import encode_alert
+from flows.intervals import wilson
 from flows.verdict_report import report
-from flows.verdicts import Incident, Subject, Verdict, precision, read_records, read_verdicts, wilson
+from flows.verdicts import Incident, Subject, Verdict, precision, read_records, read_verdicts
 from models.alert import Alert
 from models.exceptions import Exceptions, expires
 from models.rules import about

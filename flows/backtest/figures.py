@@ -143,13 +143,22 @@ def change(new: Sequence[Told], old: Sequence[Told], span: Span) -> Change:
 
 def _matched(mine: Sequence[Told], others: Sequence[Told], span: Span) -> dict[bool, list[Told]]:
     """My incidents in the span, by whether the others have the like."""
-    by_entity = _grouped(others, _what)
+    those = like(others)
     out: dict[bool, list[Told]] = {True: [], False: []}
     for one in mine:
         if span.has(one):
-            like = by_entity.get(_what(one), ())
-            out[any(one.start < other.end and other.start < one.end for other in like)].append(one)
+            out[any(True for _ in those(one))].append(one)
     return out
+
+
+def like(others: Sequence[Told]) -> Callable[[Told], Iterable[Told]]:
+    """What finds, of some incidents, those with the tenant, detection and entity of one at an overlapping time."""
+    by_entity = _grouped(others, _what)
+
+    def found(one: Told) -> Iterable[Told]:
+        return (other for other in by_entity.get(_what(one), ()) if one.start < other.end and other.start < one.end)
+
+    return found
 
 
 def _what(one: Told) -> tuple[str, str, str, str]:

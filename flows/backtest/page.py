@@ -9,7 +9,7 @@ from html import escape
 from typing import Final
 
 from flows.backtest import pictures, words
-from flows.backtest.report import Change, Example, Labels, Rate, Report, Side
+from flows.backtest.report import Change, Example, Judged, Labels, Rate, Report, Side
 from flows.formats.evidence import shown
 
 _STYLE: Final = """
@@ -26,9 +26,9 @@ _LONGEST: Final = 600
 def page(report: Report) -> str:
     """The whole page."""
     span = report.range
-    sides = [("New", report.new, report.labels)]
-    sides += [("Old", report.old, report.labels_old)] if report.old else []
-    most = max((sum(day.incidents.values()) for _, side, _ in sides for day in side.by_day), default=0)
+    sides = [("New", report.new, report.labels, report.judged)]
+    sides += [("Old", report.old, report.labels_old, report.judged_old)] if report.old else []
+    most = max((sum(day.incidents.values()) for _, side, _, _ in sides for day in side.by_day), default=0)
     body = [
         "<h1>Backtest</h1>",
         f"<p><b>{_text(span.start)}</b> to <b>{_text(span.end)}</b>: {span.events:,} events in {span.days:,} "
@@ -36,8 +36,8 @@ def page(report: Report) -> str:
         *(f'<p class="note">{_text(note, 1000)}</p>' for note in report.notes),
         *(_change(report.change) if report.change else ()),
     ]
-    for name, side, labels in sides:
-        body += _side(name, side, labels, most)
+    for name, side, labels, judged in sides:
+        body += [*_side(name, side, labels, most), *(_judged(judged) if judged else ())]
     body.append(pictures.events(report.new.by_day))
     return "\n".join([
         "<!doctype html>",
@@ -102,6 +102,13 @@ def _labels(labels: Labels) -> list[str]:
         missed = [(one.attack, one.kind, one.start, _entities(one.entities)) for one in labels.missed]
         out += ["<h3>Missed attacks</h3>", _table(("attack", "kind", "began", "entities"), missed)]
     return out + (_examples("Incidents of no attack", labels.false) if labels.false else [])
+
+
+def _judged(judged: Judged) -> list[str]:
+    rows = [(one.detection, words.right(one), f"{one.benign:,}", f"{one.unjudged:,}") for one in judged.detections]
+    out = ["<h3>Beside verdicts</h3>", f"<p>Judged right: {_text(words.share(judged.precision))}.</p>"]
+    out.append(_table(("detection", "precision", "benign", "not judged"), rows, [2, 3]))
+    return out + (_examples("Judged false", judged.false) if judged.false else [])
 
 
 def _change(change: Change) -> list[str]:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from flows.verdicts import Precision
+
 
 class Share(msgspec.Struct, frozen=True):
     """`count` of `of`, with Wilson's interval at 95 %. `share` is None where there is nothing to divide by."""
@@ -189,6 +191,20 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
     false: tuple[Example, ...]
 
 
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """Incidents beside verdicts: a verdict is on an incident with its uid, or on one that is kept from the other side.
+
+    `precision` is of those judged true or false; `detections` are all that have incidents. `false` are the gravest that
+    were judged so.
+    """
+
+    precision: Share
+    benign: int
+    unjudged: int
+    detections: tuple[Precision, ...]
+    false: tuple[Example, ...]
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A backtest. `notes` are what its reader must know, in words."""
 
@@ -200,3 +216,5 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     change: Change | None = None
     labels: Labels | None = None
     labels_old: Labels | None = None
+    judged: Judged | None = None
+    judged_old: Judged | None = None

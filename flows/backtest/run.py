@@ -1,7 +1,7 @@
 """A backtest: both sides run, and their report."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from flows.backtest import figures, inputs, labels, told, words
+from flows.backtest import figures, inputs, judged, labels, told, words
 from flows.backtest.figures import Span, moment
 from flows.backtest.report import Range, Report, Side
 from flows.backtest.side import run_side
@@ -19,6 +19,7 @@ from flows.errors import Refused, UsageError
 from flows.formats.truth import Truth, read_truth
 from flows.lineage import known_starts
 from flows.totals import Progress
+from flows.verdicts import Verdict, read_verdicts
 from models.rules import threshold
 
 _MINUTE_MS: Final = 60_000
@@ -27,7 +28,7 @@ _MINUTE_MS: Final = 60_000
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a backtest is to be of. Configurations are (name, configuration); `start` and `end` are epoch ms.
 
-    `state` is a saved state to begin from, `truth` a file of labels.
+    `state` is a saved state to begin from, `truth` a file of labels, `verdicts` one of verdicts, or a folder with one.
     """
 
     new: tuple[str, Config]
@@ -37,6 +38,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     start: int | None = None
     end: int | None = None
     truth: str | None = None
+    verdicts: str | None = None
     state: str | None = None
     accept_rewarm: bool = False
 
@@ -86,6 +88,7 @@ def backtest(
     if asked.start is not None and asked.end is not None and asked.start >= asked.end:
         raise UsageError(f"--from {moment(asked.start)} is not before --to {moment(asked.end)}: an empty range")
     truth = read_truth(asked.truth) if asked.truth else None
+    said = read_verdicts(asked.verdicts) if asked.verdicts else None
     if truth and asked.truth and asked.start is not None and asked.end is not None:
         labels.check(asked.truth, truth, Span(asked.start, asked.end))
     inputs.check_input(asked.input, asked.output)
@@ -101,10 +104,10 @@ def backtest(
             )  # fmt: skip
         if not done:
             return None
-    return _report(asked, truth)
+    return _report(asked, truth, said)
 
 
-def _report(asked: Asked, truth: Sequence[Truth] | None) -> Report:
+def _report(asked: Asked, truth: Sequence[Truth] | None, said: Mapping[str, Verdict] | None) -> Report:
     directory = asked.output / "new"
     events = told.events(directory, microseconds(asked.new[1].time.max_jump) // 1000)
     span, about = _range(asked, events)
@@ -112,6 +115,9 @@ def _report(asked: Asked, truth: Sequence[Truth] | None) -> Report:
         labels.check(asked.truth, truth, span)
     new = told.incidents(directory, span.end)
     old = told.incidents(asked.output / "old", span.end) if asked.old else None
+
+    if said is not None and asked.verdicts:
+        judged.check(asked.verdicts, said, [new, old or []], span)
 
     def side(name: str, which: tuple[str, Config], incidents: Sequence[told.Told]) -> Side:
         back = told.kept_back(asked.output / name, span.start, span.end)
@@ -122,12 +128,14 @@ def _report(asked: Asked, truth: Sequence[Truth] | None) -> Report:
     return Report(
         input=asked.input,
         range=about,
-        notes=words.notes(about, asked_for, found, len(truth or ())),
+        notes=words.notes(about, asked_for, found, len(truth or ()), judged=said is not None),
         new=side("new", asked.new, new),
         old=side("old", asked.old, old) if asked.old and old is not None else None,
         change=figures.change(new, old, span) if old is not None else None,
         labels=found,
         labels_old=labels.labels(old, truth, span) if truth is not None and old is not None else None,
+        judged=judged.judged(new, old or (), said, span) if said is not None else None,
+        judged_old=judged.judged(old, new, said, span) if said is not None and old is not None else None,
     )
 
 

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.backtest import words
-from flows.backtest.report import Change, Example, Labels, Report, Side
+from flows.backtest.report import Change, Example, Judged, Labels, Report, Side
 from flows.formats.evidence import shown
 
 _LONGEST = 130
@@ -19,9 +19,15 @@ def render(report: Report) -> Group:
         f"of {shown(report.input)}"
     )
     out: list[RenderableType] = [Text(head, "bold"), *(Text(shown(note, 1000)) for note in report.notes)]
-    for name, side, labels in (("new", report.new, report.labels), ("old", report.old, report.labels_old)):
+    sides = ("new", report.new, report.labels, report.judged), ("old", report.old, report.labels_old, report.judged_old)
+    for name, side, labels, judged in sides:
         if side is not None:
-            out += [Text(), *_side(name, side), *(_labels(labels) if labels else ())]
+            out += [
+                Text(),
+                *_side(name, side),
+                *(_labels(labels) if labels else ()),
+                *(_judged(judged) if judged else ()),
+            ]
     if report.change is not None:
         out += [Text(), *_change(report.change)]
     return Group(*out)
@@ -69,6 +75,15 @@ def _labels(labels: Labels) -> list[RenderableType]:
         )
         out.append(Text(f"Missed: {names}."))
     return out + ([_examples("Incidents of no attack", labels.false)] if labels.false else [])
+
+
+def _judged(judged: Judged) -> list[RenderableType]:
+    table = Table(title="Beside verdicts", title_justify="left")
+    _columns(table, ("detection",), ("precision", "benign", "not judged"))
+    for one in judged.detections:
+        table.add_row(Text(shown(one.detection)), words.right(one), f"{one.benign:,}", f"{one.unjudged:,}")
+    out: list[RenderableType] = [table, Text(f"Judged right: {words.share(judged.precision)}.")]
+    return out + ([_examples("Judged false", judged.false)] if judged.false else [])
 
 
 def _change(change: Change) -> list[RenderableType]:

@@ -1,6 +1,7 @@
 """What the reader of a report must know, in sentences, and how its numbers are spelled."""
 
 from flows.backtest.report import Cut, Labels, Range, Share, Times
+from flows.verdicts import Precision
 
 BEGINS = {
     "stream": "The input's first message is taken for the stream's first: then live told just this.",
@@ -10,11 +11,14 @@ BEGINS = {
         "incidents marked as cut; learned detections began anew at its first message and may tell more or less."
     ),
 }
-NO_LABELS = "No labels were given (--truth FILE), so precision, recall and time to detect are not known."
+NO_LABELS = "No labels were given (--truth FILE, or --verdicts), so precision, recall and time to detect are not known."
+NO_RECALL = "Verdicts say what was right of what was told, so recall and time to detect are not known (--truth FILE)."
 NO_ATTACKS = "The labels name no attack: every incident counts as false, and recall cannot be known."
 
 
-def notes(span: Range, asked: tuple[str, str], labels: Labels | None, attacks: int) -> tuple[str, ...]:
+def notes(
+    span: Range, asked: tuple[str, str], labels: Labels | None, attacks: int, *, judged: bool = False
+) -> tuple[str, ...]:
     """The sentences for a range, of which `asked` is what was asked for ("" for no bound)."""
     out = []
     start, end = asked
@@ -31,7 +35,7 @@ def notes(span: Range, asked: tuple[str, str], labels: Labels | None, attacks: i
         whole = span.days - span.partial_days
         out.append(f"Medians and p95 are over its {whole:,} whole day{'' if whole == 1 else 's'} (UTC).")
     if labels is None:
-        out.append(NO_LABELS)
+        out.append(NO_RECALL if judged else NO_LABELS)
     elif not attacks:
         out.append(NO_ATTACKS)
     elif not labels.recall.of:
@@ -67,6 +71,13 @@ def share(found: Share) -> str:
             "%", " %", 1
         )
     )
+
+
+def right(found: Precision) -> str:
+    """How often a detection was right, with its interval."""
+    judged = found.true + found.false
+    low, high = (found.low, found.high) if found.low is not None and found.high is not None else (0.0, 1.0)
+    return share(Share(found.true, judged, found.precision, low, high))
 
 
 def times(found: Times | None) -> str:

@@ -36,6 +36,12 @@ def backtest(
     truth: Annotated[
         str | None, typer.Option("--truth", metavar="FILE", help="Labelled attacks: PATH.truth.ndjson of a simulation.")
     ] = None,
+    verdicts: Annotated[
+        str | None,
+        typer.Option(
+            "--verdicts", metavar="DIR|FILE", help="What `lapwing verdict` wrote: precision of what was judged."
+        ),
+    ] = None,
     state: Annotated[
         str | None, typer.Option("--state", metavar="DIR", help="Begin from a copy that lapwing state save wrote.")
     ] = None,
@@ -61,6 +67,7 @@ def backtest(
       lapwing backtest --config new.toml --against config.toml --input logs/ --from 2026-11-08 --output trial
       lapwing backtest --config new.toml --input kafka --state saved --to 2026-11-23T05:00:00Z --output trial
       lapwing backtest --input e.ndjson --truth e.ndjson.truth.ndjson --output trial --json
+      lapwing backtest --config new.toml --against config.toml --input logs/ --verdicts out --output trial
     """
     new, old = _configs(config, against)
     source = source or new.input.path
@@ -80,6 +87,7 @@ def backtest(
         start=bound(start, "--from"),
         end=bound(end, "--to"),
         truth=truth,
+        verdicts=verdicts,
         state=state,
         accept_rewarm=accept_rewarm,
     )
