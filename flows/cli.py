@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows.commands import blocklist, check, compare, config, detect, detectors, score, simulate, state, test
+from flows.commands import blocklist, check, compare, config, detect, detectors, score, simulate, state, test, tune
 from flows.commands.console import say
 from flows.commands.engine import mistake
 from flows.errors import ConfigError, OutputError
@@ -46,6 +46,7 @@ app.command("compare")(compare.compare)
 app.command("score")(score.score)
 app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)
+app.command("tune")(tune.tune)
 app.add_typer(state.app, name="state")
 
 

@@ -3,7 +3,6 @@
 docs/tuning-budget.md says which detections a table of windows answers, from which limit on, and why.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -20,7 +19,8 @@ from models.rules.threshold import LEAST_QUIET, Threshold
 
 DAY_MINUTES: Final = 1_440
 _BACKTEST: Final = "`lapwing backtest` answers from the events themselves"
-_MINUTES: Final = 1 << 32  # more than any minute since 1970: an entity's number and a minute make one key
+_MINUTE_BITS: Final = 32  # more than any minute since 1970 has: an entity's number and a minute make one key
+_MINUTE: Final = (1 << _MINUTE_BITS) - 1
 _COUNTED: Final = {"": "events", "failure": "failures", "deletion": "deletions", "reset": "resets"}
 _EACH_MINUTE: Final = {"events": "events_1m", "failures": "failures_1m"}
 _DISTINCT: Final = {
@@ -105,11 +105,14 @@ class Fired(NamedTuple):
     @property
     def entities(self) -> int:
         """How many entities have one."""
-        return len(np.unique(self.entity))
+        return len(self._runs()[0])
 
     def incidents(self, most: int = 1_000) -> list[FiredIncident]:
         """The first incidents by time, at most so many."""
-        order = np.lexsort((self.entity, self.first))[:most]
+        early = np.arange(self.most)
+        if most < self.most:  # sort no more than has to be shown
+            early = np.flatnonzero(self.first <= np.partition(self.first, most)[most])
+        order = early[np.lexsort((self.entity[early], self.first[early]))[:most]]
         tenants, entities = (names.take(pa.array(self.entity[order])).to_pylist() for names in self.names)
         rows = zip(
             tenants, entities, (self.first[order] * MINUTE_US).tolist(), ((self.last[order] + 1) * MINUTE_US).tolist(),
@@ -119,11 +122,16 @@ class Fired(NamedTuple):
 
     def burners(self, most: int = 5) -> list[Share]:
         """Who has the most incidents, at most so many."""
-        found, count = np.unique(self.entity, return_counts=True)
+        found, count = self._runs()
         order = np.lexsort((found, -count))[:most]
         tenants, entities = (names.take(pa.array(found[order])).to_pylist() for names in self.names)
         of = max(self.most, 1)
         return [Share(*row, row[2] / of) for row in zip(tenants, entities, count[order].tolist(), strict=True)]
+
+    def _runs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Each entity once, and how many incidents it has."""
+        begins = np.flatnonzero(np.diff(self.entity, prepend=-1))
+        return self.entity[begins], np.diff(np.append(begins, self.most))
 
 
 def measure(rule: Rule) -> Measure:
@@ -208,6 +216,7 @@ class Rethreshold:
             raise Refused("there are no windows to look at")
         bounds = pc.min_max(windows["start"].cast(pa.int64())).as_py()
         self.start, self.end = bounds["min"] // MINUTE_US, bounds["max"] // MINUTE_US + 1
+        self.seen_days = np.unique(windows["start"].cast(pa.int64()).to_numpy() // (DAY_MINUTES * MINUTE_US))
         mine = pc.and_(
             pc.equal(windows["dimension"], dimension(detection)), pc.not_equal(windows["detector"], "behaviour")
         )
@@ -216,7 +225,7 @@ class Rethreshold:
     @property
     def days(self) -> float:
         """Event time that the windows span."""
-        return (self.end - self.start) / DAY_MINUTES
+        return float(self.end - self.start) / DAY_MINUTES
 
     def _index(self, rows: pa.Table) -> None:
         rows = rows.combine_chunks()
@@ -227,7 +236,7 @@ class Rethreshold:
         self.names = tuple(numbered[name].combine_chunks() for name in ("tenant", "entity"))
         number = _numbers(pairs, numbered)
         minute = rows["start"].cast(pa.int64()).to_numpy() // MINUTE_US
-        key = number * _MINUTES + minute
+        key = (number << _MINUTE_BITS) + minute
         order = np.argsort(key, kind="stable")
         self._key = key[order]
         feature = self.measure.feature
@@ -267,10 +276,10 @@ class Rethreshold:
             apart, certain = self._apart(limit, rows)
             begins[1:], sure[1:] = apart, certain
         first = np.flatnonzero(begins)
-        last = np.append(first[1:], len(rows)) - 1
+        last = np.append(first[1:], len(rows))[: len(first)] - 1
         value = np.maximum.reduceat(self.peak[rows], first) if len(rows) else np.empty(0)
         return Fired(
-            limit, self.days, key[first] // _MINUTES, key[first] % _MINUTES, key[last] % _MINUTES, value, sure[first],
+            limit, self.days, key[first] >> _MINUTE_BITS, key[first] & _MINUTE, key[last] & _MINUTE, value, sure[first],
             self.names,
         )  # fmt: skip
 
@@ -281,40 +290,36 @@ class Rethreshold:
         within bounds. An incident goes on as long as no more than `quiet` panes lie between them.
         """
         panes, reach = MINUTE_US // self.pane, self.window // self.pane
-        key = self._key[rows]
-        entity, minute = key // _MINUTES, key % _MINUTES
-        left, right = rows[:-1], rows[1:]
-        other = entity[1:] != entity[:-1]
+        gap = np.diff(self._key[rows])  # minutes; far more than all time from one entity to the next
+        apart = gap > (self.quiet + panes + reach - 2) // panes
+        certain = apart.copy()
+        near = np.flatnonzero(~apart & ((gap + 1) * panes - 1 > self.quiet))
+        left, right = rows[:-1][near], rows[1:][near]
+        begin, again = (self._key[left] & _MINUTE) * panes, (self._key[right] & _MINUTE) * panes
         holds = self._value[left] >= limit  # still at the end of its minute
-        end = minute[:-1] * panes + panes - 1
-        low = np.where(holds, end, minute[:-1] * panes)
-        high = np.where(holds, end + reach - 1, end - 1)
+        low = begin + np.where(holds, panes - 1, 0)
+        high = begin + np.where(holds, panes + reach - 2, panes - 2)
         # What is kept in between did not cross, and what is not kept did not either.
-        high = np.where(left + 1 < right, np.minimum(high, (self._key[left + 1] % _MINUTES) * panes - 1), high)
-        low = np.minimum(low, high)
-        again_low, again_high = minute[1:] * panes, minute[1:] * panes + panes - 1
+        high = np.where(left + 1 < right, np.minimum(high, (self._key[left + 1] & _MINUTE) * panes - 1), high)
+        low, high = self._held(limit, left, np.minimum(low, high), high)
         # A peak above the value at the end was reached before the end.
-        again_high = again_high - (self.peak[right] > self._value[right])
-        apart = other | (again_high - low > self.quiet)
-        certain = other | (again_low - high > self.quiet)
-        doubtful = np.flatnonzero(apart & ~certain)
-        if len(doubtful) and self._added is not None:
-            low[doubtful], high[doubtful] = self._held(limit, left[doubtful], low[doubtful], high[doubtful])
-            apart = other | (again_high - low > self.quiet)
-            certain = other | (again_low - high > self.quiet)
+        latest = again + panes - 1 - (self.peak[right] > self._value[right])
+        apart[near] = latest - low > self.quiet
+        certain[near] = again - high > self.quiet
         return apart, certain
 
     def _held(
         self, limit: float, rows: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Closer bounds of the last pane that holds: kept windows say what came, and so what goes, in each minute."""
-        assert self._added is not None
+        if self._added is None:
+            return low, high
         panes, minutes = MINUTE_US // self.pane, self.window // MINUTE_US
         key, value = self._key[rows], self._value[rows]
         whole = self._added[np.searchsorted(self._key, key - minutes + 1)]
         for after in range(minutes + 1):
             gone = np.searchsorted(self._key, key - minutes + 1 + after)
-            end = (key % _MINUTES + after + 1) * panes - 1
+            end = ((key & _MINUTE) + after + 1) * panes - 1
             known = self._added[rows + 1] - self._added[np.minimum(gone, rows + 1)]
             low = np.where((value >= limit) & (known >= limit), np.maximum(low, end), low)
             left = self._added[np.minimum(gone, rows + 1)] - whole
@@ -342,12 +347,6 @@ def moment(minute: float) -> str:
     """A minute since 1970 as a time.
 
     >>> moment(29_895_840)
-    '2026-11-03T00:00Z'
+    '2026-11-04T00:00Z'
     """
     return datetime.fromtimestamp(minute * 60, tz=UTC).strftime("%Y-%m-%dT%H:%MZ")
-
-
-def of_days(fired: Fired, edges: Sequence[int]) -> NDArray[np.int64]:
-    """The day, between whole-day edges in minutes, in which each incident starts; -1 outside."""
-    found = np.searchsorted(np.asarray(edges), fired.first, side="right") - 1
-    return np.where(found < len(edges) - 1, found, -1)

@@ -40,11 +40,11 @@ class ParetoTail(NamedTuple):
 class Peaks(NamedTuple):
     """Peaks by day and by the interval between two edges in which they lie, the last without an end.
 
-    `edges[0]` is where the tail begins, `count[d, j]` how many peaks of day d reached `edges[j]` and not the next.
+    `edges[0]` is where the tail begins, `reached[d, j]` how many peaks of day d reached `edges[j]` and not the next.
     """
 
     edges: NDArray[np.float64]  # (J,)
-    count: NDArray[np.int64]  # (days, J)
+    reached: NDArray[np.int64]  # (days, J)
 
 
 def binned(values: NDArray[np.float64], days: NDArray[np.int64], of: int, whole: bool) -> Peaks:
@@ -53,7 +53,7 @@ def binned(values: NDArray[np.float64], days: NDArray[np.int64], of: int, whole:
     `whole` peaks are counts: a peak of 7 says that what was reached lies from 7 up to 8, so edges are whole too.
 
     >>> binned(np.array([3.0, 3.0, 5.0]), np.array([0, 1, 1]), 2, True)
-    Peaks(edges=array([3., 4., 5., 6.]), count=array([[1, 0, 0, 0],
+    Peaks(edges=array([3., 4., 5., 6.]), reached=array([[1, 0, 0, 0],
            [1, 0, 1, 0]]))
     """
     if whole:
@@ -81,7 +81,7 @@ def fit(peaks: Peaks) -> ParetoTail:
     Source: Pickands, Statistical inference using extreme order statistics (1975); Siffer et al., Anomaly detection in
     streams with extreme value theory (KDD 2017), whose Grimshaw estimate maximises the same likelihood of exact values.
     """
-    whole = peaks.count.sum(axis=0, keepdims=True)
+    whole = peaks.reached.sum(axis=0, keepdims=True)
     shapes, scales = _SHAPES, _SCALES * _mean_excess(peaks)
     for _ in range(_ZOOMS):
         shape, scale = _best(peaks.edges, whole, shapes, scales)
@@ -104,30 +104,36 @@ def future(peaks: Peaks, level: float, days: int, rng: np.random.Generator, repl
 
     Each replicate draws whole days, one fewer than there are (which makes up for what so few days cannot show of their
     own spread), and fits the tail to them; then draws the days to come from those, and lets each of their peaks reach
-    the level with the tail's probability. So it holds what the tail is not known by, how days differ, and chance.
+    the level with the tail's probability, and half a peak more. So it holds what the tail is not known by, how days differ, and chance.
 
     When it fails: what no day of these has shown, a new attacker, a release, a holiday, is in no interval.
 
     Cost: one product of (replicates, edges) and (edges, 2,760); 0.2 s.
 
-    Source: blocks of whole days as in Kuensch, The jackknife and the bootstrap for general stationary observations (1989).
+    Source: whole days are the blocks of Kuensch, The jackknife and the bootstrap for general stationary observations
+    (1989).
     """
-    of = len(peaks.count)
+    of = len(peaks.reached)
     drawn = rng.integers(of, size=(replicates, max(of - 1, 1)))
     taken = np.zeros((replicates, of))
     np.add.at(taken, (np.arange(replicates)[:, np.newaxis], drawn), 1.0)
-    counts = taken @ peaks.count
+    counts = taken @ peaks.reached
     shape, scale = _best(peaks.edges, counts, _SHAPES, _SCALES * _mean_excess(peaks))
     share = _survival(np.full(replicates, level - peaks.edges[0]), scale, shape)
+    # Where no peak has reached the level, the likeliest tail may well end below it: that is no proof. What is added is
+    # Jeffreys' word on a count of none; beside counts of more it is nothing.
+    share = np.minimum(share + rng.gamma(0.5, size=replicates) / peaks.reached.sum(), 1.0)
     coming = drawn[np.arange(replicates)[:, np.newaxis], rng.integers(drawn.shape[1], size=(replicates, days))]
-    reached = rng.binomial(peaks.count.sum(axis=1)[coming].sum(axis=1), share)
+    reached = rng.binomial(peaks.reached.sum(axis=1)[coming].sum(axis=1), share)
     low, high = np.quantile(reached, (0.025, 0.975), method="closest_observation") / days
     return Spread(float(low), float(high), reached / days)
 
 
 def _mean_excess(peaks: Peaks) -> float:
-    count = peaks.count.sum(axis=0)
-    return max(float((peaks.edges - peaks.edges[0]) @ count / count.sum()), float(np.diff(peaks.edges).min(initial=1.0)) / 2)
+    count = peaks.reached.sum(axis=0)
+    return max(
+        float((peaks.edges - peaks.edges[0]) @ count / count.sum()), float(np.diff(peaks.edges).min(initial=1.0)) / 2
+    )
 
 
 def _survival(excess: NDArray[np.float64], scale: object, shape: object) -> NDArray[np.float64]:
@@ -137,7 +143,8 @@ def _survival(excess: NDArray[np.float64], scale: object, shape: object) -> NDAr
     straight = np.abs(bent) < 1e-9
     bent = np.where(straight, 1.0, bent)
     with np.errstate(divide="ignore"):
-        return np.where(straight, np.exp(-y), np.maximum(1.0 + bent * y, 0.0) ** (-1.0 / bent))
+        out: NDArray[np.float64] = np.where(straight, np.exp(-y), np.maximum(1.0 + bent * y, 0.0) ** (-1.0 / bent))
+    return out
 
 
 def _best(
