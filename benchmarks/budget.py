@@ -46,14 +46,14 @@ type = "threshold"
 id = "events_of_an_address"
 by = "ip"
 count = true
-at_least = 40
+at_least = 16
 [[detection]]
 type = "threshold"
 id = "accounts_at_an_address"
 by = "ip"
 distinct = "user"
 window = "15m"
-at_least = 8
+at_least = 4
 """
 
 
@@ -109,17 +109,19 @@ def held_back(path: Path, config: Path, seeds: range, budgets: list[float], week
                 except Refused as reason:
                     found.append({**row, "refused": str(reason)})
                     continue
-                day = whole.at(said.limit).first // DAY_MINUTES - first
-                achieved = int(((day >= 0) & (day < 7)).sum()) / 7
-                inside = said.low <= achieved <= said.high
+                fired = whole.at(said.limit)
+                day = fired.first // DAY_MINUTES - first
+                week = (day >= 0) & (day < 7)
+                achieved, sure = int(week.sum()) / 7, int((week & fired.sure).sum()) / 7
+                inside = said.low <= sure and achieved <= said.high  # what is not sure may be, or may not
                 row |= {"limit": said.limit, "expected": said.a_day, "low": said.low, "high": said.high}
-                found.append({**row, "counted": said.counted, "achieved": achieved, "inside": inside})
+                found.append({**row, "counted": said.counted, "achieved": achieved, "sure": sure, "inside": inside})
     return found
 
 
 def text(found: list[dict[str, Any]]) -> Iterator[str]:
     """The figures to be read."""
-    yield f"{'detection':24}{'budget':>8}{'inside':>10}{'refused':>9}{'achieved / expected':>21}{'interval, median':>22}"
+    yield f"{'detection':24}{'budget':>8}{'inside':>10}{'refused':>9}{'achieved / expected':>21}{'interval':>20}"
     for name, budget in sorted({(row["detection"], row["budget"]) for row in found}):
         rows = [row for row in found if (row["detection"], row["budget"]) == (name, budget)]
         said = [row for row in rows if "limit" in row]
@@ -131,26 +133,30 @@ def text(found: list[dict[str, Any]]) -> Iterator[str]:
             continue
         ratio = sum(row["achieved"] for row in said) / max(sum(row["expected"] for row in said), 1e-9)
         low, high = (np.median([row[edge] for row in said]) for edge in ("low", "high"))
-        yield f"{head}{ratio:>21.2f}{f'{low:.2f} to {high:.2f}':>22}"
+        yield f"{head}{ratio:>21.2f}{f'{low:.2f} to {high:.2f}':>20}"
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description=__doc__)
     parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--together", type=int, default=10, help="seeds of one run of the flow: 3 GB on the disk")
     parser.add_argument("--events", type=int, default=10_000, help="a day, of each seed")
     parser.add_argument("--users", type=int, default=2_000, help="of each seed")
     parser.add_argument("--weeks", type=int, default=2, help="that the budget is made of; one more is held back")
-    parser.add_argument("--budgets", type=float, nargs="+", default=[20.0, 5.0, 1.0], metavar="A_DAY")
+    parser.add_argument("--budgets", type=float, nargs="+", default=[10.0, 5.0, 2.0, 1.0], metavar="A_DAY")
     parser.add_argument("--json", type=Path, help="write every seed's row here")
     arguments = parser.parse_args()
     seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        path = windows_of(folder, seeds, arguments.events, arguments.users, 7 * (arguments.weeks + 1))
-        print(f"windows after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        found = held_back(path, folder / "config.toml", seeds, arguments.budgets, arguments.weeks)
+    found: list[dict[str, Any]] = []
+    for at in range(0, len(seeds), arguments.together):
+        some = seeds[at : at + arguments.together]
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            path = windows_of(folder, some, arguments.events, arguments.users, 7 * (arguments.weeks + 1))
+            found += held_back(path, folder / "config.toml", some, arguments.budgets, arguments.weeks)
+        print(f"{at + len(some)} seeds after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2))
     print("\n".join(text(found)))

@@ -33,13 +33,14 @@ class Tail(msgspec.Struct, frozen=True):
 class Proposal(msgspec.Struct, frozen=True):
     """The least limit whose expected rate is within the budget.
 
-    `a_day` is expected by the tail, `counted` what there was in the range; in `horizon` days to come the rate lies
-    between `low` and `high` (95 %).
+    `a_day` is expected by the tail, `counted` what there was in the range, and `below` with a limit one lower (None:
+    the windows do not answer that). In `horizon` days to come the rate lies between `low` and `high` (95 %).
     """
 
     limit: float
     a_day: float
     counted: float
+    below: float | None
     low: float
     high: float
     horizon: int
@@ -77,7 +78,7 @@ def whole_days(index: Rethreshold) -> NDArray[np.int64]:
     ]
     if len(whole) < LEAST_DAYS:
         raise Refused(
-            f"{index.detection.id}: the windows cover {len(whole)} whole day{_s(len(whole))} (UTC), and a rate with an "
+            f"the windows cover {len(whole)} whole day{_s(len(whole))} (UTC), and a rate with an "
             f"interval needs {LEAST_DAYS}: how days differ cannot be seen in fewer"
         )
     return whole
@@ -107,16 +108,15 @@ def propose(index: Rethreshold, a_day: float, horizon: int = 7, seed: int = 0) -
     fired = index.at(begin)
     inside = np.isin(fired.first // DAY_MINUTES, days)
     peaks = int(inside.sum())
-    name = index.detection.id
     if peaks < LEAST_PEAKS:
         raise Refused(
-            f"{name}: {peaks} incident{_s(peaks)} in {len(days)} days at {begin:g}, the lowest limit that the windows "
+            f"{peaks} incident{_s(peaks)} in {len(days)} days at {begin:g}, the lowest limit that the windows "
             f"answer; a tail needs {LEAST_PEAKS} peaks"
         )
     if peaks < wanted:
         raise Refused(
-            f"{name}: even {begin:g}, the lowest limit that the windows answer, gives {peaks / len(days):.2f} "
-            f"incidents a day, less than {a_day:g}; what is lower than that `lapwing backtest` answers"
+            f"even {begin:g}, the lowest limit that the windows answer, gives {peaks / len(days):.2f} "
+            f"incidents a day, less than {a_day:g}"
         )
     found = peaks_of(fired, days)
     tail = fit(found)
@@ -126,6 +126,7 @@ def propose(index: Rethreshold, a_day: float, horizon: int = 7, seed: int = 0) -
         limit=limit,
         a_day=peaks / len(days) * tail.exceeds(limit),
         counted=counted(index.at(limit), days) / len(days),
+        below=counted(index.at(limit - 1), days) / len(days) if limit - 1 >= index.floor else None,
         low=spread.low,
         high=spread.high,
         horizon=horizon,

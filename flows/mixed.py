@@ -41,7 +41,7 @@ def simulated_recall(directory: str, config: Config, index: Rethreshold, limit: 
     """
     kinds = tuple(kind.name for kind in KINDS.values() if is_of(index.detection.id, kind.expected))
     if not kinds:
-        raise Refused(f"{index.detection.id}: the simulation has no attack that it should see")
+        raise Refused("the simulation has no attack that it should see")
     scored = Path(directory) / SCORED
     if not scored.is_file():
         raise InputError(f"{scored}: no such file, and attacks are mixed into its events; leave --attacks out")

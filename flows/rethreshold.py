@@ -18,7 +18,6 @@ from models.rules import Rule, dimension, span, threshold
 from models.rules.threshold import LEAST_QUIET, Threshold
 
 DAY_MINUTES: Final = 1_440
-_BACKTEST: Final = "`lapwing backtest` answers from the events themselves"
 _MINUTE_BITS: Final = 32  # more than any minute since 1970 has: an entity's number and a minute make one key
 _MINUTE: Final = (1 << _MINUTE_BITS) - 1
 _COUNTED: Final = {"": "events", "failure": "failures", "deletion": "deletions", "reset": "resets"}
@@ -149,10 +148,10 @@ def measure(rule: Rule) -> Measure:
     found = threshold(rule)
     if found is None:
         what = type(rule).__struct_config__.tag
-        raise Refused(f"{rule.id}: windows do not say what a {what} asks for beside its limit; {_BACKTEST}")
+        raise Refused(f"windows do not say what a {what} asks for beside its limit")
     if found.also or found.unless or found.at_least_events:
         keys = [key for key in ("also", "unless", "at_least_events") if getattr(found, key)]
-        raise Refused(f"{rule.id}: no column of the windows carries its {' and '.join(keys)}; {_BACKTEST}")
+        raise Refused(f"no column of the windows carries its {' and '.join(keys)}")
     return _measure(found)
 
 
@@ -167,7 +166,7 @@ def _measure(rule: Threshold) -> Measure:
         name = name if name.endswith(f"_{rule.window}") else ""
     if name not in MEASURED or "_" in by:
         what = rule.sum or rule.ratio or rule.distinct or "count"
-        raise Refused(f"{rule.id}: no column of the windows carries {what} by {by} in {rule.window}; {_BACKTEST}")
+        raise Refused(f"no column of the windows carries {what} by {by} in {rule.window}")
     return Measure(name, each)
 
 
@@ -258,16 +257,15 @@ class Rethreshold:
         """
         if limit < self.floor:
             raise Refused(
-                f"{self.detection.id}: below {self.floor:g} the windows are only a sample (they are kept from half the "
-                f"limit of the run on); {_BACKTEST}"
+                f"below {self.floor:g} the windows are only a sample (they are kept from half the limit of the run on)"
             )
         return self._fired(limit, np.flatnonzero(self.peak >= limit))
 
     def _fired(self, limit: float, rows: NDArray[np.int64]) -> Fired:
         if not self._whole[rows].all():
             raise Refused(
-                f"{self.detection.id}: some windows that reached {limit:g} are only a sample, so the run had another "
-                f"configuration than this one; {_BACKTEST}"
+                f"some windows that reached {limit:g} are only a sample, so the run had another "
+                f"configuration than this one"
             )
         key = self._key[rows]
         begins = np.ones(len(rows), np.bool_)

@@ -87,7 +87,7 @@ def index_of(directory: str, config: Config, detection: Rule) -> Rethreshold:
     mine = rows.filter(np.asarray(rows["config_hash"]) == config_hash(config)) if rows.num_rows else rows
     if not mine.num_rows:
         raise Refused(
-            f"{directory}: the windows are of a run with another configuration: give its file with --config, since "
+            f"the windows in {directory} are of a run with another configuration: give its file with --config, since "
             "windows are kept from half of its limit on"
         )
     return Rethreshold(mine, detection, config.output.window_sample)
@@ -105,8 +105,6 @@ def tune(
 
     Raises
     ------
-    Refused
-        There is no answer for any of them; says why.
     InputError
         There is no table of windows.
     """
@@ -118,8 +116,6 @@ def tune(
             tuned.append(_tuned(index, propose(index, a_day, horizon), truth))
         except Refused as reason:
             refused[detection.id] = str(reason)
-    if not tuned:
-        raise Refused("; ".join(dict.fromkeys(refused.values())))
     return Answer(tuple(tuned), refused)
 
 

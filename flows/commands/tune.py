@@ -9,7 +9,7 @@ import typer
 from flows.commands.console import columns, plain, result, say
 from flows.commands.options import ConfigFile, Json
 from flows.config import load
-from flows.errors import ConfigError, OutputError
+from flows.errors import ConfigError, OutputError, Refused
 
 if TYPE_CHECKING:
     from flows.tuning import Answer, Recall, Tuned
@@ -70,7 +70,7 @@ def tune(
     chosen = load(config)
     wanted = detections_of(chosen, detection or [])
     answer = answer_of(source, chosen, a_day, wanted, read_truth(truth) if truth else (), horizon)
-    if attacks:
+    if attacks and answer.tuned:
         from flows.commands.engine import noise_held_back
         from flows.mixed import simulated_recall
 
@@ -85,34 +85,46 @@ def tune(
     before = _text(config) if config else ""
     limits = {one.detection: one.proposal.limit for one in answer.tuned if one.proposal.limit != one.now.limit}
     change = diff(before, with_limits(before, chosen, limits), config or _NEW) if limits else ""
-    if write:
+    if write and change:
         _write(write, change)
     if json:
         result({**msgspec.to_builtins(answer), "budget_a_day": a_day, "diff": change})
-        return
-    print("\n".join(_told(answer, a_day)))
-    print(f"\n{change}" if change else "\nThe limits in force are those: nothing changes.", end="" if change else "\n")
+    elif answer.tuned or len(answer.refused) > 1:
+        print("\n".join(_told(answer, a_day, change)))
+    if not answer.tuned:
+        raise Refused(f"{_why(answer)}; what windows do not say `lapwing backtest` answers from the events")
     if write:
-        say(f"{write}: apply it with `patch {config or _NEW} < {write}`, then `lapwing test` its examples")
+        then = f"apply it with `patch {config or _NEW} < {write}`, then `lapwing test` its examples"
+        say(f"{write}: {then}" if change else f"{write}: not written, as nothing changes")
 
 
-def _told(answer: "Answer", a_day: float) -> list[str]:
+def _why(answer: "Answer") -> str:
+    names = list(answer.refused)
+    return (
+        f"{names[0]}: {answer.refused[names[0]]}" if len(names) == 1 else f"none of {len(names)} detections is answered"
+    )
+
+
+def _told(answer: "Answer", a_day: float, change: str) -> list[str]:
     lines = []
     for one in answer.tuned:
         lines += [*_one(one, a_day), ""]
     if answer.refused:
-        lines += ["Not answered:", columns([(name, reason) for name, reason in answer.refused.items()])]
+        lines += ["Not answered:", columns([(name, reason) for name, reason in answer.refused.items()]), ""]
+    if answer.tuned:
+        lines += [change or "The limits in force are those: nothing changes."]
     return lines
 
 
 def _one(one: "Tuned", a_day: float) -> list[str]:
     found, tail = one.proposal, one.proposal.tail
+    lower = "" if found.below is None else f" ({found.below:.2f} at {found.limit - 1:g})"
     rows: list[tuple[object, ...]] = [
         ("looked at", f"{one.feature} of {one.dimension}, {one.days} whole days, {one.since} to {one.until}"),
         ("now", f"at_least = {one.now.limit:g}: {one.now.a_day:.2f} incidents a day"),
         (
             "proposed",
-            f"at_least = {found.limit:g}: {found.a_day:.2f} a day expected, {found.counted:.2f} counted in these days",
+            f"at_least = {found.limit:g}: {found.a_day:.2f} a day expected, {found.counted:.2f} counted{lower}",
         ),
         ("interval", f"{found.low:.2f} to {found.high:.2f} a day in the {found.horizon} days to come (95 %)"),
         ("tail", f"{tail.peaks} peaks from {tail.begin:g} on, scale {tail.scale:.3g}, shape {tail.shape:.3g}"),

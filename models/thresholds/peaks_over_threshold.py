@@ -104,7 +104,8 @@ def future(peaks: Peaks, level: float, days: int, rng: np.random.Generator, repl
 
     Each replicate draws whole days, one fewer than there are (which makes up for what so few days cannot show of their
     own spread), and fits the tail to them; then draws the days to come from those, and lets each of their peaks reach
-    the level with the tail's probability, and half a peak more. So it holds what the tail is not known by, how days differ, and chance.
+    the level with the tail's probability, and half a peak more. So it holds how little is known of the tail, how days
+    differ, and chance.
 
     When it fails: what no day of these has shown, a new attacker, a release, a holiday, is in no interval.
 
