@@ -30,8 +30,7 @@ FIRST_SEED: Final = 20_001
 _TIME: Final = slice(9, 33)  # of a line, its time; as text in the order of time
 CONFIG: Final = """
 [output]
-window_quantile = 1.0
-max_incidents_per_hour = 1
+window_sample = 1.0
 [state]
 shards = 1
 [[detection]]
@@ -40,20 +39,20 @@ id = "failures_of_an_address"
 by = "ip"
 where = "failure"
 count = true
-at_least = 4
+at_least = 1000
 [[detection]]
 type = "threshold"
 id = "events_of_an_address"
 by = "ip"
 count = true
-at_least = 16
+at_least = 1000
 [[detection]]
 type = "threshold"
 id = "accounts_at_an_address"
 by = "ip"
 distinct = "user"
 window = "15m"
-at_least = 4
+at_least = 1000
 """
 
 
@@ -94,14 +93,16 @@ def windows_of(folder: Path, seeds: range, events: int, users: int, days: int) -
 def held_back(path: Path, config: Path, seeds: range, budgets: list[float], weeks: int) -> list[dict[str, Any]]:
     """What each seed and detection promised for each budget, and what its held-back week had."""
     found: list[dict[str, Any]] = []
-    for rule in load(str(config)).detection:
+    settings = load(str(config))
+    for rule in settings.detection:
         table = pq.read_table(path, columns=list(measure(rule).columns))
         first = pc.min(table["start"].cast("int64")).as_py() // 60_000_000 // DAY_MINUTES + 7 * weeks
         until = first * DAY_MINUTES * 60_000_000
         for seed in seeds:
             rows = table.filter(pc.starts_with(table["tenant"], f"{seed}-"))
-            past = Rethreshold(rows.filter(pc.less(rows["start"].cast("int64"), until)), rule)
-            whole = Rethreshold(rows, rule)
+            kept = settings.output.window_sample
+            past = Rethreshold(rows.filter(pc.less(rows["start"].cast("int64"), until)), rule, kept)
+            whole = Rethreshold(rows, rule, kept)
             for budget in budgets:
                 row: dict[str, Any] = {"detection": rule.id, "seed": seed, "budget": budget}
                 try:
@@ -140,9 +141,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description=__doc__)
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--together", type=int, default=10, help="seeds of one run of the flow: 3 GB on the disk")
-    parser.add_argument("--events", type=int, default=10_000, help="a day, of each seed")
-    parser.add_argument("--users", type=int, default=2_000, help="of each seed")
+    parser.add_argument("--together", type=int, default=50, help="seeds of one run of the flow, 8 GB on the disk")
+    parser.add_argument("--events", type=int, default=5_000, help="a day, of each seed")
+    parser.add_argument("--users", type=int, default=1_000, help="of each seed")
     parser.add_argument("--weeks", type=int, default=2, help="that the budget is made of; one more is held back")
     parser.add_argument("--budgets", type=float, nargs="+", default=[10.0, 5.0, 2.0, 1.0], metavar="A_DAY")
     parser.add_argument("--json", type=Path, help="write every seed's row here")

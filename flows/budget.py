@@ -33,8 +33,8 @@ class Tail(msgspec.Struct, frozen=True):
 class Proposal(msgspec.Struct, frozen=True):
     """The least limit whose expected rate is within the budget.
 
-    `a_day` is expected by the tail, `counted` what there was in the range, and `below` with a limit one lower (None:
-    the windows do not answer that). In `horizon` days to come the rate lies between `low` and `high` (95 %).
+    `a_day` is expected by the tail, `counted` what there was in the range, `below` expected with a limit one lower
+    (None: that is below where the tail begins). In `horizon` days to come the rate lies between `low` and `high` (95 %).
     """
 
     limit: float
@@ -126,7 +126,7 @@ def propose(index: Rethreshold, a_day: float, horizon: int = 7, seed: int = 0) -
         limit=limit,
         a_day=peaks / len(days) * tail.exceeds(limit),
         counted=counted(index.at(limit), days) / len(days),
-        below=counted(index.at(limit - 1), days) / len(days) if limit - 1 >= index.floor else None,
+        below=peaks / len(days) * tail.exceeds(limit - 1) if limit - 1 >= tail.begin else None,
         low=spread.low,
         high=spread.high,
         horizon=horizon,

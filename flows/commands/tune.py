@@ -118,7 +118,7 @@ def _told(answer: "Answer", a_day: float, change: str) -> list[str]:
 
 def _one(one: "Tuned", a_day: float) -> list[str]:
     found, tail = one.proposal, one.proposal.tail
-    lower = "" if found.below is None else f" ({found.below:.2f} at {found.limit - 1:g})"
+    lower = "" if found.below is None else f" ({found.below:.2f} expected at {found.limit - 1:g})"
     rows: list[tuple[object, ...]] = [
         ("looked at", f"{one.feature} of {one.dimension}, {one.days} whole days, {one.since} to {one.until}"),
         ("now", f"at_least = {one.now.limit:g}: {one.now.a_day:.2f} incidents a day"),
