@@ -15,7 +15,6 @@ LEAST_DAYS: Final = 7
 """Whole days: fewer show no week, and say too little of how days differ."""
 LEAST_PEAKS: Final = 50
 """Fewer make no tail."""
-_USUAL_PEAKS: Final = 100
 _FORM: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)/(hour|day|week)", re.ASCII)
 _A_DAY: Final = {"hour": 24.0, "day": 1.0, "week": 1 / 7}
 
@@ -34,7 +33,8 @@ class Proposal(msgspec.Struct, frozen=True):
     """The least limit whose expected rate is within the budget.
 
     `a_day` is expected by the tail, `counted` what there was in the range, `below` expected with a limit one lower
-    (None: that is below where the tail begins). In `horizon` days to come the rate lies between `low` and `high` (95 %).
+    (None: that is below where the tail begins). In `horizon` days to come the rate lies between `low` and `high`
+    (95 %).
     """
 
     limit: float
@@ -92,9 +92,9 @@ def counted(fired: Fired, days: NDArray[np.int64]) -> int:
 def propose(index: Rethreshold, a_day: float, horizon: int = 7, seed: int = 0) -> Proposal:
     """The limit for a budget of incidents a day, by peaks over threshold.
 
-    Peaks are the greatest value of each incident at the limit where the tail begins. That is put where there are twice
-    as many as the budget asks for, a hundred at least: the tail then has to reach no further than it must, and splits
-    of one incident into several at a higher limit are few.
+    Peaks are the greatest value of each incident at the limit where the tail begins. That is the highest with as many
+    as the budget has, 50 at least: so the tail has to reach no further than it must, what was counted often enough is
+    not smoothed away, and splits of one incident into several at a higher limit are few.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def propose(index: Rethreshold, a_day: float, horizon: int = 7, seed: int = 0) -
     days = whole_days(index)
     wanted = a_day * len(days)
     levels = np.unique(index.peak[index.peak >= index.floor])
-    begin = _highest(index, levels, days, max(2.0 * wanted, _USUAL_PEAKS))
+    begin = _highest(index, levels, days, max(wanted, float(LEAST_PEAKS)))
     fired = index.at(begin)
     inside = np.isin(fired.first // DAY_MINUTES, days)
     peaks = int(inside.sum())

@@ -186,7 +186,7 @@ def least_answered(rule: Rule, window_sample: float) -> float:
 class Rethreshold:
     """An index of the kept windows that carry one detection, sorted once; `at` then answers for any limit.
 
-    Cost: 49 bytes a window of the detection's dimension; see benchmarks/slider.py for the time.
+    Cost: 33 bytes a window of the detection's dimension; see benchmarks/slider.py for the time.
 
     Parameters
     ----------
