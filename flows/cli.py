@@ -21,6 +21,7 @@ from flows.commands import (
     simulate,
     state,
     test,
+    tune,
     verdict,
     verdicts,
 )
@@ -65,6 +66,7 @@ app.command("detectors")(detectors.detectors)
 app.command("lab")(lab.lab)
 app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
+app.command("tune")(tune.tune)
 app.add_typer(state.app, name="state")
 
 

@@ -1,0 +1,169 @@
+"""A budget of incidents a day for detections: the limits that keep it, what they cost, and who burns it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from flows import query
+from flows.budget import Proposal, counted, propose, whole_days
+from flows.compare import Incident, is_of, match
+from flows.config import Config, config_hash
+from flows.errors import Refused, UsageError
+from flows.formats.truth import Truth
+from flows.rethreshold import Fired, Rethreshold, Share, measure, moment
+from models.rules import Rule, dimension, threshold
+
+_EVERYTHING: Final = 10**9
+
+
+class Now(msgspec.Struct, frozen=True):
+    """The limit in force and how many incidents a day it had, over the whole days."""
+
+    limit: float
+    a_day: float
+
+
+class Recall(msgspec.Struct, frozen=True):
+    """Of so many attacks that the detection should see, those it finds now and with the proposal; `lost` by name."""
+
+    attacks: int
+    now: int
+    proposed: int
+    lost: tuple[str, ...]
+
+
+class Tuned(msgspec.Struct, frozen=True, kw_only=True):
+    """One detection. `unsure` incidents in the proposal's count may be others going on; `burners` have most of them."""
+
+    detection: str
+    dimension: str
+    feature: str
+    since: str
+    until: str
+    days: int
+    now: Now
+    proposal: Proposal
+    unsure: int
+    entities: int
+    burners: tuple[Share, ...]
+    labels: Recall | None = None
+    simulated: Recall | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the windows say: the tuned detections, and for each other one why there is no answer."""
+
+    tuned: tuple[Tuned, ...]
+    refused: dict[str, str]
+
+
+def detections_of(config: Config, names: Sequence[str]) -> list[Rule]:
+    """The detections of some ids, or all.
+
+    Raises
+    ------
+    UsageError
+        There is no such detection.
+    """
+    known = {rule.id: rule for rule in config.detection}
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"no detection {unknown[0][:64]!a} in the configuration; there are {', '.join(known)}")
+    return [known[name] for name in names] if names else list(config.detection)
+
+
+def index_of(directory: str, config: Config, detection: Rule) -> Rethreshold:
+    """The index of a directory's windows for one detection.
+
+    Raises
+    ------
+    Refused
+        No column carries the detection, or no window is of a run with this configuration.
+    InputError
+        There is no table of windows.
+    """
+    rows = query.windows(directory, columns=measure(detection).columns)
+    mine = rows.filter(np.asarray(rows["config_hash"]) == config_hash(config)) if rows.num_rows else rows
+    if not mine.num_rows:
+        raise Refused(
+            f"the windows in {directory} are of a run with another configuration: give its file with --config, since "
+            "windows are kept from half of its limit on"
+        )
+    return Rethreshold(mine, detection, config.output.window_sample)
+
+
+def tune(
+    directory: str,
+    config: Config,
+    a_day: float,
+    detections: Sequence[Rule],
+    truth: Sequence[Truth] = (),
+    horizon: int = 7,
+) -> Answer:
+    """A budget for each of some detections, from the windows of a directory.
+
+    Raises
+    ------
+    InputError
+        There is no table of windows.
+    """
+    tuned: list[Tuned] = []
+    refused: dict[str, str] = {}
+    for detection in detections:
+        try:
+            index = index_of(directory, config, detection)
+            tuned.append(_tuned(index, propose(index, a_day, horizon), truth))
+        except Refused as reason:
+            refused[detection.id] = str(reason)
+    return Answer(tuple(tuned), refused)
+
+
+def _tuned(index: Rethreshold, proposal: Proposal, truth: Sequence[Truth]) -> Tuned:
+    limit = limit_of(index.detection)
+    days = whole_days(index)
+    now, then = index.at(limit), index.at(proposal.limit)
+    return Tuned(
+        detection=index.detection.id,
+        dimension=dimension(index.detection),
+        feature=index.measure.feature,
+        since=moment(index.start),
+        until=moment(index.end),
+        days=len(days),
+        now=Now(limit, counted(now, days) / len(days)),
+        proposal=proposal,
+        unsure=then.most - then.least,
+        entities=then.entities,
+        burners=tuple(then.burners()),
+        labels=recall(index, proposal.limit, truth) if truth else None,
+    )
+
+
+def limit_of(detection: Rule) -> float:
+    """The limit in force."""
+    found = threshold(detection)
+    assert found is not None
+    return found.at_least
+
+
+def recall(index: Rethreshold, limit: float, truth: Iterable[Truth]) -> Recall:
+    """The attacks that a detection should see, found now and with another limit, matched as `lapwing compare` does."""
+    name = index.detection.id
+    expected = [one for one in truth if is_of(name, one.expected or [one.kind])]
+    now, then = (
+        {one.attack for one in match(_incidents(index, index.at(at)), expected).attacks if one.detected}
+        for at in (limit_of(index.detection), limit)
+    )
+    return Recall(len(expected), len(now), len(then), tuple(sorted(now - then)))
+
+
+def _incidents(index: Rethreshold, fired: Fired) -> list[Incident]:
+    """What fired as the incidents that an attack is matched with; they begin no later than the minute that crosses."""
+    by, name = dimension(index.detection), index.detection.id
+    return [
+        Incident(
+            f"{at}", one.tenant, name, by, one.entity, (one.start + 60_000_000) // 1000, one.start // 1000,
+            one.end // 1000,
+        )
+        for at, one in enumerate(fired.incidents(_EVERYTHING))
+    ]  # fmt: skip
