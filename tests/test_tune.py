@@ -134,6 +134,21 @@ def test_what_people_read(place: Path) -> None:
     assert "Not answered" not in out
 
 
+def test_labels_and_attacks_of_which_none_is_its_own(place: Path) -> None:
+    other = Truth("a1", "deletion_surge", {"user": ["nobody"]}, "2026-11-04T01:00:00Z", "2026-11-04T01:00:30Z", [])
+    (place / "truth.ndjson").write_bytes(encode_truth([other]))
+    own = (
+        '[[detection]]\ntype = "threshold"\nid = "ours"\nby = "user"\nwhere = "failure"\ncount = true\nat_least = 10\n'
+    )
+    (place / "own.toml").write_text(own)
+    pq.write_table(windows(config_hash(load(str(place / "own.toml")))), place / "out" / "windows.parquet")
+    words = ["tune", "--budget", "8/day", "--input", place / "out", "--config", place / "own.toml", "--attacks", "3"]
+    code, out, err = command(*words, "--truth", place / "truth.ndjson")
+    assert code == 0
+    assert "no attack among them that it should see" in out
+    assert err == ["lapwing: ours: the simulation has no attack that it should see"]
+
+
 def test_the_limit_in_force_is_no_change(place: Path) -> None:
     words = ["tune", "--budget", "8/day", "--input", place / "out", "--detection", "brute_force_user", "--json"]
     limit = json.loads(command(*words, "--config", place / "config.toml")[1])["tuned"][0]["proposal"]["limit"]

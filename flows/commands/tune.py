@@ -78,9 +78,13 @@ def tune(
         mixed = []
         for one in answer.tuned:
             index = index_of(source, chosen, rules[one.detection])
-            with noise_held_back():
-                found = simulated_recall(source, chosen, index, one.proposal.limit, attacks, seed)
-            mixed.append(msgspec.structs.replace(one, simulated=found))
+            try:
+                with noise_held_back():
+                    found = simulated_recall(source, chosen, index, one.proposal.limit, attacks, seed)
+                mixed.append(msgspec.structs.replace(one, simulated=found))
+            except Refused as reason:  # the limit itself is an answer all the same
+                say(f"{one.detection}: {reason}")
+                mixed.append(one)
         answer = msgspec.structs.replace(answer, tuned=tuple(mixed))
     before = _text(config) if config else ""
     limits = {one.detection: one.proposal.limit for one in answer.tuned if one.proposal.limit != one.now.limit}
@@ -140,6 +144,8 @@ def _one(one: "Tuned", a_day: float) -> list[str]:
 
 
 def _recall(found: "Recall") -> str:
+    if not found.attacks:
+        return "no attack among them that it should see"
     text = f"{found.now} of {found.attacks} attacks found now, {found.proposed} with the proposal"
     return text + (f"; lost: {', '.join(found.lost[:5])}" if found.lost else "")
 
