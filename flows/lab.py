@@ -11,6 +11,7 @@ from flows import kernels_cache
 from flows.errors import UsageError
 
 NOTEBOOKS: Final = {
+    "tune": "what would another threshold have done",
     "explore": "who stood out, and when",
     "investigate": "what happened in an incident",
     "compare": "what would another detector have found",

@@ -157,6 +157,30 @@ def recall(index: Rethreshold, limit: float, truth: Iterable[Truth]) -> Recall:
     return Recall(len(expected), len(now), len(then), tuple(sorted(now - then)))
 
 
+class Beside(msgspec.Struct, frozen=True):
+    """What fires beside labels: incidents of no attack among all, attacks found among those that the detection should.
+
+    An incident belongs to an attack by entity and time, as `lapwing compare` says it but for events that it shows.
+    """
+
+    incidents: int
+    false: int
+    attacks: int
+    found: int
+
+
+def beside(index: Rethreshold, fired: Fired, truth: Iterable[Truth]) -> Beside:
+    """Count what fires beside labels."""
+    labels = list(truth)
+    compared = match(_incidents(index, fired), labels)
+    expected = [
+        one
+        for given, one in zip(labels, compared.attacks, strict=True)
+        if is_of(index.detection.id, given.expected or [given.kind])
+    ]
+    return Beside(fired.most, len(compared.false), len(expected), sum(one.detected for one in expected))
+
+
 def _incidents(index: Rethreshold, fired: Fired) -> list[Incident]:
     """What fired as the incidents that an attack is matched with; they begin no later than the minute that crosses."""
     by, name = dimension(index.detection), index.detection.id

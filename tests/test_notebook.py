@@ -4,6 +4,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import marimo
@@ -11,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows import lab, query
+from flows.config import load
 from flows.errors import InputError, UsageError
 from models.base import DIMENSIONS
 from tests.command import ROOT, lapwing
+from tests.test_tune import patched
 
 
 @pytest.fixture
@@ -142,13 +145,15 @@ def test_lanes_are_the_gravest_then_the_strangest(out: str) -> None:
         assert {one.entity for one in lane.incidents} <= {lane.entity}
 
 
-def run(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]:
-    """A notebook without a browser; its definitions."""
+def run(
+    name: str, monkeypatch: pytest.MonkeyPatch, *arguments: str, instead: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A notebook without a browser; its definitions, some of them given `instead` of a cell's."""
     path = str(lab.notebook(name))
     monkeypatch.setattr(sys, "argv", [path, "--", *arguments])
     app = runpy.run_path(path)["app"]
     assert isinstance(app, marimo.App)
-    _, made = app.run()
+    _, made = app.run(defs=instead)
     return dict(made)
 
 
@@ -218,6 +223,41 @@ def test_what_attackers_write_is_text_in_a_notebook(out: str, tmp_path: Path, mo
     assert "<img" not in shown
 
 
+def test_tune_shows_what_another_limit_would_have_done(
+    out: str, detected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = detected / "events.ndjson.truth.ndjson"
+    made = run("tune", monkeypatch, "--dir", out, "--truth", str(labels))
+    rule, before = made["detection"].value, made["before"]
+    assert rule.id == "brute_force_user"
+    assert made["limit"].value == before == rule.at_least
+    assert made["change"] == ""
+    assert {row["detection"] for row in made["unanswered"]} >= {"traffic_spike_ip", "brute_force_ip"}
+    opened = [one for one in query.incidents(out) if one.detection == rule.id]
+    assert made["numbers"][0]["incidents"] == made["fired"].most == len(opened) > 0
+    assert {(row["tenant"], row["entity"]) for row in made["listed"]} == {(one.tenant, one.entity) for one in opened}
+    assert made["numbers"][0]["recall"].startswith("100%")
+
+    higher = int(min(one.value or 0 for one in opened)) + 1
+    moved = SimpleNamespace(value=higher, start=int(before) // 2, stop=4 * int(before))
+    cell = {"index": made["index"], "before": before, "limit": moved, "why": ""}
+    then = run("tune", monkeypatch, "--dir", out, "--truth", str(labels), instead=cell)
+    assert then["fired"].most == sum((one.value or 0) >= higher for one in opened) < len(opened)
+    assert [row["limit"] for row in then["numbers"]] == [before, higher]
+    (tmp_path / "config.toml").write_text(patched("", then["change"]))
+    after = {one.id: getattr(one, "at_least", None) for one in load(str(tmp_path / "config.toml")).detection}
+    assert after[rule.id] == higher
+    assert {**after, rule.id: before} == {one.id: getattr(one, "at_least", None) for one in load(None).detection}
+
+
+def test_tune_says_in_words_why_there_is_no_answer(out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text('[time]\nlateness = "7s"\n')
+    made = run("tune", monkeypatch, "--dir", out, "--config", str(other))
+    assert made["index"] is None
+    assert "another configuration" in made["why"]
+
+
 def test_compare_says_what_each_detector_found(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = run("compare", monkeypatch, "--dir", out)
     rows = {row["detector"]: row for row in made["agreement"]}
@@ -234,7 +274,7 @@ def test_compare_says_what_each_detector_found(out: str, monkeypatch: pytest.Mon
 
 
 def test_a_notebook_that_is_not_there_is_told_as_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no notebook 'nothing'; there are explore, investigate, compare"):
+    with pytest.raises(UsageError, match="no notebook 'nothing'; there are tune, explore, investigate, compare"):
         lab.notebook("nothing")
     assert {lab.notebook(name).parent for name in lab.NOTEBOOKS} == {ROOT / "notebooks"}
     done = lapwing("lab", "explore", "--dir", tmp_path / "none")

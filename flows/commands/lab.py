@@ -21,6 +21,13 @@ def lab(
     table: Annotated[
         str | None, typer.Option("--table", metavar="FILE", help="compare: CSV, Parquet or .npz, else closed minutes.")
     ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", metavar="FILE", help="tune: the configuration of the run; else the defaults."),
+    ] = None,
+    truth: Annotated[
+        str | None, typer.Option("--truth", metavar="FILE", help="tune: labels; else DIR/*.truth.ndjson.")
+    ] = None,
     uid: Annotated[str | None, typer.Option("--uid", metavar="UID", help="investigate: the incident.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port on this machine; else a free one.")] = None,
     edit: Annotated[bool, typer.Option("--edit", help="Open it to be changed, not only used.")] = False,
@@ -35,7 +42,7 @@ def lab(
     \b
     Examples:
       lapwing lab
-      lapwing lab tune --dir out
+      lapwing lab tune --dir out --config config.toml
       lapwing lab investigate --dir out --uid 6123305a
       lapwing lab compare --table shuttle.npz --no-browser --port 2718
     """
@@ -49,7 +56,8 @@ def lab(
             _make_day(Path(directory))
     elif not Path(directory).is_dir():
         raise InputError(f"{directory}: no such folder; `lapwing detect --output {directory}` makes it")
-    more = {key: value for key, value in (("table", table), ("uid", uid)) if value}
+    files = {"table": table, "config": config, "truth": truth}
+    more = {key: os.path.abspath(value) for key, value in files.items() if value} | ({"uid": uid} if uid else {})
     line = made.command(path, os.path.abspath(directory), more, port, edit=edit, browser=browser)
     done = subprocess.run(line, env=made.environment(), check=False).returncode
     if done > 0:

@@ -1,6 +1,7 @@
 """The notebooks as a person meets them: in a real browser, with pictures, and choices that change them."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
@@ -172,3 +174,21 @@ def test_compare_draws_the_strangest_of_each_detector(results: Path, browser: we
     with served("compare", results) as address:
         opened(browser, address, "What would another detector have found?")
         assert "sklearn:IsolationForest" in text_of(browser)
+
+
+def test_tune_moves_the_count_and_the_change_with_the_slider(results: Path, browser: webdriver.Chrome) -> None:
+    with served("tune", results) as address:
+        wait = opened(browser, address, "What would another threshold have done?")
+        wait.until(lambda b: "This is the limit in force" in text_of(b))
+        slider = elements(browser, '[role="slider"]')[0]
+        before = int(slider.get_attribute("aria-valuenow") or 0)
+        slider.click()
+        slider.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+        wait.until(lambda b: "+++ config.toml" in text_of(b))
+        now = int(elements(browser, '[role="slider"]')[0].get_attribute("aria-valuenow") or 0)
+        assert now != before
+        wait.until(lambda b: f"at_least = {now}" in text_of(b))
+        rows = re.findall(r"(in force|chosen) +(\d+) +(\d+)", text_of(browser))
+        fired = {name: (int(limit), int(count)) for name, limit, count in rows}
+        assert fired["in force"][0] == before
+        assert fired["chosen"][0] == now
