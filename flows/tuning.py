@@ -1,6 +1,7 @@
 """A budget of incidents a day for detections: the limits that keep it, what they cost, and who burns it."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from flows.config import Config, config_hash
 from flows.errors import Refused, UsageError
 from flows.formats.truth import Truth
 from flows.rethreshold import Fired, Rethreshold, Share, measure, moment
+from flows.verdicts import Verdict
 from models.rules import Rule, dimension, threshold
 
 _EVERYTHING: Final = 10**9
@@ -34,6 +36,15 @@ class Recall(msgspec.Struct, frozen=True):
     lost: tuple[str, ...]
 
 
+class Judged(msgspec.Struct, frozen=True):
+    """The detection's incidents that analysts judged, by what they said: of each, how many there are now, and how many
+    have reached the proposed limit.
+    """
+
+    now: dict[str, int]
+    proposed: dict[str, int]
+
+
 class Tuned(msgspec.Struct, frozen=True, kw_only=True):
     """One detection. `unsure` incidents in the proposal's count may be others going on; `burners` have most of them."""
 
@@ -50,6 +61,7 @@ class Tuned(msgspec.Struct, frozen=True, kw_only=True):
     burners: tuple[Share, ...]
     labels: Recall | None = None
     simulated: Recall | None = None
+    judged: Judged | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -100,6 +112,7 @@ def tune(
     detections: Sequence[Rule],
     truth: Sequence[Truth] = (),
     horizon: int = 7,
+    verdicts: Mapping[str, Verdict] | None = None,
 ) -> Answer:
     """A budget for each of some detections, from the windows of a directory.
 
@@ -113,7 +126,11 @@ def tune(
     for detection in detections:
         try:
             index = index_of(directory, config, detection)
-            tuned.append(_tuned(index, propose(index, a_day, horizon), truth))
+            found = _tuned(index, propose(index, a_day, horizon), truth)
+            if verdicts is not None:
+                said = judged(directory, detection, found.proposal.limit, verdicts)
+                found = msgspec.structs.replace(found, judged=said)
+            tuned.append(found)
         except Refused as reason:
             refused[detection.id] = str(reason)
     return Answer(tuple(tuned), refused)
@@ -155,6 +172,24 @@ def recall(index: Rethreshold, limit: float, truth: Iterable[Truth]) -> Recall:
         for at in (limit_of(index.detection), limit)
     )
     return Recall(len(expected), len(now), len(then), tuple(sorted(now - then)))
+
+
+def judged(directory: str, detection: Rule, limit: float, verdicts: Mapping[str, Verdict]) -> Judged:
+    """What analysts said of a detection's incidents, now and of those that another limit leaves.
+
+    Raises
+    ------
+    InputError
+        There are no alerts, or a line is none.
+    """
+    now: Counter[str] = Counter()
+    then: Counter[str] = Counter()
+    for one in query.incidents(directory):
+        if one.detection == detection.id and one.uid in verdicts:
+            word = verdicts[one.uid].verdict
+            now[word] += 1
+            then[word] += (one.value or 0.0) >= limit
+    return Judged(dict(now), {word: then[word] for word in now})
 
 
 class Beside(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from flows.errors import Refused
 from flows.formats.truth import Truth, encode_truth
 from flows.formats.windows import table
 from flows.rethreshold import Rethreshold
+from flows.verdicts import Verdict, write_verdict
 from models.rules import BruteForceUser
 from tests.command import command
 
@@ -147,6 +149,37 @@ def test_labels_and_attacks_of_which_none_is_its_own(place: Path) -> None:
     assert code == 0
     assert "no attack among them that it should see" in out
     assert err == ["lapwing: ours: the simulation has no attack that it should see"]
+
+
+def told(uid: str, value: float, detection: str = "brute_force_user") -> dict[str, Any]:
+    """The last message of an incident, as far as it is read."""
+    return {
+        "time": 1, "activity_id": 3, "severity_id": 3, "message": "over", "count": 1, "start_time": 0, "end_time": 1,
+        "finding_info": {"uid": uid, "title": "t", "first_seen_time": 0}, "metadata": {"tenant_uid": "acme"},
+        "unmapped": {"seq": 1, "detection": detection, "dimension": "user", "entity": "u", "value": value},
+    }  # fmt: skip
+
+
+def test_verdicts_say_what_of_what_was_judged_stays(place: Path) -> None:
+    values = {f"{at:032x}": value for at, value in enumerate((10.0, 11.0, 100.0, 100.0, 100.0))}
+    lines = [told(uid, value) for uid, value in values.items()] + [told("f" * 32, 100.0, "another")]
+    (place / "out" / "alerts.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = "false", "false", "false", "true", ""
+    for uid, word in zip(values, words, strict=True):
+        if word:
+            write_verdict(place / "out", Verdict(uid=uid, verdict=word))  # type: ignore[arg-type]
+    write_verdict(place / "out", Verdict(uid="f" * 32, verdict="true"))
+    asked = ["tune", "--budget", "8/day", "--input", place / "out", "--config", place / "config.toml"]
+    code, out, _ = command(*asked, "--verdicts", place / "out", "--json")
+    assert code == 0
+    assert json.loads(out)["tuned"][0]["judged"] == {
+        "now": {"false": 3, "true": 1},
+        "proposed": {"false": 1, "true": 1},
+    }
+    assert "1 of 3 false, 1 of 1 true stay with the proposal" in command(*asked, "--verdicts", place / "out")[1]
+    code, _, err = command(*asked, "--verdicts", place)
+    assert code == 3
+    assert "holds no verdict" in err[-1]
 
 
 def test_the_limit_in_force_is_no_change(place: Path) -> None:

@@ -32,6 +32,12 @@ def tune(
     truth: Annotated[
         str | None, typer.Option("--truth", metavar="FILE", help="Labels: which attacks are found, which are lost.")
     ] = None,
+    verdicts: Annotated[
+        str | None,
+        typer.Option(
+            "--verdicts", metavar="DIR|FILE", help="What `lapwing verdict` wrote: which of what was judged stays."
+        ),
+    ] = None,
     attacks: Annotated[
         int,
         typer.Option(
@@ -58,6 +64,7 @@ def tune(
       lapwing tune --budget 20/day --input out
       lapwing tune --budget 3/week --detection brute_force_user --config config.toml --input out --write change.diff
       lapwing tune --budget 20/day --input demo --truth demo/events.ndjson.truth.ndjson
+      lapwing tune --budget 20/day --input out --verdicts out
       patch config.toml < change.diff && lapwing test config.toml
     """
     from flows.budget import budget_of
@@ -65,11 +72,15 @@ def tune(
     from flows.config_diff import diff, with_limits
     from flows.tuning import detections_of, index_of
     from flows.tuning import tune as answer_of
+    from flows.verdicts import read_verdicts
 
     a_day = budget_of(budget)
     chosen = load(config)
     wanted = detections_of(chosen, detection or [])
-    answer = answer_of(source, chosen, a_day, wanted, read_truth(truth) if truth else (), horizon)
+    said = read_verdicts(verdicts) if verdicts else None
+    if verdicts and not said:
+        raise Refused(f"{verdicts}: holds no verdict; `lapwing verdict` writes them")
+    answer = answer_of(source, chosen, a_day, wanted, read_truth(truth) if truth else (), horizon, said)
     if attacks and answer.tuned:
         from flows.commands.engine import noise_held_back
         from flows.mixed import simulated_recall
@@ -136,6 +147,9 @@ def _one(one: "Tuned", a_day: float) -> list[str]:
     if one.unsure:
         rows.append(("unsure", f"{one.unsure} incidents may be others going on: windows do not say when those ended"))
     rows += [(what, _recall(given)) for what, given in (("labels", one.labels), ("simulated", one.simulated)) if given]
+    if one.judged:
+        told = ", ".join(f"{one.judged.proposed[word]} of {n} {word}" for word, n in sorted(one.judged.now.items()))
+        rows.append(("judged", f"{told} stay with the proposal" if told else "none of its incidents has a verdict"))
     rows += [
         ("burns it" if at == 0 else "", f"{plain(row.entity)} ({plain(row.tenant)}): {row.incidents}, {row.share:.0%}")
         for at, row in enumerate(one.burners)
