@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 
 CREATE, UPDATE, CLOSE = 1, 2, 3
+HISTORY = "history"
+"""What keeps incidents out of the queue that were over before a run went on live."""
 SHADOW = "shadow"
 """What keeps the incidents of a detection in shadow out of the queue."""
 

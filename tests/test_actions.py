@@ -88,6 +88,7 @@ def test_what_is_over_or_excepted_is_none_and_what_a_digest_tells_is_one() -> No
     assert candidate(msgspec.structs.replace(alert, activity=CLOSE)) is None
     assert candidate(msgspec.structs.replace(alert, suppressed_by="exception x")) is None
     assert candidate(msgspec.structs.replace(alert, suppressed_by="shadow")) is None
+    assert candidate(msgspec.structs.replace(alert, suppressed_by="history")) is None
     assert candidate(msgspec.structs.replace(alert, suppressed_by="digest x")) is not None
 
 

@@ -11,7 +11,7 @@ from flows.config import Config
 from flows.drift import Drift, DriftState, ScoreDrift
 from flows.steps.gather import Gathered
 from flows.tally import Hours, Tally
-from models.alert import CLOSE, CREATE, SHADOW, Alert
+from models.alert import CLOSE, CREATE, HISTORY, SHADOW, Alert
 from models.base import END_OF_TIME, SEVERITIES
 from models.exceptions import Exceptions
 from models.groups import Groups, GroupsState, keys
@@ -224,7 +224,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             acted, silent = self._history.sift(alert)
             for one in acted:
                 out += self._take(one)
-            out += [_suppressed(one, "history") for one in silent]
+            out += [_suppressed(one, HISTORY) for one in silent]
         if until is not None:
             return out + self._beats(until + 1)
         # All has ended, and the clock runs on until every hour is over: so does a stream that ends a little later.
