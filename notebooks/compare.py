@@ -45,7 +45,7 @@ def _(mo):
         same rows are among their strangest; the table says how many of a detector's strangest another has too.
         """
     )
-    mo.vstack([about, path, columns, mo.hstack([detectors, top, label], justify="start")])
+    mo.vstack([about, path, columns, mo.hstack([detectors, top], justify="start"), label])
     return columns, detectors, label, path, top
 
 
@@ -95,10 +95,11 @@ def _(alt, first, found, mo):
         .mark_circle(size=40)
         .encode(
             x=alt.X("row:Q", title="row of the table"), y=alt.Y("score:Q", scale=alt.Scale(type="symlog")),
-            color=alt.Color("others:O", title="also found by", scale=alt.Scale(scheme="viridis")),
+            color=alt.Color("others:O", title="also found by", scale=alt.Scale(scheme="viridis"),
+                            legend=alt.Legend(orient="top")),
             tooltip=["row:Q", "score:Q", "others:Q"],
         )
-        .properties(width=700, height=120)
+        .properties(width=620, height=120)
         .facet(row=alt.Row("detector:N", title=None))
         .resolve_scale(y="independent")
     )  # fmt: skip

@@ -69,12 +69,13 @@ def _(alt, bars, base, dots, mo, order):
     )
     names = [*base.SEVERITIES]
     scale = alt.Scale(domain=names[1:6], range=["#9ecae1", "#74c476", "#fdd049", "#fd8d3c", "#d62728"])
-    lane = alt.Y("lane:N", sort=order, title=None, axis=alt.Axis(labelLimit=320))
+    lane = alt.Y("lane:N", sort=order, title=None, axis=alt.Axis(labelLimit=190))
     told = [bar | {"severity": names[bar["severity"]]} for bar in bars]
     incidents = (
         alt.Chart(alt.Data(values=told))
         .mark_bar(height=14, opacity=0.8, minBandSize=4)
-        .encode(x=time, x2="end:T", y=lane, color=alt.Color("severity:N", scale=scale, title="incident"),
+        .encode(x=time, x2="end:T", y=lane,
+                color=alt.Color("severity:N", scale=scale, title="incident", legend=alt.Legend(orient="top")),
                 tooltip=["detection:N", "severity:N", "message:N"])
     )  # fmt: skip
     click = alt.selection_point(name="minute", fields=["lane", "start"], on="click")
@@ -89,7 +90,7 @@ def _(alt, bars, base, dots, mo, order):
         )
         .add_params(click)
     )  # fmt: skip
-    chart = alt.layer(incidents, minutes).properties(width=760, height=alt.Step(24))
+    chart = alt.layer(incidents, minutes).properties(width=600, height=alt.Step(24))
     picture = mo.ui.altair_chart(chart, chart_selection=False, legend_selection=False)
     picture if dots else mo.md("No minute is kept of this dimension.")
     return chart, picture

@@ -87,15 +87,16 @@ def _(alt, events, mo, one, told):
     seen = (
         alt.Chart(alt.Data(values=dots))
         .mark_circle(size=36, opacity=0.6)
-        .encode(x=axis, y=alt.Y("action:N", title=None), color=alt.Color("outcome:N", scale=outcomes),
+        .encode(x=axis, y=alt.Y("action:N", title=None),
+                color=alt.Color("outcome:N", scale=outcomes, legend=alt.Legend(orient="top")),
                 tooltip=["time:T", "action:N", "outcome:N", "user:N", "ip:N"])
-        .properties(width=760, height=alt.Step(22))
+        .properties(width=640, height=alt.Step(22))
     )  # fmt: skip
     said = (
         alt.Chart(alt.Data(values=messages))
         .mark_line(point=True, interpolate="step-after", color="#333")
         .encode(x=axis, y=alt.Y("count:Q", title="counted"), tooltip=["time:T", "activity:N", "count:Q", "message:N"])
-        .properties(width=760, height=90)
+        .properties(width=640, height=90)
     )
     timeline = alt.vconcat(seen, said).resolve_scale(x="shared")
     about = mo.md(

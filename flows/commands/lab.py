@@ -57,8 +57,8 @@ def lab(
     elif not Path(directory).is_dir():
         raise InputError(f"{directory}: no such folder; `lapwing detect --output {directory}` makes it")
     files = {"table": table, "config": config, "truth": truth}
-    more = {key: os.path.abspath(value) for key, value in files.items() if value} | ({"uid": uid} if uid else {})
-    line = made.command(path, os.path.abspath(directory), more, port, edit=edit, browser=browser)
+    more = {key: value for key, value in files.items() if value} | ({"uid": uid} if uid else {})
+    line = made.command(path, directory, more, port, edit=edit, browser=browser)
     done = subprocess.run(line, env=made.environment(), check=False).returncode
     if done > 0:
         raise LapwingError(f"the notebook's server ended with {done}")
