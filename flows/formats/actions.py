@@ -52,9 +52,9 @@ def action(alert: Alert, about: About, limits: ActionLimits) -> bytes | None:
 
     An address is a candidate to `block` while its incident goes on, if at most as many users succeeded there as
     failed, and it is known how many: an office has more users who get in. The acting user of an incident is one to
-    `suspend`. Never a victim, an endpoint or a tenant, nor what an exception suppresses, is in shadow, or was over before
-    the run was live; what only a digest tells of is a candidate all the same; what was only learned never. A close
-    gives none: the last candidate runs out by itself.
+    `suspend`. Never a victim, an endpoint or a tenant, nor what an exception suppresses, is in shadow, or was over
+    before the run was live; what only a digest tells of is a candidate all the same; what was only learned never. A
+    close gives none: the last candidate runs out by itself.
     """
     if about.analytic_type == LEARNING or alert.activity == CLOSE or alert.digest:
         return None
