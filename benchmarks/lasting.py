@@ -25,20 +25,15 @@ def resident_peak(pid: int | None = None) -> float:
     return resident(pid, "VmHWM:")
 
 
-def slope(y: Sequence[float]) -> tuple[float, float]:
-    """Least-squares slope of a series against its number, and half its 95 % interval (normal errors, 1.96 of them).
+def change(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """The mean difference of pairs, and half its 95 % interval (normal errors, 1.96 of them).
 
-    With fewer than four values there is no interval: it is infinite.
+    With fewer than four pairs there is no interval: it is infinite.
 
-    >>> slope([1.0, 3.0, 5.0, 7.0])
+    >>> change([1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 5.0, 6.0])
     (2.0, 0.0)
     """
-    n = len(y)
-    if n < 4:
+    found = np.asarray(after, float) - np.asarray(before, float)
+    if len(found) < 4:
         return 0.0, float("inf")
-    x = np.arange(n) - (n - 1) / 2
-    values = np.asarray(y, float)
-    found = float(x @ values / (x @ x))
-    left = values - values.mean() - found * x
-    error = float(np.sqrt(left @ left / (n - 2) / (x @ x)))
-    return round(found, 12), round(1.96 * error, 12)
+    return round(float(found.mean()), 12), round(1.96 * float(found.std(ddof=1)) / len(found) ** 0.5, 12)

@@ -1,24 +1,25 @@
-"""`make soak`: twelve hours of simulated traffic at full speed, and whether anything grows or slows down.
+"""`make soak`: three days of simulated traffic at full speed, and whether anything grows or slows down.
 
-The real flow, on the simulator as a stream, in this process. Each hour's share of the events is a row: events a second
-of processor time of the flow alone (the simulator's is taken off, and what else the machine does is not in it), memory,
-and what the shards hold. The day begins at ten, from when it is evenly busy: what a busier hour needs is no growth. The
-first third fills tables and is not judged.
+The real flow, on the simulator as a stream, in this process. Each 24th of a day's events is a row: events a second of
+processor time of the flow alone (the simulator's is taken off, and so is what the system does for it, such as writing
+files; what else the machine does is not in it), memory, and what the shards hold. A quiet hour costs more an event
+than a busy one, since every minute is closed for whoever was active; so the last day is judged beside the one before
+it, row by row. What comes before fills tables.
 """
 
 import argparse
 import json
+import resource
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from time import process_time
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.lasting import resident, slope
+from benchmarks.lasting import change, resident
 from flows import detect, parts
 from flows.config import Config, load
 from flows.formats.simulated import Chunk, simulate
@@ -26,14 +27,16 @@ from flows.state_shape import table_limits
 from models.base import DIMENSIONS
 
 FLAT = 0.02
-"""What may come and go over the whole run, as a share of the mean, even where the slope is certain."""
-HOUR = 3600.0
-START = datetime(2026, 11, 2, 10, tzinfo=UTC)
+"""What may come and go from one day to the next, as a share of the mean, even where the change is certain."""
+DAY = 86_400
+ROWS = 24
+"""Rows a day."""
+START = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 @dataclass(slots=True, frozen=True)
-class Hour:
-    """One simulated hour."""
+class Row:
+    """A part of a day's events."""
 
     events: int
     seconds: float
@@ -44,73 +47,82 @@ class Hour:
     overflowed: int
 
 
-class Watched:
-    """The simulator, with a look at the flow each time an hour's share of the events has been taken."""
+def _user(who: int) -> float:
+    """Seconds of processor time outside the system, of this process or this thread."""
+    return resource.getrusage(who).ru_utime
 
-    def __init__(self, events: int, hours: int, seed: int) -> None:
-        self.hours: list[Hour] = []
+
+class Watched:
+    """The simulator, with a look at the flow each time a row's share of the events has been taken."""
+
+    def __init__(self, days: int, events: int, seed: int, rows: int) -> None:
+        self.rows: list[Row] = []
         self.totals = detect.Totals()
-        self._events, self._hours, self._seed = events, hours, seed
-        self._began, self._simulating, self._seen = process_time(), 0.0, 0
+        self._hours, self._events, self._seed, self._all = 24.0 * days, events, seed, days * rows
+        self._began, self._simulating, self._seen = _user(resource.RUSAGE_SELF), 0.0, 0
 
     def chunks(self) -> Iterator[Chunk]:
         """The simulator's chunks."""
-        source = simulate(self._events, self._seed, hours=float(self._hours), start=START)
-        sent, step = 0, self._events / self._hours
-        self._began = process_time()
+        source = simulate(self._events, self._seed, hours=self._hours, start=START)
+        sent, step = 0, self._events / self._all
+        self._began = _user(resource.RUSAGE_SELF)
         while True:
-            began = process_time()
+            began = _user(resource.RUSAGE_THREAD)  # the flow goes on beside it, on threads of its own
             chunk = next(source, None)
-            self._simulating += process_time() - began
+            self._simulating += _user(resource.RUSAGE_THREAD) - began
             if chunk is None:
                 break
-            if sent >= (len(self.hours) + 1) * step:
+            if sent >= (len(self.rows) + 1) * step:
                 self._look(sent)
             sent += chunk.count
             yield chunk
         self._look(sent)
 
     def _look(self, sent: int) -> None:
-        now, totals = process_time(), self.totals
+        now, totals = _user(resource.RUSAGE_SELF), self.totals
         counters = {name: totals.sum(name) for name in ("entities", "active", "evicted", "overflowed")}
         spent = now - self._began - self._simulating
-        self.hours.append(Hour(sent - self._seen, spent, resident(), **counters))
+        self.rows.append(Row(sent - self._seen, spent, resident(), **counters))
         self._began, self._simulating, self._seen = now, 0.0, sent
-        last = self.hours[-1]
-        print(f"hour {len(self.hours)}: {last.events / last.seconds:,.0f} events/s", file=sys.stderr)
+        last = self.rows[-1]
+        print(f"row {len(self.rows)} of {self._all}: {last.events / last.seconds:,.0f} events/s", file=sys.stderr)
 
 
-def run(hours: int, rate: float, seed: int, output: str) -> dict[str, Any]:
-    """So many hours at so many events a second of their own time; results go to a folder."""
+def run(days: int, rate: float, seed: int, output: str, rows_a_day: int = ROWS) -> dict[str, Any]:
+    """So many days at so many events a second of their own time; results go to a folder."""
     config = load()
-    watched = Watched(int(hours * HOUR * rate), hours, seed)
+    watched = Watched(days, int(days * DAY * rate), seed, rows_a_day)
     with (
         patch.object(parts, "simulate", lambda *_: watched.chunks()),
         patch.object(detect, "Totals", lambda **_: watched.totals),
     ):
         done = detect.run(config, "synthetic", output, None, False, "lapwing", threading.Event())
-    rows = watched.hours
-    return judged(rows, config) | {"events": done.events, "rate": rate, "hours": [asdict(row) for row in rows]}
+    rows = watched.rows
+    return judged(rows, config, rows_a_day) | {
+        "events": done.events,
+        "rate": rate,
+        "rows": [asdict(row) for row in rows],
+    }
 
 
-def judged(rows: list[Hour], config: Config) -> dict[str, Any]:
-    """Slopes an hour with their 95 % intervals, and what they come to.
+def judged(rows: list[Row], config: Config, rows_a_day: int = ROWS) -> dict[str, Any]:
+    """What a day changes, with its 95 % interval, and what that comes to.
 
-    Memory is flat, and throughput steady, if the slope is not certain or does not matter (`FLAT` of the mean).
+    Memory is flat, and throughput steady, if the change is not certain or does not matter (`FLAT` of the mean).
     """
-    late = rows[len(rows) // 3 :]
-    memory = [row.resident_mib for row in late]
-    speed = [row.events / row.seconds for row in late]
-    grows, grows_by = slope(memory)
-    slows, slows_by = slope(speed)
+    before, last = rows[-2 * rows_a_day : -rows_a_day], rows[-rows_a_day:]
+    memory = [[row.resident_mib for row in day] for day in (before, last)]
+    speed = [[row.events / row.seconds for row in day] for day in (before, last)]
+    grows, grows_by = change(*memory)
+    slows, slows_by = change(*speed)
     limits = [table_limits(config, name) for name in DIMENSIONS]
     most_records = config.state.shards * sum(records for records, _ in limits)
     most_active = config.state.shards * sum(rings for _, rings in limits)
     return {
-        "memory_slope": (grows, grows_by),
-        "speed_slope": (slows, slows_by),
-        "memory_flat": grows - grows_by <= 0 or grows * len(late) <= FLAT * sum(memory) / len(memory),
-        "speed_steady": slows + slows_by >= 0 or -slows * len(late) <= FLAT * sum(speed) / len(speed),
+        "memory_change": (grows, grows_by),
+        "speed_change": (slows, slows_by),
+        "memory_flat": grows - grows_by <= 0 or grows <= FLAT * sum(memory[1]) / rows_a_day,
+        "speed_steady": slows + slows_by >= 0 or -slows <= FLAT * sum(speed[1]) / rows_a_day,
         "within_bounds": all(row.entities <= most_records and row.active <= most_active for row in rows),
         "most_entities": most_records,
         "most_active": most_active,
@@ -119,24 +131,26 @@ def judged(rows: list[Hour], config: Config) -> dict[str, Any]:
 
 def report(figures: dict[str, Any]) -> str:
     """The figures to be read."""
-    names = ("hour", "events/cpu-s", "MiB", "entities", "active", "evicted", "no room")
+    names = ("row", "events/cpu-s", "MiB", "entities", "active", "evicted", "no room")
     out = [
-        f"{figures['events']:,} events at {figures['rate']:g}/s from {START:%H:%M} on",
+        f"{figures['events']:,} events at {figures['rate']:g}/s",
         "",
         "".join(f"{name:>13}" for name in names),
     ]
-    for number, row in enumerate(figures["hours"], 1):
+    for number, row in enumerate(figures["rows"], 1):
         cells = [f"{row['events'] / row['seconds']:,.0f}", f"{row['resident_mib']:,.0f}"]
         cells += [f"{row[name]:,}" for name in ("entities", "active", "evicted", "overflowed")]
         out.append("".join(f"{cell:>13}" for cell in (str(number), *cells)))
-    (grows, grows_by), (slows, slows_by) = figures["memory_slope"], figures["speed_slope"]
+    (grows, grows_by), (slows, slows_by) = figures["memory_change"], figures["speed_change"]
     says = {True: "yes", False: "NO"}
     return "\n".join(
         [
             *out,
             "",
-            f"memory flat         {says[figures['memory_flat']]:4}{grows:+,.1f} MiB an hour, +-{grows_by:,.1f}",
-            f"throughput steady   {says[figures['speed_steady']]:4}{slows:+,.0f} events/s an hour, +-{slows_by:,.0f}",
+            f"memory flat         {says[figures['memory_flat']]:4}{grows:+,.1f} MiB since the day before, "
+            f"+-{grows_by:,.1f}",
+            f"throughput steady   {says[figures['speed_steady']]:4}{slows:+,.0f} events/s since the day before, "
+            f"+-{slows_by:,.0f}",
             f"state in its bounds {says[figures['within_bounds']]:4}at most {figures['most_entities']:,} entities,"
             f" {figures['most_active']:,} active",
         ]
@@ -146,13 +160,13 @@ def report(figures: dict[str, Any]) -> str:
 def main() -> None:
     """Run, print, and fail if anything grew or slowed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--hours", type=int, default=12)
-    parser.add_argument("--rate", type=float, default=100.0, help="events a second of simulated time")
+    parser.add_argument("--days", type=int, default=3, choices=range(2, 31), metavar="N", help="at least 2")
+    parser.add_argument("--rate", type=float, default=50.0, help="events a second of simulated time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lapwing-soak-") as folder:
-        figures = run(arguments.hours, arguments.rate, arguments.seed, folder)
+        figures = run(arguments.days, arguments.rate, arguments.seed, folder)
     print(json.dumps(figures, indent=2) if arguments.json else report(figures))
     sys.exit(not (figures["memory_flat"] and figures["speed_steady"] and figures["within_bounds"]))
 

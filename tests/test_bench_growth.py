@@ -14,35 +14,41 @@ LEFT_OUT = ("brute_force_ip", "traffic_spike_tenant")
 
 @pytest.fixture(scope="module")
 def soaked(tmp_path_factory):
-    return soak.run(4, 3.0, 1, str(tmp_path_factory.mktemp("soak")))
+    return soak.run(2, 0.5, 1, str(tmp_path_factory.mktemp("soak")), rows_a_day=4)
 
 
-def test_the_soak_takes_every_event_and_looks_once_an_hour(soaked):
-    assert soaked["events"] == 3 * 4 * 3_600
-    assert len(soaked["hours"]) == 4
-    assert sum(row["events"] for row in soaked["hours"]) == soaked["events"]
-    entities = [row["entities"] for row in soaked["hours"]]
+def test_the_soak_takes_every_event_and_looks_at_each_part_of_a_day(soaked):
+    assert soaked["events"] == 86_400
+    assert len(soaked["rows"]) == 8
+    assert sum(row["events"] for row in soaked["rows"]) == soaked["events"]
+    entities = [row["entities"] for row in soaked["rows"]]
     assert entities == sorted(entities)
-    assert entities[0] > 500
-    assert all(row["seconds"] > 0 and row["resident_mib"] > 20 for row in soaked["hours"])
+    assert entities[-1] > 500
+    assert all(row["seconds"] > 0 and row["resident_mib"] > 20 for row in soaked["rows"])
     text = soak.report(soaked)
     assert f"{entities[-1]:,}" in text
     assert "memory flat" in text
 
 
-def hours(memory, speed, entities=1_000, active=500):
-    return [soak.Hour(round(each), 1.0, mib, entities, active, 0, 0) for mib, each in zip(memory, speed, strict=True)]
+def days(memory, speed, entities=1_000, active=500):
+    """Two days of which each row of the second is beside one of the first."""
+    return [soak.Row(round(each), 1.0, mib, entities, active, 0, 0) for mib, each in zip(memory, speed, strict=True)]
+
+
+def _daily(k):
+    return 100_000 - 20_000 * (k % 24 in (20, 21, 22, 23))
 
 
 @pytest.mark.parametrize(
     ("rows", "flat", "steady", "bounded"),
     [
-        (hours([500.0] * 12, [100_000] * 12), True, True, True),
-        (hours([500.0 + 5 * k for k in range(12)], [100_000] * 12), False, True, True),
-        (hours([500.0] * 12, [100_000 - 2_000 * k for k in range(12)]), True, False, True),
-        (hours([900.0] * 4 + [500.0, 501.0] * 4, [100_000, 90_000] * 6), True, True, True),
-        (hours([500.0] * 12, [100_000] * 12, entities=1_000_001), True, True, False),
-        (hours([500.0] * 12, [100_000] * 12, active=100_001), True, True, False),
+        (days([500.0] * 48, [_daily(k) for k in range(48)]), True, True, True),
+        (days([500.0 + k / 2 for k in range(48)], [100_000] * 48), False, True, True),
+        (days([500.0 + k / 3 for k in range(48)], [100_000] * 48), True, True, True),
+        (days([500.0] * 48, [_daily(k) - 100 * k for k in range(48)]), True, False, True),
+        (days([900.0] * 24 + [500.0] * 24, [90_000] * 24 + [100_000] * 24), True, True, True),
+        (days([500.0] * 48, [100_000] * 48, entities=1_000_001), True, True, False),
+        (days([500.0] * 48, [100_000] * 48, active=100_001), True, True, False),
     ],
 )
 def test_the_soak_says_what_grew_slowed_or_spilled(rows, flat, steady, bounded):
@@ -50,9 +56,10 @@ def test_the_soak_says_what_grew_slowed_or_spilled(rows, flat, steady, bounded):
     assert (said["memory_flat"], said["speed_steady"], said["within_bounds"]) == (flat, steady, bounded)
 
 
-def test_a_slope_has_the_textbook_interval():
-    assert lasting.slope([1.0, 2.0, 4.0, 5.0]) == pytest.approx((1.4, 1.96 * 0.1414213562), rel=1e-6)
-    assert lasting.slope([1.0, 2.0]) == (0.0, float("inf"))
+def test_a_change_has_the_textbook_interval():
+    before, after = [1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 5.0, 5.0]  # differences 1, 0, 2, 1
+    assert lasting.change(before, after) == pytest.approx((1.0, 1.96 * (2 / 3) ** 0.5 / 2), rel=1e-6)
+    assert lasting.change([1.0, 2.0], [2.0, 3.0]) == (0.0, float("inf"))
 
 
 @pytest.fixture(scope="module")
