@@ -196,7 +196,7 @@ def incidents(
     path = _present(directory, ALERTS)
     found: dict[str, Incident] = {}
     wanted = tenant, dimension, entity
-    for alert in _lines(path, _AlertLine, "no alert"):
+    for alert in lines(path, _AlertLine, "no alert"):
         told = alert.unmapped
         names = [(told.dimension, told.entity), *told.entities.items()]
         about = ((alert.metadata.tenant_uid, *name) for name in names)
@@ -256,7 +256,7 @@ def told(directory: str, uid: str) -> list[Told]:
             advice=alert.remediation.desc,
             evidences=alert.evidences,
         )
-        for alert in _lines(_present(directory, ALERTS), _AlertLine, "no alert")
+        for alert in lines(_present(directory, ALERTS), _AlertLine, "no alert")
         if alert.finding_info.uid == uid
     ]
 
@@ -321,7 +321,7 @@ def actions(source: str, tenant: str | None = None) -> Iterator[Action]:
         There are none, or a line is none.
     """
     path = _present(source, ACTIONS) if Path(source).is_dir() else Path(source)
-    for action in _lines(path, Action, "no action"):
+    for action in lines(path, Action, "no action"):
         if tenant in (None, action.tenant):
             yield action
 
@@ -359,7 +359,14 @@ def _present(directory: str, name: str) -> Path:
     return path
 
 
-def _lines(path: Path, kind: type[_Line], what: str) -> Iterator[_Line]:
+def lines(path: Path, kind: type[_Line], what: str) -> Iterator[_Line]:
+    """The lines of a file of results as structs, one at a time; `what` says what a bad one is, such as "no alert".
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or a line is none; says which.
+    """
     decoder = msgspec.json.Decoder(kind)
     try:
         with path.open("rb") as file:

@@ -1,20 +1,19 @@
 """What a side of a backtest has told by an event time, and which events it had."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from flows.errors import InputError
+from flows.query import lines
 
 ALERTS: Final = "alerts.ndjson"
 SUPPRESSED: Final = "suppressed.ndjson"
 SCORED: Final = "scored.ndjson"
 DAY_MS: Final = 86_400_000
 _CREATE, _CLOSE = 1, 3
-_LONGEST_LINE: Final = 1 << 22
 _TIME: Final = b'"lapwing":{"v":1,"time":'
 
 
@@ -89,7 +88,7 @@ def incidents(directory: Path, until: int) -> list[Told]:
         The file cannot be read or holds something else.
     """
     found: dict[str, Told] = {}
-    for line in _lines(directory / ALERTS):
+    for line in lines(directory / ALERTS, _Line, "no alert"):
         if line.time > until or line.unmapped.digest is not None:
             continue
         uid, about = line.finding_info.uid, line.unmapped
@@ -112,7 +111,7 @@ def incidents(directory: Path, until: int) -> list[Told]:
 def kept_back(directory: Path, after: int, until: int) -> dict[str, int]:
     """How many incidents that crossed after a time, up to another, were kept back, by what kept them."""
     found: Counter[str] = Counter()
-    for line in _lines(directory / SUPPRESSED):
+    for line in lines(directory / SUPPRESSED, _Line, "no alert"):
         if line.activity_id == _CREATE and after < line.time <= until:
             by, _, name = line.status_detail.partition(" ")
             found[line.status_detail if by == "exception" and name else by] += 1
@@ -162,18 +161,3 @@ def events(directory: Path, max_jump_ms: int) -> Events:
         at = sum(minutes.values()) + 1
         raise InputError(f"{directory / SCORED}: line {at} is no scored event") from None
     return Events(dict(minutes), first, greatest)
-
-
-def _lines(path: Path) -> Iterator[_Line]:
-    decoder = msgspec.json.Decoder(_Line)
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(_LONGEST_LINE):
-                number += 1
-                try:
-                    yield decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise InputError(f"{path}: line {number} is no alert ({error})") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
