@@ -10,6 +10,7 @@ from typing import Final
 
 from flows.compare import is_of
 from flows.config import Config
+from flows.connectors.output_directory import SCORED
 from flows.detect import run
 from flows.errors import InputError, Refused
 from flows.formats.simulated import simulate
@@ -18,7 +19,6 @@ from flows.rethreshold import Rethreshold
 from flows.tuning import Recall, index_of, recall
 from models.simulation.attacks.plan import KINDS
 
-SCORED: Final = "scored.ndjson"
 _BEFORE: Final = b',"lapwing":{"v":1,'
 _ADDED: Final = re.compile(rb',"lapwing":\{"v":1,"time":(-?\d+),')
 _EVENTS_AN_ATTACK: Final = 8_000  # the simulation leaves attacks 15 % of its events

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -10,22 +10,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from flows.connectors.output_directory import ACTIONS, ALERTS, SCORED
 from flows.errors import InputError
 from flows.formats.actions import Action
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import raw_batch
 from flows.formats.windows import SCHEMA
+from flows.result_lines import LONGEST, lines
 from models.base import DIMENSIONS
 
-ACTIONS, ALERTS, SCORED, WINDOWS = "actions.ndjson", "alerts.ndjson", "scored.ndjson", "windows.parquet"
+WINDOWS = "windows.parquet"
 _CREATE, _CLOSE = 1, 3
-_LONGEST_LINE = 1 << 22
 _BLOCK = 1 << 22
 _MEMBER = b',"lapwing":{'
 """With this Lapwing's own member begins, the last of a scored event."""
 _EVENT = msgspec.json.Decoder(dict[str, Any])
-_Line = TypeVar("_Line", bound=msgspec.Struct)
 
 
 class _FindingInfo(msgspec.Struct):
@@ -295,9 +295,9 @@ def events(
     found: list[dict[str, Any]] = []
     try:
         with path.open("rb") as file:
-            while len(found) < most and (lines := file.readlines(_BLOCK)):
-                came = [line[: line.rfind(_MEMBER)] + b"}" for line in lines]
-                seen = decode(raw_batch(SCORED, came), Limits(max_message_bytes=_LONGEST_LINE))
+            while len(found) < most and (read := file.readlines(_BLOCK)):
+                came = [line[: line.rfind(_MEMBER)] + b"}" for line in read]
+                seen = decode(raw_batch(SCORED, came), Limits(max_message_bytes=LONGEST))
                 if not len(seen):
                     raise InputError(f"{path}: {seen.dead[0].reason} ({seen.dead[0].detail})")
                 hit = (seen.time >= start * 1000) & (seen.time < end * 1000)
@@ -306,7 +306,7 @@ def events(
                 for row in np.flatnonzero(hit).tolist():
                     begins = [(name, int(seen.name_start[place, row])) for place, name in names]
                     if all(seen.names[begin : begin + len(name)].tobytes() == name for name, begin in begins):
-                        found.append(_EVENT.decode(lines[int(seen.row[row])]))
+                        found.append(_EVENT.decode(read[int(seen.row[row])]))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     return found[:most]
@@ -357,25 +357,3 @@ def _present(directory: str, name: str) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: no such file; `lapwing detect --output {directory}` writes it")
     return path
-
-
-def lines(path: Path, kind: type[_Line], what: str) -> Iterator[_Line]:
-    """The lines of a file of results as structs, one at a time; `what` says what a bad one is, such as "no alert".
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, or a line is none; says which.
-    """
-    decoder = msgspec.json.Decoder(kind)
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(_LONGEST_LINE):
-                number += 1
-                try:
-                    yield decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise InputError(f"{path}: line {number} is {what} ({error})") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -15,13 +15,13 @@ from flows.connectors.output_directory import ALERTS, SUPPRESSED, append
 from flows.durable import cannot_write, sync
 from flows.errors import InputError, OutputError, Refused
 from flows.intervals import wilson
+from flows.result_lines import raw_lines
 
 VERDICTS: Final = "verdicts.ndjson"
 VERSION: Final = 1
 LEAST_PREFIX: Final = 8
 MOST_NOTE: Final = 2_000
 MOST_BY: Final = 256
-_LONGEST_LINE: Final = 1 << 22
 _LONGEST_REST: Final = 1 << 16
 """More than a verdict takes."""
 Word = Literal["true", "false", "benign"]
@@ -141,7 +141,7 @@ def read_verdicts(path: str | Path) -> dict[str, Verdict]:
         if not path.exists():
             return {}
     found: dict[str, Verdict] = {}
-    for number, line in enumerate(lines_of(path), 1):
+    for number, line in enumerate(raw_lines(path), 1):
         try:
             one = _VERDICT.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -215,22 +215,6 @@ def _whole(path: Path, file: int) -> int:
     return size + 1
 
 
-def lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a file of results, each with its LF.
-
-    Raises
-    ------
-    InputError
-        It cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            while line := file.readline(_LONGEST_LINE):
-                yield line
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-
-
 def alert_lines(directory: str | Path) -> Iterator[bytes]:
     """The alerts of a directory of results, those that were suppressed too.
 
@@ -242,9 +226,9 @@ def alert_lines(directory: str | Path) -> Iterator[bytes]:
     path = Path(directory) / ALERTS
     if not path.is_file():
         raise InputError(f"{path}: no such file; `lapwing detect --output {directory}` writes it")
-    yield from lines_of(path)
+    yield from raw_lines(path)
     if (suppressed := path.with_name(SUPPRESSED)).is_file():
-        yield from lines_of(suppressed)
+        yield from raw_lines(suppressed)
 
 
 def incidents(alerts: Iterable[bytes], prefix: str = "") -> dict[str, Incident]:

@@ -6,12 +6,10 @@ from typing import Final
 
 import msgspec
 
+from flows.connectors.output_directory import ALERTS, SCORED, SUPPRESSED
 from flows.errors import InputError
-from flows.query import lines
+from flows.result_lines import lines
 
-ALERTS: Final = "alerts.ndjson"
-SUPPRESSED: Final = "suppressed.ndjson"
-SCORED: Final = "scored.ndjson"
 DAY_MS: Final = 86_400_000
 _CREATE, _CLOSE = 1, 3
 _TIME: Final = b'"lapwing":{"v":1,"time":'
