@@ -87,9 +87,8 @@ class Drift(NamedTuple):
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.since / 1e6, UTC)
         return (
-            f"the scores of {self.dimension} have drifted since {since:%Y-%m-%d %H:%MZ}: {self.share:.0%} of its "
-            f"events are at quantile {STRANGE} or above. After a release or a new tenant baselines follow by "
-            "themselves; else look at what is strange (make look), and whether the detector's parameters still fit"
+            f"the scores of dimension {self.dimension} have drifted since {since:%Y-%m-%d %H:%MZ}: "
+            f"{self.share:.0%} of its events are at quantile {STRANGE} or above (which: `lapwing lab explore`)"
         )
 
 

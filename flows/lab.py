@@ -37,7 +37,7 @@ def notebook(name: str) -> Path:
     if name not in NOTEBOOKS:
         raise UsageError(f"no notebook {name!r}; there are {', '.join(NOTEBOOKS)}")
     if missing := [one for one in _NEEDED if find_spec(one) is None]:
-        raise UsageError(f"the notebooks need {' and '.join(missing)}: pip install 'lapwing[lab]'")
+        raise UsageError(f"the notebooks need {' and '.join(missing)} beside Lapwing: `make lab` installs them")
     for folder in (_HERE.parent / "notebooks", _HERE / "notebooks"):  # of a checkout, of an installed package
         if (path := folder / f"{name}.py").is_file():
             return path

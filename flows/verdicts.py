@@ -14,6 +14,7 @@ from msgspec import Meta
 from flows.connectors.output_directory import ALERTS, SUPPRESSED, append
 from flows.durable import cannot_write, sync
 from flows.errors import InputError, OutputError, Refused
+from flows.formats.evidence import shown
 from flows.intervals import wilson
 from flows.result_lines import raw_lines
 
@@ -277,7 +278,9 @@ def the_one(alerts: Iterable[bytes], uid: str, where: str) -> Incident:
         raise Refused(f"a uid has 32 hex digits; at least the first {LEAST_PREFIX} of them are needed")
     found = incidents(alerts, wanted)
     if not found:
-        raise Refused(f"no incident of {where} has this uid (a digest is none: judge the incidents it stands for)")
+        raise Refused(
+            f"no incident in {where} begins with {shown(wanted)}; of a digest judge the incidents it stands for"
+        )
     if len(found) > 1:
         raise Refused(f"{len(found)} incidents of {where} begin so; give more of the uid")
     return next(iter(found.values()))

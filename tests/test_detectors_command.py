@@ -162,7 +162,7 @@ def test_drifts_are_those_that_were_told_and_a_restart_forgets_nothing(told: Tol
     """The second run tells of one within its first hours: what the first has added up is still there."""
     sofar: Counter[str] = Counter()
     for found, lines in zip((told.first, told.second), told.said, strict=True):
-        sofar.update(line.split()[4] for line in lines if "have drifted since" in line)
+        sofar.update(line.split()[5] for line in lines if "have drifted since" in line)
         drifts = {row["dimension"]: row["drift"] for row in found["detectors"] if row["detector"] == "rates"}
         assert {name: drift["drifts"] for name, drift in drifts.items()} == {name: sofar[name] for name in DIMENSIONS}
         for drift in drifts.values():

@@ -129,7 +129,7 @@ def test_a_digest_is_no_incident_and_what_it_stands_for_is_one(tmp_path: Path) -
     folder = results(tmp_path / "out", [digest], [beyond])
     code, _, said = command("verdict", digest.uid, "true", "--output", folder, "--by", "kim")
     assert code == 3
-    assert "a digest is none" in said[0]
+    assert "of a digest judge the incidents it stands for" in said[0]
     judged(folder, beyond, "true")
     assert told(folder)["incidents"] == 1
 

@@ -31,7 +31,7 @@ def page(report: Report) -> str:
     most = max((sum(day.incidents.values()) for _, side, _, _ in sides for day in side.by_day), default=0)
     body = [
         "<h1>Backtest</h1>",
-        f"<p><b>{_text(span.start)}</b> to <b>{_text(span.end)}</b>: {span.events:,} events in {span.days:,} "
+        f"<p><b>{_text(span.start)}</b> to <b>{_text(span.end)}</b>: {span.events:,} events on {span.days:,} "
         f"day{'' if span.days == 1 else 's'}, of <code>{_text(report.input)}</code>.</p>",
         *(f'<p class="note">{_text(note, 1000)}</p>' for note in report.notes),
         *(_change(report.change) if report.change else ()),

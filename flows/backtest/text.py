@@ -15,7 +15,7 @@ def render(report: Report) -> Group:
     """Tables and sentences; names that others wrote cannot move the cursor."""
     span = report.range
     head = (
-        f"{span.start} to {span.end}: {span.events:,} events in {span.days} day{'' if span.days == 1 else 's'}, "
+        f"{span.start} to {span.end}: {span.events:,} events on {span.days} day{'' if span.days == 1 else 's'}, "
         f"of {shown(report.input)}"
     )
     out: list[RenderableType] = [Text(head, "bold"), *(Text(shown(note, 1000)) for note in report.notes)]

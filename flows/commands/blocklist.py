@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.console import say
 from flows.errors import UsageError
 from flows.formats.blocklist import FORMATS, Name, in_force
 from models.exceptions import expires
@@ -45,5 +46,8 @@ def blocklist(
         except ValueError:
             raise UsageError(f"--at {at!r} is no RFC 3339 time with offset such as 2026-11-23T05:30:00Z") from None
     line = FORMATS[form]
-    for block in in_force(query.actions(source, tenant), now):
+    blocks = in_force(query.actions(source, tenant), now)
+    for block in blocks:
         print(line(block))
+    if not blocks:
+        say("no address is in force at this time; for history ask for a moment in it with --at TIME")

@@ -12,10 +12,10 @@ from flows.commands.console import columns, plain, result
 from flows.commands.options import Json
 from flows.config import PANES, Config, config_hash, load, ring_panes
 from flows.detection_block import WINDOW_OF
-from flows.detector_block import behaviour_of
+from flows.detector_block import behaviour_of, default_detections
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
-from flows.formats.explain import described
+from flows.formats.explain import described, filled
 from flows.kafka_block import RESULTS
 from flows.state_shape import state_identity, table_limits
 from models import rules
@@ -78,10 +78,17 @@ def plan(config: Config) -> dict[str, Any]:
         "detectors": [{"id": row.id, "type": row.__struct_config__.tag, **_settings(row)} for row in config.detector],
         "detections": [_detection(rule) for rule in config.detection],
         "exceptions": [_exception(one) for one in config.exception],
+        "defaults_left_out": _left_out(config),
         "warnings": warnings(config.exception, time.time_ns() // 1000),
         "max_incidents_per_hour": config.output.max_incidents_per_hour,
         "memory_bytes": _memory_bytes(config),
     }
+
+
+def _left_out(config: Config) -> list[str]:
+    """Which default detections the configuration does without: its own list replaces theirs."""
+    there = {rule.id for rule in config.detection}
+    return [rule.id for rule in default_detections(config.detector) if rule.id not in there]
 
 
 def _input(config: Config) -> dict[str, Any]:
@@ -164,7 +171,7 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
             "window": rule.history if isinstance(rule, SourceSilence) else WINDOW_OF[kind],
             "severity": rule.severity,
             "mode": rule.mode,
-            "limit": described(rule),
+            "limit": _limit(rule),
             "quiet": "0s" if isinstance(rule, SourceSilence) else rule.quiet,
         }
     if isinstance(rule, BehaviourAnomaly):
@@ -192,6 +199,13 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
         "limit": f"at least {limit}" + (f", {further}" if further else ""),
         "quiet": rule.quiet,
     }
+
+
+def _limit(rule: rules.Rule) -> str:
+    if isinstance(rule, SuccessAfterAttack):  # its two dimensions are two detections
+        about = rules.about(rule)
+        return f"{about.measure}, {filled(about.not_at, rule)}"
+    return described(rule)
 
 
 def _exception(one: AlertException) -> dict[str, Any]:
@@ -269,6 +283,9 @@ def _text(found: dict[str, Any], file: str | None) -> str:
     heads = ("id", "dimension", "window", "severity", "mode", "limit")
     table = [("detection", *heads[1:]), *(tuple(row[head] for head in heads) for row in found["detections"])]
     lines += ["", columns(table)]
+    if out := found["defaults_left_out"]:
+        named = f"{', '.join(out[:_SHOWN])}{', ...' if len(out) > _SHOWN else ''}"
+        lines += ["", f"{len(out)} default detections are not in this configuration: {named}"]
     if found["exceptions"]:
         lines += ["", columns([("exception", "until", "owner", "matches", "reason"), *map(_row, found["exceptions"])])]
     return "\n".join([*lines, *(f"warning: {plain(warning)}" for warning in found["warnings"])])

@@ -57,7 +57,7 @@ def detect(
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there."),
+        typer.Option("--metrics", metavar="[HOST:]PORT", help="Serve /metrics, /healthz and /readyz there."),
     ] = None,
     fresh: Annotated[
         bool,

@@ -83,7 +83,8 @@ def score(
         left = f" (not of numbers: {', '.join(done.left_out)})" if done.left_out else ""
         say(
             f"{done.rows:,} rows of {', '.join(done.columns)}{left} by {done.detector} in {done.seconds:.1f} s: "
-            f"{done.scored:,} scored, the strangest is row {', '.join(map(str, done.strangest)) or '-'}: {done.path}"
+            f"{done.scored:,} scored, the strangest rows {', '.join(map(str, done.strangest)) or '-'} (from 0): "
+            f"{done.path}"
         )
     if json:
         result(done)

@@ -149,6 +149,18 @@ def there(directory: Path) -> dict[str, str]:
     return known
 
 
+def _place(offset: int) -> str:
+    """An offset as people count: of a directory's files it holds the file's place too.
+
+    >>> _place(29_999), _place((1 << 40) + 7)
+    ('29,999', 'file 1, line 7')
+    """
+    from flows.connectors.file_reader import SEQUENCE_SHIFT
+
+    file, line = divmod(offset, 1 << SEQUENCE_SHIFT) if offset >= 0 else (0, offset)
+    return f"file {file}, line {line:,}" if file else f"{line:,}"
+
+
 def _text(found: dict[str, Any]) -> str:
     by = f"Lapwing {found['written_by']}" if found["written_by"] else "a version of Lapwing that did not say so"
     lines = [
@@ -159,8 +171,8 @@ def _text(found: dict[str, Any]) -> str:
     if found["durable_epoch"] is not None:
         lines.append(f"durable       epoch {found['durable_epoch']}")
     lines += ["", columns([("made for", ""), *found["made_for"].items()])]
-    rows = [(one["source"], one["offset"], one["index"]) for one in found["positions"]]
-    lines += ["", columns([("source", "offset", "index"), *rows])]
+    rows = [(one["source"], _place(one["offset"]), one["index"]) for one in found["positions"]]
+    lines += ["", columns([("source", "reached", "index"), *rows])]
     kept = [(one["name"], one["written_by"] or "?", f"{one['bytes']:,}") for one in found["generations"]]
     return "\n".join(
         [*lines, "", columns([("kept", "written by", "bytes"), *kept]) if kept else "  kept of before: nothing"]
