@@ -34,7 +34,7 @@ def cef(line: str) -> tuple[list[str], dict[str, str]]:
 
 def leef(line: str) -> tuple[list[str], dict[str, str]]:
     """The header's fields and the attributes, by the delimiter that the header names."""
-    *head, delimiter, rest = line.split("|", 6)[:6] + [line.split("|", 6)[6]]
+    *head, delimiter, rest = line.split("|", 6)
     pairs = dict(one.split("=", 1) for one in rest.split(delimiter))
     assert len(pairs) == rest.count(delimiter) + 1
     return head, pairs

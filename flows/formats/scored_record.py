@@ -90,9 +90,8 @@ def siem_event(scored: Scored) -> SiemEvent:
     ip = address(text.get("ip", ""))
     risk = None if own.risk is None else min(100, max(0, own.risk))
     about = username or user or actor or ip or text.get("endpoint", "")
-    said = " ".join(
-        part for part in (action or "event", scored.outcome.replace("unknown", ""), about and f"for {about}") if part
-    )
+    parts = (action or "event", scored.outcome.replace("unknown", ""), about and f"for {about}")
+    said = " ".join(part for part in parts if part)
     flat: dict[str, Scalar] = {"late": own.late}
     for dimension, scores in own.scores.items():
         flat |= {f"scores.{clean(dimension)}.{name}": value for name, value in scores.items() if value is not None}

@@ -48,7 +48,7 @@ ENCODERS: Final[dict[Form, Encode]] = {
 
 
 class _Either(msgspec.Struct, frozen=True):
-    lapwing: msgspec.Raw | None = None
+    lapwing: msgspec.Raw = msgspec.Raw()
     class_uid: int | None = None
 
 
@@ -72,7 +72,7 @@ def kind_of(record: bytes) -> Kind:
         found = _EITHER.decode(record)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise NoRecord(f"neither alert nor scored event ({error})") from None
-    if found.lapwing is not None:
+    if bytes(found.lapwing).startswith(b"{"):
         return "scored"
     if found.class_uid == DETECTION_FINDING:
         return "alert"
