@@ -1,18 +1,26 @@
 """What a SIEM is sent reads back as what was put in, whatever an attacker wrote into it."""
 
 import json
+from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.formats.siem import ENCODERS, Form
+from flows.formats import syslog_rfc5424
+from flows.formats.ecs import CLASSES
+from flows.formats.siem import ENCODERS, Form, at_least, risk, slim
+from flows.formats.siem_event import NoRecord
+from models.base import ACTIONS
 from models.rules import default_rules
-from tests import siem_parsers
+from tests import ecs_fields, siem_parsers
+from tests.siem_docs import alert_record, scored_record
 from tests.siem_parsers import coded, cut
-from tests.test_ocsf import EVENT
+from tests.test_ocsf import ENTITY, EVENT
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((Path(__file__).parent / "ocsf-1.8.0.schema.json").read_text()))
 PIECES = (
