@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from flows.formats import syslog_rfc5424
 from flows.formats.ecs import CLASSES
-from flows.formats.siem import ENCODERS, Form, at_least, risk, slim
-from flows.formats.siem_event import NoRecord
+from flows.formats.siem import ENCODERS, at_least, risk, slim
+from flows.formats.siem_event import Form, NoRecord
 from models.base import ACTIONS
 from models.rules import default_rules
 from tests import ecs_fields, siem_parsers

@@ -4,14 +4,14 @@ A record is the bytes of one line or message as Lapwing publishes it, without it
 """
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from flows.formats import cef, ecs, leef, ocsf_scored, splunk_hec, syslog_rfc5424
 from flows.formats.json_line import json_line, one_line
 from flows.formats.scored_record import read_scored
-from flows.formats.siem_event import Kind, NoRecord
+from flows.formats.siem_event import Form, Kind, NoRecord
 from flows.formats.siem_read import read
 
 DETECTION_FINDING: Final = 2004
@@ -36,7 +36,6 @@ def ocsf(record: bytes, kind: Kind) -> bytes:
     return one_line(record)
 
 
-Form = Literal["ocsf", "ecs", "cef", "leef", "syslog", "hec"]
 ENCODERS: Final[dict[Form, Encode]] = {
     "ocsf": ocsf,
     "ecs": ecs.encode,
