@@ -113,6 +113,15 @@ def test_the_template_maps_every_field_once(kind: str, table: tuple[Field, ...])
     assert template["template"]["mappings"]["dynamic"] is False
 
 
+def test_a_documents_fields_are_mapped() -> None:
+    template = json.loads((ROOT / "deploy" / "siem" / "elasticsearch" / "lapwing-ecs.index-template.json").read_text())
+    found = template["template"]["mappings"]["properties"]
+    assert found["source"]["properties"]["ip"] == {"type": "ip"}
+    assert found["source"]["properties"]["geo"]["properties"]["location"] == {"type": "geo_point"}
+    assert found["lapwing"]["properties"]["scores"]["properties"]["ip"]["properties"]["score"] == {"type": "float"}
+    assert found["@timestamp"] == {"type": "date"}
+
+
 def test_splunk_finds_the_time_that_lapwing_wrote() -> None:
     text = props()
     prefixes = re.findall(r"^TIME_PREFIX = (.*)$", text, re.MULTILINE)

@@ -4,7 +4,7 @@ A record is the bytes of one line or message as Lapwing publishes it, without it
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -46,12 +46,28 @@ ENCODERS: Final[dict[Form, Encode]] = {
 }
 
 
+class _RiskOfEvent(msgspec.Struct, frozen=True):
+    risk: int | None
+
+
+class _Scored(msgspec.Struct, frozen=True):
+    lapwing: _RiskOfEvent
+
+
+class _Alert(msgspec.Struct, frozen=True):
+    class_uid: Literal[2004]
+    risk_score: int | None = None
+
+
 class _Either(msgspec.Struct, frozen=True):
     lapwing: msgspec.Raw = msgspec.Raw()
     class_uid: int | None = None
 
 
+_SCORED: Final = msgspec.json.Decoder(_Scored)
+_ALERT: Final = msgspec.json.Decoder(_Alert)
 _EITHER: Final = msgspec.json.Decoder(_Either)
+_BAD: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def kind_of(record: bytes) -> Kind:
@@ -69,7 +85,7 @@ def kind_of(record: bytes) -> Kind:
     """
     try:
         found = _EITHER.decode(record)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except _BAD as error:
         raise NoRecord(f"neither alert nor scored event ({error})") from None
     if bytes(found.lapwing).startswith(b"{"):
         return "scored"
@@ -79,14 +95,22 @@ def kind_of(record: bytes) -> Kind:
 
 
 def risk(record: bytes, kind: Kind) -> int | None:
-    """The record's risk, 0 to 100; None while it is not known.
+    """The record's risk, 0 to 100; None while it is not known. A few microseconds: the rest is not read.
 
     Raises
     ------
     NoRecord
         The bytes are no record of that kind.
+
+    Examples
+    --------
+    >>> risk(b'{"class_uid":2004,"risk_score":60}', "alert")
+    60
     """
-    return read(record, kind).risk
+    try:
+        return _ALERT.decode(record).risk_score if kind == "alert" else _SCORED.decode(record).lapwing.risk
+    except _BAD as error:
+        raise NoRecord(f"no {'alert' if kind == 'alert' else 'scored event'} ({error})") from None
 
 
 def at_least(record: bytes, kind: Kind, min_risk: int) -> bool:
