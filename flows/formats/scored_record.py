@@ -59,7 +59,9 @@ def canonical_members(source: dict[str, Any]) -> dict[str, Any]:
         return {name: source[name] for name in ("id", "tenant") if isinstance(source.get(name), str)}
     # An evidence's strings are cut without a mark; whoever shows them here cuts them with one.
     whole = ((name, source.get(name)) for name in found)
-    return found | {name: text for name, text in whole if isinstance(text, str) and len(text) > LONGEST_EVIDENCE}
+    found |= {name: text for name, text in whole if isinstance(text, str) and len(text) > LONGEST_EVIDENCE}
+    # The form an address is compared in, without port and brackets.
+    return found | ({"ip": ip} if (ip := address(str(found.get("ip", "")))) else {})
 
 
 def read_scored(record: bytes) -> Scored:
