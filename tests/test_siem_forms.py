@@ -74,6 +74,7 @@ def test_an_event_reads_back_in_every_form(texts: dict[str, str]) -> None:
     assert fields.keys() == siem_parsers.ecs(line_of("ecs", plain)).keys()
     assert fields["user_agent.original"] == cut(texts["user_agent"], 256)
     assert fields["user.id"] == cut(texts["actor"], 256)
+    assert fields["user.target.id"] == cut(texts["target"], 256)
     assert fields["organization.id"] == cut(texts["tenant"], 256)
 
     hec = json.loads(line_of("hec", found))
