@@ -53,7 +53,7 @@ SCORED: Final = (
         "lapwing.jumped",
         "boolean",
         "true",
-        "its time was far ahead, and another event confirmed it",
+        "its time was far ahead and no other event confirmed it",
     ),
     Field("lapwing.id", "keyword", '"0c5d0f8cb3a94cf1d4a2a2f3c0a80c1e"', "the event's id, where the source gave none"),
     Field("lapwing.ignored[]", "keyword", '"ip"', "members that could not be read"),
