@@ -13,7 +13,7 @@ FACILITY: Final = 13
 SEVERITIES: Final = (6, 6, 5, 4, 3, 2)
 """Syslog's severity (informational to critical) by OCSF's `severity_id`."""
 SD_ID: Final = "lapwing@32473"
-"""Of the structured data; 32473 is the number that RFC 5612 keeps for those who have none of their own."""
+"""Of the structured data. 32473 is the number that RFC 5612 keeps for examples: Lapwing has none of its own."""
 LONGEST: Final = 1023
 """Characters of a parameter's value before it is escaped."""
 _BOM: Final = "\ufeff"
