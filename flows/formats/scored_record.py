@@ -54,13 +54,19 @@ class Scored(msgspec.Struct, frozen=True):
         return "success" if status < 400 else "blocked" if status == 429 else "failure"
 
 
+def _as_event(source: dict[str, Any]) -> dict[str, Any]:
+    """The source's object as one of format `lapwing`: the place where other formats are mapped."""
+    return source
+
+
 def canonical_members(source: dict[str, Any]) -> dict[str, Any]:
     """The canonical members of a source's object; of what is no event for Lapwing, its id and tenant if it has them."""
-    found = canonical(msgspec.json.encode(source))
+    event = _as_event(source)
+    found = canonical(msgspec.json.encode(event))
     if not found:
         return {name: source[name] for name in ("id", "tenant") if isinstance(source.get(name), str)}
     # An evidence's strings are cut without a mark; whoever shows them here cuts them with one.
-    whole = ((name, source.get(name)) for name in found)
+    whole = ((name, event.get(name)) for name in found)
     found |= {name: text for name, text in whole if isinstance(text, str) and len(text) > LONGEST_EVIDENCE}
     # The form an address is compared in, without port and brackets.
     return found | ({"ip": ip} if (ip := address(str(found.get("ip", "")))) else {})
