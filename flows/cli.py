@@ -16,6 +16,8 @@ from flows.commands import (
     config,
     detect,
     detectors,
+    encode,
+    fields,
     lab,
     score,
     simulate,
@@ -61,6 +63,8 @@ app.command("test")(test.check_examples)
 app.command("compare")(compare.compare)
 app.command("backtest")(backtest.backtest)
 app.command("score")(score.score)
+app.command("encode")(encode.encode)
+app.command("fields")(fields.fields)
 app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)
 app.command("lab")(lab.lab)
