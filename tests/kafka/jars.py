@@ -1,4 +1,4 @@
-"""Jars of Apache Kafka and others: a pinned list, fetched once for all clones, and used only while each is the one of the list."""
+"""Jars of a server: a pinned list, fetched once for all clones, and used only while each is the one of the list."""
 
 import hashlib
 import os
@@ -48,7 +48,10 @@ def kept(what: str = "kafka") -> Path:
 
 
 def class_path(jars: list[Jar] | None = None, folder: Path | None = None) -> str:
-    """The class path, by default the broker's, every jar in place and checked. `Unavailable` or `Damaged` if one cannot be had."""
+    """A class path, the broker's if none is named, every jar in place and checked.
+
+    `Unavailable` or `Damaged` if one cannot be had.
+    """
     jars = listed(LIST.read_text()) if jars is None else jars
     folder = folder or kept()
     folder.mkdir(parents=True, exist_ok=True)

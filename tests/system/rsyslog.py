@@ -1,7 +1,6 @@
 """A real rsyslogd in the foreground, with a configuration, a directory and ports of its own."""
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -62,6 +61,7 @@ class Rsyslog:
         server.private_key_pem.write_to_path(str(self.folder / "server.key"))
         (self.folder / "server.pem").write_bytes(b"".join(each.bytes() for each in server.cert_chain_pems))
         self.received = self.folder / "received.ndjson"
+        self.received.touch()
         self._config = self.folder / "rsyslog.conf"
         self._config.write_text(
             _CONFIG.format(folder=self.folder, host=LOOPBACK, tcp=self._tcp.number, tls=self._tls.number)
@@ -113,15 +113,16 @@ class Rsyslog:
     def messages(self, at_least: int) -> list[dict[str, Any]]:
         """What it has written, once it has written as many."""
         self._until(lambda: self._lines() >= at_least, f"{at_least} messages have come")
-        return [json.loads(line) for line in self.received.read_bytes().splitlines()]
+        return [json.loads(line) for line in self.received.read_bytes().split(b"\n")[:-1]]
 
     def _lines(self) -> int:
-        return self.received.read_bytes().count(b"\n") if os.path.exists(self.received) else 0
+        return self.received.read_bytes().count(b"\n")
 
     def _until(self, holds: Any, what: str) -> None:
         end = time.monotonic() + _READY_S
         while not holds():
             said = (self.folder / "said.log").read_text(errors="replace")
-            assert self._process is not None and self._process.poll() is None, f"rsyslogd stopped:\n{said}"
+            assert self._process is not None
+            assert self._process.poll() is None, f"rsyslogd stopped:\n{said}"
             assert time.monotonic() < end, f"waited {_READY_S:.0f} s in vain until {what}; {self._lines()} came\n{said}"
             time.sleep(0.02)

@@ -1,0 +1,109 @@
+"""A real rsyslogd reads from every message what was put into it, over TCP and over TLS."""
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+
+import pytest
+
+from flows.formats import syslog_rfc5424
+from flows.formats.ocsf import encode_alert
+from flows.formats.siem_event import Kind
+from models.rules import about, default_rules, dimension
+from tests.command import lapwing, simulate
+from tests.system.rsyslog import Rsyslog
+from tests.test_ocsf import EVENT, alert_of
+
+HOSTILE = (
+    'x"] forged="1', "]", "\\", '\\"]', "a\nb\r\n<13>1 - forged - - - -", "7 <13>1 - - - - - -", "\x00\x1b[2J\x7f",
+    "\u202egnp.exe", "\u2028\u2029\x85", "\ufeff", "é" * 300, "%0a%0d", "\N{FULLWIDTH QUOTATION MARK}", "x" * 5000,
+)  # fmt: skip
+"""What an attacker may send as a user agent or choose as a name."""
+
+
+@pytest.fixture(scope="module")
+def rsyslog() -> Iterator[Rsyslog]:
+    with Rsyslog() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, Kind]]:
+    """Alerts and scored events of a small run, and hostile ones, with the kind of each."""
+    folder = tmp_path_factory.mktemp("small")
+    done = lapwing("detect", "--input", simulate(folder / "e.ndjson", 20_000, 3), "--output", folder / "out")
+    assert done.returncode == 0, done.stderr
+    lines: list[tuple[bytes, Kind]] = [
+        (line, "alert") for line in (folder / "out" / "alerts.ndjson").read_bytes().splitlines()
+    ]
+    lines += [(line, "scored") for line in (folder / "out" / "scored.ndjson").read_bytes().splitlines()[-500:]]
+    return lines + hostile()
+
+
+def framed(messages: list[bytes]) -> bytes:
+    return b"".join(b"%d %s" % (len(message), message) for message in messages)
+
+
+def send(rsyslog: Rsyslog, messages: list[bytes], *, tls: bool) -> list[dict[str, str]]:
+    """What rsyslog has written of these messages, sent over one connection."""
+    before = len(rsyslog.messages(0))
+    with socket.create_connection(rsyslog.tls if tls else rsyslog.tcp, timeout=60) as plain:
+        if tls:
+            context = ssl.create_default_context(cafile=str(rsyslog.authority))
+            with context.wrap_socket(plain, server_hostname=rsyslog.tls[0]) as secured:
+                secured.sendall(framed(messages))
+                secured.unwrap()
+        else:
+            plain.sendall(framed(messages))
+    return rsyslog.messages(before + len(messages))[before:]
+
+
+def hostile() -> list[tuple[bytes, Kind]]:
+    """Alerts about such names and scored events with such user agents, with the kind of each."""
+    rule = next(rule for rule in default_rules() if dimension(rule) == "user")
+    own = {"v": 1, "time": 1_795_410_000_123, "risk": 74, "late": False, "alerts": [], "scores": {}}
+    return [
+        (encode_alert(alert_of(rule, entity=text), about(rule), rule, 1_795_410_070_000, "0.1.0"), "alert")
+        for text in HOSTILE
+    ] + [
+        (json.dumps(EVENT | {"user_agent": text, "username": text, "lapwing": own}).encode(), "scored")
+        for text in HOSTILE
+    ]
+
+
+def parameters(data: str) -> dict[str, str]:
+    """The structured data's parameters, as RFC 5424 6.3.3 has them, of the one element that is there."""
+    found: dict[str, str] = {}
+    name, _, rest = data.removeprefix("[").partition(" ")
+    assert name == syslog_rfc5424.SD_ID
+    while rest != "]":
+        key, _, rest = rest.lstrip(" ").partition('="')
+        value = ""
+        while not rest.startswith('"'):
+            escaped = rest.startswith("\\") and rest[1:2] in ('"', "\\", "]")
+            value, rest = value + rest[escaped], rest[1 + escaped :]
+        assert key not in found
+        found[key], rest = value, rest[1:]
+    return found
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_every_message_arrives_as_it_was_sent_and_is_read_as_it_was_meant(rsyslog, records, tls):
+    messages = [syslog_rfc5424.encode(record, kind) for record, kind in records]
+    got = send(rsyslog, messages, tls=tls)
+    assert len(got) == len(messages)
+    for (record, kind), message, found in zip(records, messages, got, strict=True):
+        assert found["raw"].encode() == message
+        assert found["host"] == found["app"] == "lapwing"
+        assert found["procid"] == "-"
+        assert found["msgid"] == kind
+        assert found["pri"] == message.decode().partition(">")[0].removeprefix("<")
+        source = json.loads(record)
+        read = parameters(found["data"])
+        assert read["uid"] == (source["metadata"]["uid"] if kind == "alert" else source["id"])
+        assert "forged" not in read
+        assert found["text"].removeprefix("\ufeff").isprintable()
+        agent = source.get("user_agent", "")
+        if agent.isprintable() and len(agent) <= syslog_rfc5424.LONGEST:
+            assert read.get("user_agent", "") == agent
