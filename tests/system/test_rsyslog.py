@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from flows.formats import syslog_rfc5424
+from flows.formats.evidence import LONGEST
 from flows.formats.ocsf import encode_alert
 from flows.formats.siem_event import Kind
 from models.rules import about, default_rules, dimension
@@ -105,5 +106,5 @@ def test_every_message_arrives_as_it_was_sent_and_is_read_as_it_was_meant(rsyslo
         assert "forged" not in read
         assert found["text"].removeprefix("\ufeff").isprintable()
         agent = source.get("user_agent", "")
-        if agent.isprintable() and len(agent) <= syslog_rfc5424.LONGEST:
+        if agent.isprintable() and len(agent) <= LONGEST:
             assert read.get("user_agent", "") == agent
