@@ -6,5 +6,5 @@ Kind = Literal["alert", "scored"]
 """What a line is: an alert of `audit.alerts`, or a scored event of `audit.scored`."""
 
 
-class NoRecord(ValueError):  # noqa: N818 - as Refused
+class NoRecord(ValueError):
     """The bytes are none of Lapwing's records of that kind; says why in one line."""
