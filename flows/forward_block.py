@@ -18,8 +18,10 @@ _ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _SENTINEL_BYTES: Final = 1_000_000
 
+JSON_FORMS: Final = ("", "ocsf", "ecs", "hec")
+"""Forms that are JSON; no form is the record's own bytes, which are."""
 Kind = Literal["alerts", "scored", "events"]
-Form = Literal["", "ocsf", "ecs", "cef", "leef", "syslog"]
+Form = Literal["", "ocsf", "ecs", "cef", "leef", "syslog", "hec"]
 Text = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -54,6 +56,11 @@ class Common(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "from"})
     def severity_id(self) -> int:
         """The least OCSF severity that is sent."""
         return _LEVELS.index(self.min_severity) + 1
+
+    @property
+    def is_json(self) -> bool:
+        """Whether records go there as JSON objects."""
+        return self.form in JSON_FORMS
 
     @property
     def timeout_s(self) -> float:
@@ -141,7 +148,6 @@ _NEEDED: Final[dict[type[msgspec.Struct], tuple[str, ...]]] = {
     Sentinel: ("url", "rule_id", "stream", "directory_id", "client_id", "client_secret_env"),
     Webhook: ("url", "secret_env"),
 }
-_JSON: Final = ("", "ocsf", "ecs")
 
 
 def destinations(rows: object, faults: list[str]) -> tuple[Destination, ...]:
@@ -184,7 +190,8 @@ def _faults(one: Destination, path: str, given: Mapping[str, object]) -> list[st
         faults.append(f"Expected at least retry_first ({one.retry_first}) - at {path}.retry_most")
     for key in ("url", "authority"):
         if text := getattr(one, key, ""):
-            faults += _url_faults(text, one.plaintext, f"{path}.{key}")
+            fault = url_fault(text, one.plaintext)
+            faults += [f"{fault} - at {path}.{key}"] if fault else []
     if isinstance(one, Syslog) and one.address:
         try:
             address(one.address)
@@ -199,7 +206,7 @@ def _faults(one: Destination, path: str, given: Mapping[str, object]) -> list[st
             faults.append(f"Expected api_key_env, or username and password_env, not both - at {path}.api_key_env")
         if bool(one.username) != bool(one.password_env):
             faults.append(f"Expected username and password_env together - at {path}.username")
-    if isinstance(one, Elasticsearch | Sentinel) and one.form not in _JSON:
+    if isinstance(one, Elasticsearch | Sentinel) and not one.is_json:
         faults.append(f"Expected ocsf or ecs, which are JSON, got {shown(one.form)} - at {path}.form")
     if isinstance(one, Sentinel) and one.batch_bytes > _SENTINEL_BYTES:
         faults.append(f"Expected at most {_SENTINEL_BYTES}, which the API takes - at {path}.batch_bytes")
@@ -212,19 +219,20 @@ def _faults(one: Destination, path: str, given: Mapping[str, object]) -> list[st
     return faults
 
 
-def _url_faults(text: str, plaintext: bool, path: str) -> list[str]:
+def url_fault(text: str, plaintext: bool) -> str:
+    """What is wrong with a URL to send to; empty for nothing. Never has the URL in it: that may be a secret."""
     try:
         url = urlsplit(text)
         host, _ = url.hostname, url.port
     except ValueError:
         host = None
-    if host is None or url.scheme not in ("http", "https") or url.fragment:
-        return [f'Expected a URL such as "https://siem.example:8088", got {shown(text)} - at {path}']
+    if host is None or url.scheme not in ("http", "https") or url.fragment or not text.isascii():
+        return 'Expected a URL such as "https://siem.example:8088"'
     if url.username is not None or url.password is not None:
-        return [f"No user and no password belong into a URL: name the variables they stand in - at {path}"]
+        return "No user and no password belong into a URL: name the variables they stand in"
     if url.scheme == "http" and host not in _LOOPBACK and not plaintext:
-        return [f"http:// would send it for all to read: use https://, or set plaintext = true - at {path}"]
-    return []
+        return "http:// would send it for all to read: use https://, or set plaintext = true"
+    return ""
 
 
 def address(text: str) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -17,6 +18,8 @@ from flows.formats.forwarded import Message, Record, Selected
 from flows.forward_block import Destination
 
 _DOUBLINGS: Final = 30
+_STOPPING_S: Final = 10.0
+"""How long a stop waits for what is sent and not confirmed."""
 
 
 class Stopped(LapwingError):
@@ -65,6 +68,7 @@ class _Sending(StatefulSinkPartition[Selected, None]):
         self._bytes = 0
         self._reached: dict[str, int] = {}
         self._failures = 0
+        self._patient_until = float("inf")
         self._random = random.Random()
 
     def write_batch(self, values: list[Selected]) -> None:
@@ -86,8 +90,7 @@ class _Sending(StatefulSinkPartition[Selected, None]):
     def snapshot(self) -> None:
         """The epoch's end: nothing may be under way any more."""
         self._send()
-        while unsettled := self._done(self._client.settle()):
-            self._deliver(unsettled)
+        self._settle()
         self._refusals.flush()
         self._progress.deliver(self._reached)
 
@@ -103,6 +106,8 @@ class _Sending(StatefulSinkPartition[Selected, None]):
         """Send until each record is taken or refused. What is refused as a whole is halved, so that one is found."""
         open_ = [records]
         while open_:
+            if self._client.full:
+                self._settle()
             part = open_.pop()
             answer = self._client.send(part)
             if answer.halve and len(part) > 1:
@@ -110,25 +115,46 @@ class _Sending(StatefulSinkPartition[Selected, None]):
                 open_ += [part[middle:], part[:middle]]
             elif answer.halve:
                 self._refuse(part[0].message, part[0].id, "refused", answer.why)
-            elif again := self._done(answer, len(part)):
+            elif again := self._judge(answer):
                 open_.append(again)
+            else:
+                self._progress.batches += 1
 
-    def _done(self, answer: Answer, sent: int = 0) -> Sequence[Record]:
+    def _settle(self) -> None:
+        """Wait until nothing is open at the destination."""
+        while True:
+            answer = self._client.settle()
+            if again := self._judge(answer):
+                self._deliver(again)
+            elif not answer.pending_s:
+                return
+            else:
+                self._pause(answer.pending_s)
+
+    def _judge(self, answer: Answer) -> Sequence[Record]:
         """Count what an answer says, and wait if it says that something is to be sent again, which is returned."""
         for record, why in answer.refused:
             self._refuse(record.message, record.id, "refused", why)
-        self._progress.sent += max(0, sent - len(answer.again) - len(answer.refused))
-        if not answer.again:
-            if sent:
-                self._progress.batches += 1
-                self._failures = 0
-                if self._progress.succeeded():
-                    self._tell(f"{self._one.id}: is being served again")
-            return ()
-        if self._progress.failed(answer.why):
-            self._tell(f"{self._one.id}: {answer.why}; trying again")
-        self._wait(answer.wait_s)
+        self._progress.sent += answer.delivered
+        if answer.again:
+            if self._progress.failed(answer.why):
+                self._tell(f"{self._one.id}: {answer.why}; trying again")
+            self._wait(answer.wait_s)
+        elif answer.delivered:
+            self._failures = 0
+            if self._progress.succeeded():
+                self._tell(f"{self._one.id}: is being served again")
         return answer.again
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for a confirmation; after a stop not for very long."""
+        if not self._stop.wait(seconds):
+            return
+        now = time.monotonic()
+        self._patient_until = min(self._patient_until, now + _STOPPING_S)
+        if now > self._patient_until:
+            raise Stopped(f"{self._one.id}: stopped before it had confirmed everything")
+        time.sleep(seconds)
 
     def _wait(self, asked_s: float) -> None:
         """Full jitter: anything up to a bound that doubles; what the destination asks for, where that is longer."""

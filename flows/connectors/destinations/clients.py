@@ -5,10 +5,21 @@ from typing import Any, Final
 
 from flows.connectors.destinations.answer import Client
 from flows.connectors.destinations.elasticsearch import ElasticsearchClient
+from flows.connectors.destinations.sentinel import SentinelClient
+from flows.connectors.destinations.splunk_hec import SplunkHecClient
+from flows.connectors.destinations.sumo_logic import SumoLogicClient
 from flows.connectors.destinations.syslog import SyslogClient
-from flows.forward_block import Destination, Elasticsearch, Syslog
+from flows.connectors.destinations.webhook import WebhookClient
+from flows.forward_block import Destination, Elasticsearch, Sentinel, SplunkHec, SumoLogic, Syslog, Webhook
 
-_CLIENTS: Final[dict[type, Callable[[Any], Client]]] = {Elasticsearch: ElasticsearchClient, Syslog: SyslogClient}
+_CLIENTS: Final[dict[type, Callable[[Any], Client]]] = {
+    SplunkHec: SplunkHecClient,
+    SumoLogic: SumoLogicClient,
+    Elasticsearch: ElasticsearchClient,
+    Syslog: SyslogClient,
+    Sentinel: SentinelClient,
+    Webhook: WebhookClient,
+}
 
 
 def client(one: Destination) -> Client:

@@ -38,6 +38,8 @@ class ElasticsearchClient:
     With "create" the `_id` has the number too. A conflict is an item that is there already.
     """
 
+    full = False
+
     def __init__(self, one: Elasticsearch) -> None:
         self._one, self._http = one, Http(one)
         self._headers = {"Content-Type": "application/x-ndjson"}
@@ -59,7 +61,7 @@ class ElasticsearchClient:
         lines = b"".join(self._action(record) + b"\n" + record.body + b"\n" for record in records)
         reply = self._http.post(self._url, lines, self._headers)
         if reply.status != 200:
-            return judged(reply, [*records])
+            return judged(reply, records)
         try:
             items = msgspec.json.decode(reply.body, type=_Bulk).items
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -78,7 +80,8 @@ class ElasticsearchClient:
                 why = text
             else:
                 refused.append((record, text))
-        return Answer(again=again, refused=refused, why=why)
+        delivered = len(records) - len(again) - len(refused)
+        return Answer(delivered=delivered, again=again, refused=refused, why=why)
 
     def settle(self) -> Answer:
         """As `Client`."""

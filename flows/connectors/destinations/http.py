@@ -3,7 +3,7 @@
 import email.utils
 import gzip
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import urllib3
@@ -77,14 +77,14 @@ class Http:
         self._pool.clear()
 
 
-def judged(reply: Reply, records: list[Record]) -> Answer:
+def judged(reply: Reply, records: Sequence[Record]) -> Answer:
     """What an answer means where it is about a batch as a whole.
 
     400, 413 and 422 are about what was sent. All else that is no success may pass: also 401, 403 and 404, once somebody
     has put the credentials or the address right.
     """
     if 200 <= reply.status < 300:
-        return Answer()
+        return Answer(delivered=len(records))
     if reply.status in _REFUSED:
         return Answer(again=records, why=reply.why, halve=True)
     return Answer(again=records, why=reply.why, wait_s=reply.wait_s)

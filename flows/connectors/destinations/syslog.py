@@ -33,6 +33,8 @@ class SyslogClient:
     meanwhile is opened anew.
     """
 
+    full = False
+
     def __init__(self, one: Syslog) -> None:
         self._one, self._place = one, address(one.address)
         self._context = context(one) if one.tls else None
@@ -56,7 +58,7 @@ class SyslogClient:
         except OSError as error:
             self.close()
             return Answer(again=records, why=f"{type(error).__name__}: {error}")
-        return Answer()
+        return Answer(delivered=len(records))
 
     def settle(self) -> Answer:
         """As `Client`."""
