@@ -26,7 +26,7 @@ _ACTIVITIES = {CREATE: "Create", UPDATE: "Update", CLOSE: "Close"}
 _STATUSES = {CREATE: (1, "New"), UPDATE: (2, "In Progress"), CLOSE: (4, "Resolved")}
 _SUPPRESSED = (3, "Suppressed")
 _ANALYTICS = {1: "Rule", 2: "Behavioral", 3: "Statistical", LEARNING: "Learning (ML/DL)"}
-_RISK_LEVELS = ("Info", "Low", "Medium", "High", "Critical")
+RISK_LEVELS = ("Info", "Low", "Medium", "High", "Critical")
 _TARGETS = {"ip": "IP Address", "user": "User", "endpoint": "Endpoint", "tenant": "Tenant", "source": "Source"}
 _OBSERVABLES = {2: "IP Address", 4: "User Name", 10: "Resource UID", 12: "Subnet"}
 
@@ -83,7 +83,7 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
         "confidence_score": about.confidence,
         "risk_score": risk,
         "risk_level_id": level,
-        "risk_level": _RISK_LEVELS[level],
+        "risk_level": RISK_LEVELS[level],
         "count": alert.count,
         "start_time": _ms(alert.start),
         "end_time": _ms(alert.end),

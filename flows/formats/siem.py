@@ -4,9 +4,13 @@ A record is the bytes of one line or message as Lapwing publishes it, without it
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
-from flows.formats.siem_event import Kind, NoRecord
+from flows.formats import cef, ecs, leef, ocsf_scored, splunk_hec, syslog_rfc5424
+from flows.formats.json_line import json_line, one_line
+from flows.formats.scored_record import read_scored
+from flows.formats.siem_event import Kind
+from flows.formats.siem_read import read
 
 Encode = Callable[[bytes, Kind], bytes]
 """One record to one line of a target, UTF-8, without LF and with no LF in it.
@@ -15,29 +19,71 @@ Raises `NoRecord` where the bytes are no record of that kind.
 """
 
 
-def risk(record: bytes, kind: Kind) -> int | None:
-    """The record's risk, 0 to 100; None while it is not known. For `min_risk`, None is below any.
+def ocsf(record: bytes, kind: Kind) -> bytes:
+    """OCSF 1.8.0: an alert as it is, a scored event as its native class.
 
     Raises
     ------
     NoRecord
         The bytes are no record of that kind.
     """
-    raise NoRecord("")
+    if kind == "scored":
+        return ocsf_scored.encode(record)
+    read(record, kind)
+    return one_line(record)
+
+
+Form = Literal["ocsf", "ecs", "cef", "leef", "syslog", "hec"]
+ENCODERS: Final[dict[Form, Encode]] = {
+    "ocsf": ocsf,
+    "ecs": ecs.encode,
+    "cef": cef.encode,
+    "leef": leef.encode,
+    "syslog": syslog_rfc5424.encode,
+    "hec": splunk_hec.encode,
+}
+
+
+def risk(record: bytes, kind: Kind) -> int | None:
+    """The record's risk, 0 to 100; None while it is not known.
+
+    Raises
+    ------
+    NoRecord
+        The bytes are no record of that kind.
+    """
+    return read(record, kind).risk
+
+
+def at_least(record: bytes, kind: Kind, min_risk: int) -> bool:
+    """Whether the record has that risk or more; one whose risk is not known has none, so only 0 lets it pass.
+
+    Raises
+    ------
+    NoRecord
+        The bytes are no record of that kind.
+    """
+    return (risk(record, kind) or 0) >= min_risk
 
 
 def slim(record: bytes) -> bytes:
-    """A scored event with its ids and scores only: `id`, `time`, `tenant` and the member `lapwing`.
+    """A scored event with its ids and scores only: `id`, `time` (epoch ms), `tenant` and the member `lapwing`.
 
-    It is a scored event again, so every encoder takes it.
+    It names no user and no address, and is a scored event again, so every encoder takes it.
 
     Raises
     ------
     NoRecord
         The bytes are no scored event.
     """
-    raise NoRecord("")
-
-
-ENCODERS: Final[dict[str, Encode]] = {}
-"""`ocsf`, `ecs`, `cef`, `leef`, `syslog`, `hec`."""
+    scored = read_scored(record)
+    return json_line(
+        {
+            "time": scored.own.time,
+            "id": scored.uid,
+            "tenant": scored.tenant,
+            "lapwing": {
+                name: value for name, value in scored.lapwing.items() if name not in ("ignored", "ignored_more")
+            },
+        }
+    )

@@ -1,0 +1,138 @@
+"""A scored event read again: what its source said, and what Lapwing added."""
+
+from typing import Any, Final
+
+import msgspec
+
+from flows.formats.canonical import canonical
+from flows.formats.evidence import clean
+from flows.formats.siem_event import LONGEST_MESSAGE, NoRecord, Scalar, SiemEvent, address, each, severity_of
+
+OUTCOMES: Final = ("success", "failure", "challenge", "blocked", "unknown")
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+class _Own(msgspec.Struct, frozen=True):
+    """A scored event's member `lapwing`, as far as it has a meaning beyond itself."""
+
+    v: int
+    time: int
+    risk: int | None
+    late: bool
+    alerts: list[str]
+    scores: dict[str, dict[str, str | int | float | None]]
+    id: str = ""
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """A scored event: the canonical members of the source's object, and Lapwing's own member."""
+
+    members: dict[str, Any]
+    own: _Own
+    lapwing: dict[str, Any]
+
+    @property
+    def uid(self) -> str:
+        """The source's own id, or the one that it was given."""
+        return self.own.id or str(self.members.get("id", ""))
+
+    @property
+    def tenant(self) -> str:
+        """The source's tenant, or the one of events without."""
+        return self.members.get("tenant") or "default"
+
+    @property
+    def outcome(self) -> str:
+        """What the source says, or what follows from the status."""
+        known, status = self.members.get("outcome"), self.members.get("status")
+        if known in OUTCOMES:
+            return str(known)
+        if not isinstance(status, int):
+            return "unknown"
+        return "success" if status < 400 else "blocked" if status == 429 else "failure"
+
+
+def canonical_members(source: dict[str, Any]) -> dict[str, Any]:
+    """The canonical members of a source's object; of what is no event for Lapwing, its id and tenant if it has them."""
+    found = canonical(msgspec.json.encode(source))
+    return found or {name: source[name] for name in ("id", "tenant") if isinstance(source.get(name), str)}
+
+
+def read_scored(record: bytes) -> Scored:
+    """A scored event's two halves.
+
+    Raises
+    ------
+    NoRecord
+        The bytes are no scored event.
+    """
+    try:
+        source = _OBJECT.decode(record)
+        lapwing = source.pop("lapwing", None)
+        if not isinstance(lapwing, dict):
+            raise NoRecord("no scored event: it has no member lapwing")
+        return Scored(canonical_members(source), msgspec.convert(lapwing, _Own), lapwing)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError) as error:
+        raise NoRecord(f"no scored event ({error})") from None
+
+
+def siem_event(scored: Scored) -> SiemEvent:
+    """The scored event in the words of the encoders."""
+    own, members = scored.own, scored.members
+    text = {name: clean(value) for name, value in members.items() if isinstance(value, str)}
+    action = text.get("action", "other")
+    user, username = text.get("user", ""), text.get("username", "")
+    actor = text.get("actor") or user
+    ip = address(text.get("ip", ""))
+    risk = None if own.risk is None else min(100, max(0, own.risk))
+    about = username or user or actor or ip or text.get("endpoint", "")
+    flat: dict[str, Scalar] = {"late": own.late}
+    for dimension, scores in own.scores.items():
+        flat |= {f"scores.{clean(dimension)}.{name}": value for name, value in scores.items() if value is not None}
+    return SiemEvent(
+        kind="scored",
+        time=own.time,
+        uid=clean(scored.uid),
+        version=str(own.v),
+        tenant=clean(scored.tenant),
+        signature=f"event.{action}",
+        name=action.replace("_", " "),
+        message=clean(
+            f"{action} {scored.outcome} for {about}, risk {'not known' if risk is None else risk}", LONGEST_MESSAGE
+        ),
+        severity=severity_of(risk),
+        risk=risk,
+        action=action,
+        outcome=scored.outcome,
+        reason=text.get("reason", ""),
+        user=user,
+        username=username,
+        actor=actor,
+        target=text.get("target", ""),
+        ip=ip,
+        country=text.get("country", ""),
+        city=text.get("city", ""),
+        lat=_real(members.get("lat")),
+        lon=_real(members.get("lon")),
+        asn=_whole(members.get("asn")),
+        user_agent=text.get("user_agent", ""),
+        method=text.get("method", ""),
+        endpoint=text.get("endpoint", ""),
+        status=_whole(members.get("status")),
+        session=text.get("session", ""),
+        request_id=text.get("request_id", ""),
+        device=text.get("device", ""),
+        app=text.get("app", ""),
+        ips=each((ip,)),
+        users=each((username, user, actor, text.get("target", ""))),
+        alerts=tuple(clean(uid) for uid in own.alerts[:4]),
+        details=flat,
+    )
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else None
+
+
+def _real(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
