@@ -18,7 +18,9 @@ _ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _SENTINEL_BYTES: Final = 1_000_000
 
-JSON_FORMS: Final = ("", "ocsf", "ecs", "hec")
+HEC: Final = "hec"
+"""The envelope of Splunk's collector, which its client makes anyway."""
+JSON_FORMS: Final = ("", "ocsf", "ecs", HEC)
 """Forms that are JSON; no form is the record's own bytes, which are."""
 Kind = Literal["alerts", "scored", "events"]
 Form = Literal["", "ocsf", "ecs", "cef", "leef", "syslog", "hec"]
@@ -210,6 +212,10 @@ def _faults(one: Destination, path: str, given: Mapping[str, object]) -> list[st
         faults.append(f"Expected ocsf or ecs, which are JSON, got {shown(one.form)} - at {path}.form")
     if isinstance(one, Sentinel) and one.batch_bytes > _SENTINEL_BYTES:
         faults.append(f"Expected at most {_SENTINEL_BYTES}, which the API takes - at {path}.batch_bytes")
+    if one.form == HEC and not isinstance(one, SplunkHec):
+        faults.append(f"hec is the envelope of splunk_hec alone - at {path}.form")
+    if one.slim and one.kind == "alerts":
+        faults.append(f"slim is for scored events, and this is from alerts - at {path}.slim")
     if one.kind != "alerts":
         only = [key for key in ("min_severity", "detections") if key in given]
         faults += [f"{key} is for alerts, and this is from {one.kind} - at {path}.{key}" for key in only]

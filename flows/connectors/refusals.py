@@ -31,7 +31,7 @@ def refusal(destination: str, message: Message, id: str, reason: str, answer: st
     """A dead letter with three members more: `destination`, `id`, and in `detail` the answer.
 
     >>> letter = refusal("siem", Message("audit.alerts/0", 7, b"{}"), "a-1", "refused", "HTTP 400: no", "redacted")
-    >>> letter[:84], letter[-45:]
+    >>> letter[:84], letter[-46:]
     (b'{"stage":"forward","reason":"refused","topic":"audit.alerts","partition":"0","offset',
      b'HTTP 400: no","destination":"siem","id":"a-1"}')
     """

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from flows.formats.json_line import one_line
+
 DEFAULT_TENANT: Final = "default"
 
 
@@ -142,15 +144,6 @@ def _of_event(kind: str, message: Message) -> Record:
 def _tenant(raw: msgspec.Raw) -> str:
     found = msgspec.json.decode(raw)
     return found if isinstance(found, str) and found else DEFAULT_TENANT
-
-
-def one_line(value: bytes) -> bytes:
-    """JSON without line breaks between its members.
-
-    >>> one_line(b'{"a":\\n1}')
-    b'{"a":1}'
-    """
-    return msgspec.json.format(value, indent=-1) if b"\n" in value or b"\r" in value else value
 
 
 def place_id(message: Message) -> str:

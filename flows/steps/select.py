@@ -3,7 +3,7 @@
 from flows.formats.forwarded import Message, Read, Record, Selected, Unreadable, record
 from flows.formats.siem import ENCODERS, slim
 from flows.formats.siem_event import NoRecord
-from flows.forward_block import Destination
+from flows.forward_block import HEC, Destination
 
 
 def select(read: Read, one: Destination) -> Selected:
@@ -36,7 +36,7 @@ def wanted(found: Record, one: Destination) -> bool:
 
 
 def formed(found: Record, one: Destination) -> Record:
-    """A record in the destination's form: its own bytes where it names none.
+    """A record in the destination's form: its own bytes where it names none, and in an envelope, which clients make.
 
     Raises
     ------
@@ -44,6 +44,6 @@ def formed(found: Record, one: Destination) -> Record:
         The encoder does not take it.
     """
     body = slim(found.body) if one.slim else found.body
-    if one.form:
+    if one.form and one.form != HEC:
         body = ENCODERS[one.form](body, "alert" if one.kind == "alerts" else "scored")
     return found._replace(body=body)

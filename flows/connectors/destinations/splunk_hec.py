@@ -14,12 +14,14 @@ from flows.connectors.destinations.http import Http, judged
 from flows.connectors.destinations.tls import secrets
 from flows.durations import microseconds
 from flows.formats.forwarded import Record
+from flows.formats.splunk_hec import SOURCE_TYPES
 from flows.forward_block import SplunkHec
 
 _ABOUT_THE_EVENT: Final = (5, 6, 12, 13, 15)
 """Codes of a 400 that are about an event: no data, invalid format, event missing, event blank, fields. All others are
 about the configuration of the token, as an index that is not allowed, and pass once that is right."""
 _NO_ACK: Final = 14
+_SOURCE_TYPES: Final = {"alerts": SOURCE_TYPES["alert"], "scored": SOURCE_TYPES["scored"], "events": "lapwing:event"}
 _LINE: Final = 256
 
 
@@ -121,15 +123,12 @@ class SplunkHecClient:
         self._http.close()
 
     def _event(self, record: Record) -> bytes:
-        if self._one.form == "hec":
-            return record.body
         one = self._one
         about: dict[str, object] = {} if record.time is None else {"time": record.time / 1000}
-        kind = {"alerts": "alert", "scored": "scored", "events": "event"}[one.kind]
-        about |= {"sourcetype": one.sourcetype or f"lapwing:{kind}"}
         about |= {key: value for key in ("index", "source", "host") if (value := getattr(one, key))}
-        about |= {"fields": {"lapwing_id": record.id}, "event": text_or_json(record.body, one.form)}
-        return msgspec.json.encode(about)
+        fields = {"lapwing_id": record.id, "tenant": record.tenant, "risk": str(record.risk)}
+        about |= {"sourcetype": one.sourcetype or _SOURCE_TYPES[one.kind], "fields": fields}
+        return msgspec.json.encode(about | {"event": text_or_json(record.body, one.form)})
 
 
 def _said(body: bytes) -> _Said:

@@ -15,14 +15,11 @@ from typing import Final
 from flows.connectors.destinations.answer import Answer
 from flows.connectors.destinations.tls import context
 from flows.formats.forwarded import Record
+from flows.formats.syslog_rfc5424 import SD_ID, SEVERITIES
 from flows.forward_block import Syslog, address
 
 _HEADER: Final = 256
 _LOOK_S: Final = 0.001
-_SEVERITY: Final = (6, 6, 5, 4, 3, 2)
-"""Syslog's severity by OCSF's: informational, informational, notice, warning, error, critical."""
-_ENTERPRISE: Final = "lapwing@32473"
-"""The structured data's name: 32473 is the number that RFC 5612 has for examples."""
 
 
 class SyslogClient:
@@ -102,12 +99,15 @@ class SyslogClient:
             time.sleep(_LOOK_S)
 
     def _message(self, record: Record) -> bytes:
-        priority = self._one.facility * 8 + _SEVERITY[min(record.severity, 5)]
+        """A message whose text is the record, or the record where its form is a message already."""
+        if self._one.form == "syslog":
+            return record.body
+        priority = self._one.facility * 8 + SEVERITIES[min(record.severity, 5)]
         moment = "-" if record.time is None else _moment(record.time)
+        data = f'[{SD_ID} uid="{_param(record.id)}"]'
+        kind = self._one.kind.removesuffix("s")
         app = _word(self._one.app_name, 48)
-        name = {"alerts": "alert", "scored": "scored", "events": "event"}[self._one.kind]
-        data = f'[{_ENTERPRISE} id="{_param(record.id)}"]'
-        return f"<{priority}>1 {moment} {self._host} {app} - {name} {data} ".encode() + record.body
+        return f"<{priority}>1 {moment} {self._host} {app} - {kind} {data} ".encode() + record.body
 
 
 def _waiting(connection: socket.socket) -> int:
