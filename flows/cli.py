@@ -16,6 +16,7 @@ from flows.commands import (
     config,
     detect,
     detectors,
+    forward,
     lab,
     score,
     simulate,
@@ -63,6 +64,7 @@ app.command("backtest")(backtest.backtest)
 app.command("score")(score.score)
 app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)
+app.command("forward")(forward.forward)
 app.command("lab")(lab.lab)
 app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
