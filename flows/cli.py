@@ -16,6 +16,7 @@ from flows.commands import (
     config,
     detect,
     detectors,
+    encode,
     forward,
     lab,
     score,
@@ -62,6 +63,7 @@ app.command("test")(test.check_examples)
 app.command("compare")(compare.compare)
 app.command("backtest")(backtest.backtest)
 app.command("score")(score.score)
+app.command("encode")(encode.encode)
 app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)
 app.command("forward")(forward.forward)

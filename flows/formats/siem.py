@@ -6,12 +6,15 @@ A record is the bytes of one line or message as Lapwing publishes it, without it
 from collections.abc import Callable
 from typing import Final, Literal
 
+import msgspec
+
 from flows.formats import cef, ecs, leef, ocsf_scored, splunk_hec, syslog_rfc5424
 from flows.formats.json_line import json_line, one_line
 from flows.formats.scored_record import read_scored
-from flows.formats.siem_event import Kind
+from flows.formats.siem_event import Kind, NoRecord
 from flows.formats.siem_read import read
 
+DETECTION_FINDING: Final = 2004
 Encode = Callable[[bytes, Kind], bytes]
 """One record to one line of a target, UTF-8, without LF and with no LF in it.
 
@@ -42,6 +45,38 @@ ENCODERS: Final[dict[Form, Encode]] = {
     "syslog": syslog_rfc5424.encode,
     "hec": splunk_hec.encode,
 }
+
+
+class _Either(msgspec.Struct, frozen=True):
+    lapwing: msgspec.Raw = msgspec.Raw()
+    class_uid: int | None = None
+
+
+_EITHER: Final = msgspec.json.Decoder(_Either)
+
+
+def kind_of(record: bytes) -> Kind:
+    """Which of the two a record is, by its own members.
+
+    Raises
+    ------
+    NoRecord
+        It is neither.
+
+    Examples
+    --------
+    >>> kind_of(b'{"class_uid":2004}')
+    'alert'
+    """
+    try:
+        found = _EITHER.decode(record)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise NoRecord(f"neither alert nor scored event ({error})") from None
+    if bytes(found.lapwing).startswith(b"{"):
+        return "scored"
+    if found.class_uid == DETECTION_FINDING:
+        return "alert"
+    raise NoRecord("neither alert nor scored event: no member lapwing, and no OCSF class 2004")
 
 
 def risk(record: bytes, kind: Kind) -> int | None:

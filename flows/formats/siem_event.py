@@ -109,3 +109,12 @@ def address(text: str) -> str:
 def each(names: Iterable[str]) -> tuple[str, ...]:
     """The names, each once, at most `MOST_RELATED`, in their order."""
     return tuple(dict.fromkeys(name for name in names if name))[:MOST_RELATED]
+
+
+def written(value: Scalar) -> str:
+    """A value as the text forms write it.
+
+    >>> written(False), written(2.5)
+    ('false', '2.5')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
