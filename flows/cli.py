@@ -17,6 +17,7 @@ from flows.commands import (
     detect,
     detectors,
     encode,
+    fields,
     forward,
     lab,
     score,
@@ -64,6 +65,7 @@ app.command("compare")(compare.compare)
 app.command("backtest")(backtest.backtest)
 app.command("score")(score.score)
 app.command("encode")(encode.encode)
+app.command("fields")(fields.fields)
 app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)
 app.command("forward")(forward.forward)
