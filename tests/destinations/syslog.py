@@ -9,7 +9,8 @@ from tests.destinations.wire import RESET, Peer, must, reset
 
 _MESSAGE = re.compile(
     rb"<(?P<pri>[0-9]{1,3})>1 (?P<time>\S+) (?P<host>[\x21-\x7e]{1,255}) (?P<app>[\x21-\x7e]{1,48}) - "
-    rb"(?P<id>[\x21-\x7e]{1,32}) \[lapwing@32473(?P<params>(?: [a-z_.0-9]+=\"(?:[^\"\\\]]|\\[\"\\\]])*\")+)\] (?P<text>.*)",
+    rb"(?P<id>[\x21-\x7e]{1,32}) \[lapwing@32473"
+    rb"(?P<params>(?: [a-z_.0-9]+=\"(?:[^\"\\\]]|\\[\"\\\]])*\")+)\] (?P<text>.*)",
     re.DOTALL,
 )
 
