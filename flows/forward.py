@@ -144,8 +144,8 @@ class Job:
                 flow, epoch_interval=timedelta(microseconds=microseconds(self.one.flush)), recovery_config=recovery
             )
         finally:
-            if isinstance(source, TopicRecords):
-                source.finish()
+            source.finish()
+            self._client.close()
 
     def _open(self) -> FileLines | TopicRecords:
         stop, progress, kafka = self._stop, self.progress, self._config.kafka

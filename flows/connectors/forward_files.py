@@ -43,6 +43,7 @@ class FileLines(FixedPartitionedSource[Read, State]):
         progress: ForwardProgress,
     ) -> None:
         self._path, self._name = path, name
+        self._built: list[_Lines] = []
         self._make = partial(_Lines, path, name, follow, stop, progress)
 
     def list_parts(self) -> list[str]:
@@ -51,7 +52,13 @@ class FileLines(FixedPartitionedSource[Read, State]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: State | None) -> "_Lines":
         """Begin, or go on."""
-        return self._make(resume_state)
+        self._built.append(self._make(resume_state))
+        return self._built[-1]
+
+    def finish(self) -> None:
+        """Let the file go, once the flow is over: the engine closes nothing of a flow that fails."""
+        for part in self._built:
+            part.close()
 
 
 class _Lines(StatefulSourcePartition[Read, State]):

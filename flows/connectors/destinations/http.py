@@ -34,7 +34,7 @@ class Reply(NamedTuple):
 
 
 class Http:
-    """Posts to a destination. The answer has to be there whole within twice the timeout, however it trickles."""
+    """Posts to a destination. An answer's body has to be there whole within the timeout, however it trickles."""
 
     def __init__(self, one: Destination) -> None:
         self._timeout = one.timeout_s
@@ -64,7 +64,7 @@ class Http:
     def _read(self, answer: urllib3.BaseHTTPResponse) -> bytes:
         until = time.monotonic() + self._timeout
         pieces, size = [], 0
-        while piece := answer.read(1 << 16):
+        while piece := answer.read1(1 << 16):
             pieces.append(piece)
             size += len(piece)
             if size > MOST_ANSWER or time.monotonic() > until:
