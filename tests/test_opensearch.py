@@ -9,7 +9,7 @@ from flows.formats import ecs
 from flows.formats.ocsf import encode_alert
 from models.rules import about, default_rules, dimension
 from tests.command import ROOT, lapwing, simulate
-from tests.test_ocsf import alert_of
+from tests.test_ocsf import EVENT, alert_of
 
 ELASTICSEARCH = ROOT / "deploy" / "siem" / "elasticsearch"
 KIBANA = ROOT / "deploy" / "siem" / "kibana" / "lapwing.ndjson"
@@ -36,6 +36,16 @@ def alerts(results) -> list[bytes]:
 def pipeline(opensearch) -> str:
     opensearch.ask("PUT", f"/_ingest/pipeline/{PIPELINE}", json.loads((ELASTICSEARCH / "ocsf-to-ecs.json").read_text()))
     return PIPELINE
+
+
+@pytest.fixture(scope="module")
+def templates(opensearch) -> None:
+    """The mappings of indices by name; that of ECS takes no field that it does not name, which is stricter than given."""
+    for path in ELASTICSEARCH.glob("*.index-template.json"):
+        template = json.loads(path.read_text())
+        if path.name.startswith("lapwing-ecs"):
+            template["template"]["mappings"]["dynamic"] = "strict"
+        opensearch.ask("PUT", f"/_index_template/{path.name.partition('.')[0]}", template)
 
 
 def through(opensearch, pipeline, records):
@@ -85,3 +95,159 @@ def test_what_is_no_alert_is_stored_and_says_why(opensearch, pipeline):
         assert document.pop("error")["message"].startswith("no alert of Lapwing: class_uid ")
         assert document.pop("event") == {"kind": "pipeline_error"}
         assert document == json.loads(record)
+
+
+DESTINATIONS = """
+[[destination]]
+type = "elasticsearch"
+id = "encoded"
+url = "{url}"
+index = "lapwing-ecs-alerts-encoded"
+form = "ecs"
+
+[[destination]]
+type = "elasticsearch"
+id = "piped"
+url = "{url}"
+index = "lapwing-ecs-alerts-piped"
+pipeline = "{pipeline}"
+
+[[destination]]
+type = "elasticsearch"
+id = "updates"
+url = "{url}"
+index = "lapwing-ecs-alerts-updates"
+form = "ecs"
+action = "create"
+
+[[destination]]
+type = "elasticsearch"
+id = "scored"
+from = "scored"
+url = "{url}"
+index = "lapwing-ecs-scored-all"
+form = "ecs"
+
+[[destination]]
+type = "elasticsearch"
+id = "plain-alerts"
+url = "{url}"
+index = "lapwing-alert-plain"
+
+[[destination]]
+type = "elasticsearch"
+id = "plain-scored"
+from = "scored"
+url = "{url}"
+index = "lapwing-scored-plain"
+"""
+INDICES = (
+    "ecs-alerts-encoded", "ecs-alerts-piped", "ecs-alerts-updates", "ecs-scored-all", "alert-plain", "scored-plain"
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sent(results, tmp_path_factory) -> Path:
+    """Results with few enough events to be searched one by one; hostile ones are among them."""
+    folder = tmp_path_factory.mktemp("sent")
+    (folder / "alerts.ndjson").write_bytes((results / "alerts.ndjson").read_bytes())
+    lines = (results / "scored.ndjson").read_bytes().splitlines()
+    own = json.loads(lines[-1])["lapwing"]
+    hostile = [
+        EVENT | {"id": f"h-{number}", "user_agent": text, "username": text, "endpoint": text, "lapwing": own}
+        for number, text in enumerate((*HOSTILE, "x" * 200_000))
+    ]
+    (folder / "scored.ndjson").write_bytes(
+        b"\n".join([*lines[-500:], *(json.dumps(event).encode() for event in hostile)]) + b"\n"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def forwarded(opensearch, pipeline, templates, sent, tmp_path_factory) -> None:
+    """What `lapwing forward` has sent, all of it twice."""
+    config = tmp_path_factory.mktemp("forward") / "config.toml"
+    config.write_text(DESTINATIONS.format(url=opensearch.url, pipeline=pipeline))
+    for name in INDICES:
+        opensearch.ask("PUT", f"/lapwing-{name}", {})
+    for _ in range(2):
+        done = lapwing("forward", "--config", config, "--input", sent, "--json")
+        assert done.returncode == 0, done.stderr
+        assert {one["refused"] for one in json.loads(done.stdout)["destinations"]} == {0}
+    opensearch.ask("POST", "/_refresh")
+
+
+def documents(opensearch, index) -> dict[str, object]:
+    """All of a small index, by `_id`."""
+    found = opensearch.ask("POST", f"/{index}/_search", {"size": 10_000, "query": {"match_all": {}}})
+    return {hit["_id"]: hit["_source"] for hit in found["hits"]["hits"]}
+
+
+@pytest.mark.parametrize("index", ["lapwing-ecs-alerts-encoded", "lapwing-ecs-alerts-piped"])
+def test_an_incident_is_one_document_as_its_last_alert_says(opensearch, forwarded, alerts, index):
+    last = {json.loads(line)["finding_info"]["uid"]: json.loads(ecs.encode(line, "alert")) for line in alerts}
+    assert documents(opensearch, index) == last
+
+
+def test_an_update_is_a_document_of_its_own_where_none_may_be_replaced(opensearch, forwarded, alerts):
+    found = documents(opensearch, "lapwing-ecs-alerts-updates")
+    assert sorted(map(json.dumps, found.values())) == sorted(
+        json.dumps(json.loads(ecs.encode(line, "alert"))) for line in alerts
+    )
+    assert found.keys() == {json.loads(line)["metadata"]["uid"] for line in alerts}
+
+
+def test_every_scored_event_is_there_once_as_the_encoder_makes_it(opensearch, forwarded, sent):
+    lines = (sent / "scored.ndjson").read_bytes().splitlines()
+    found = documents(opensearch, "lapwing-ecs-scored-all")
+    assert len(found) == len(lines)
+    by_id = {document["event"]["id"]: document for document in found.values()}
+    assert by_id == {json.loads(line)["id"]: json.loads(ecs.encode(line, "scored")) for line in lines}
+    assert opensearch.count("lapwing-ecs-scored-all", {"term": {"event.id": "h-0"}}) == 1
+    assert opensearch.count("lapwing-ecs-scored-all", {"term": {"source.ip": "203.0.113.7/32"}}) >= len(HOSTILE)
+
+
+def test_records_are_kept_as_published_too(opensearch, forwarded, alerts, sent):
+    last = {json.loads(line)["finding_info"]["uid"]: json.loads(line) for line in alerts}
+    assert documents(opensearch, "lapwing-alert-plain") == last
+    lines = (sent / "scored.ndjson").read_bytes().splitlines()
+    found = {document["id"]: document for document in documents(opensearch, "lapwing-scored-plain").values()}
+    assert found == {(event := json.loads(line))["id"]: event for line in lines}
+    assert opensearch.count("lapwing-alert-plain", {"range": {"time": {"gte": "2020-01-01", "format": "date"}}})
+
+
+def test_a_shipper_that_gives_no_ids_gets_the_messages_own(opensearch, pipeline, templates, alerts):
+    """As Filebeat, Logstash, Vector and Fluent Bit send: through the pipeline, and again after a restart."""
+    body = b"".join(b'{"index":{"_index":"lapwing-ecs-alerts-shipped"}}\n' + line + b"\n" for line in alerts)
+    opensearch.ask("PUT", "/lapwing-ecs-alerts-shipped", {})
+    for _ in range(2):
+        answer = opensearch.ask("POST", f"/_bulk?refresh=true&pipeline={pipeline}", body)
+        assert not answer["errors"]
+    found = documents(opensearch, "lapwing-ecs-alerts-shipped")
+    assert found == {json.loads(line)["metadata"]["uid"]: json.loads(ecs.encode(line, "alert")) for line in alerts}
+
+
+def objects(kind) -> list[dict]:
+    return [each for line in KIBANA.read_text().splitlines() if (each := json.loads(line))["type"] == kind]
+
+
+def test_what_the_dashboard_asks_has_answers(opensearch, forwarded):
+    """Each aggregation over real documents; the fields of its query and of the tables' columns are mapped."""
+    opensearch.ask("POST", "/_aliases", {"actions": [
+        {"add": {"index": "lapwing-ecs-alerts-encoded", "alias": "lapwing-alerts"}},
+        {"add": {"index": "lapwing-ecs-scored-all", "alias": "lapwing-scored"}},
+    ]})  # fmt: skip
+    for each in objects("visualization"):
+        index = each["references"][0]["id"]
+        metric, *buckets = json.loads(each["attributes"]["visState"])["aggs"]
+        inner = {"metric": {"cardinality": {"field": "lapwing.incident"}}} if metric["type"] == "cardinality" else {}
+        for bucket in buckets:
+            how = {"fixed_interval": "1h", "min_doc_count": 1} if bucket["type"] == "date_histogram" else {}
+            asked = {bucket["type"]: {"field": bucket["params"]["field"]} | how, "aggs": inner}
+            answer = opensearch.ask("POST", f"/{index}/_search?size=0", {"aggs": {"asked": asked}})
+            found = answer["aggregations"]["asked"]["buckets"]
+            assert found, each["attributes"]["title"]
+            assert all(one["metric"]["value"] for one in found if inner)
+    for each in objects("search"):
+        for field in each["attributes"]["columns"]:
+            assert opensearch.ask("GET", f"/{each['references'][0]['id']}/_field_caps?fields={field}")["fields"], field
