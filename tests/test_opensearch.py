@@ -40,7 +40,7 @@ def pipeline(opensearch) -> str:
 
 @pytest.fixture(scope="module")
 def templates(opensearch) -> None:
-    """The mappings of indices by name; that of ECS takes no field that it does not name, which is stricter than given."""
+    """The mappings of indices by name; that of ECS refuses a field that it does not name, which is stricter than given."""
     for path in ELASTICSEARCH.glob("*.index-template.json"):
         template = json.loads(path.read_text())
         if path.name.startswith("lapwing-ecs"):
