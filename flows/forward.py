@@ -38,6 +38,7 @@ from flows.connectors.destinations.clients import client
 from flows.connectors.forward_files import FileLines
 from flows.connectors.forward_kafka import TopicRecords
 from flows.connectors.forward_progress import ForwardProgress
+from flows.connectors.kafka_client import topics
 from flows.connectors.kafka_lines import LineSender
 from flows.connectors.output_directory import ALERTS, SCORED
 from flows.connectors.refusals import FILE, FileRefusals, Refusals, TopicRefusals
@@ -230,6 +231,8 @@ def run(
     """
     began = time.monotonic()
     jobs = prepared(config, source, stop=stop, state=state, only=only, follow=follow, tell=tell)
+    if source == KAFKA:
+        all_there(config, [job.one for job in jobs])
     for job in jobs:
         job.thread.start()
     unfinished = _watched(jobs, stop, on_progress)
@@ -277,6 +280,23 @@ def prepared(
     if faults:
         raise UsageError("\n".join(faults))
     return jobs
+
+
+def all_there(config: Config, wanted: Sequence[Destination]) -> None:
+    """Say beforehand which topics do not exist, with the commands that make them.
+
+    Raises
+    ------
+    InputError
+        All of them in one, or no broker answers.
+    """
+    kafka = config.kafka
+    keys = dict.fromkeys((*(one.kind for one in wanted), "forward_dead_letters"))
+    names = [getattr(kafka.topics, key) for key in keys]
+    found = topics(kafka, names)
+    if lacking := [name for name in names if name not in found]:
+        make = f"kafka-topics.sh --bootstrap-server {kafka.bootstrap} --create --topic"
+        raise InputError("\n".join(f"no topic {name}; it is made by: {make} {name}" for name in lacking))
 
 
 def _watched(

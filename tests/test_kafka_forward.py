@@ -10,11 +10,11 @@ from confluent_kafka import Producer
 from flows.errors import InputError
 from tests.command import begun, said
 from tests.destinations.lines import alert, alerts, eventually, ids
-from tests.destinations.runs import SECRETS, block, delivered, forwarded, serving, toml
+from tests.destinations.runs import SECRETS, block, delivered, forwarded, running, serving, toml
 from tests.kafka.endpoint import Endpoint
 from tests.kafka.records import Record
 from tests.kafka.records import produce as written
-from tests.kafka_admin import cut, group_offsets, remade
+from tests.kafka_admin import cut, deleted, group_offsets, grown, remade
 from tests.kafka_runs import Site
 
 
@@ -114,3 +114,30 @@ def test_a_gap_and_another_topic_are_refused(kafka: Endpoint, tmp_path: Path, mo
         remade(kafka, site.topics["alerts"], 1)
         with pytest.raises(InputError, match="was made anew"):
             forwarded(site.path, "kafka", **how)
+
+
+def test_new_partitions_are_read(kafka: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving("webhook", monkeypatch) as server:
+        keys = {"new_partitions": "100ms", "start": "latest"}
+        site = Site(kafka, tmp_path, 1, config=toml([block("webhook", server)]), keys=keys)
+        produce(site, alerts(5))
+        with running(site.path, "kafka") as run:
+            eventually(lambda: run.seen["webhook"].waiting if run.seen else {}, "it reads")
+            grown(kafka, site.topics["alerts"], 3)
+            site.partitions = 3
+            produce(site, alerts(40)[5:])
+            eventually(lambda: len(server.ids) == 35, "all that came")
+        assert sorted(server.ids) == sorted(ids(alerts(40)[5:]))
+        assert in_order(server.ids)
+
+
+def test_latest_is_where_the_first_run_began(kafka: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving("webhook", monkeypatch) as server:
+        site = Site(kafka, tmp_path, 2, config=toml([block("webhook", server)]), keys={"start": "latest"})
+        produce(site, alerts(10))
+        assert forwarded(site.path, "kafka", follow=False)["webhook"].read == 0
+        produce(site, alerts(20)[10:])
+        assert forwarded(site.path, "kafka", follow=False)["webhook"].sent == 10
+        deleted(kafka, site.topics["forward_dead_letters"])
+        with pytest.raises(InputError, match=r"no topic .*forward-dead-letters; it is made by: kafka-topics.sh"):
+            forwarded(site.path, "kafka", follow=False)

@@ -1,7 +1,8 @@
 """A topic of results as a Bytewax source: committed records only, in the order of each partition."""
 
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from flows.connectors.kafka_client import (
     reason,
     topics,
 )
+from flows.durations import microseconds
 from flows.errors import InputError
 from flows.formats.forwarded import Message, Read
 from flows.kafka_block import EARLIEST, LATEST, Kafka, moment_ms
@@ -29,6 +31,7 @@ PREFETCH_KIB: Final = 8192
 """What a destination fetches ahead, of all partitions together."""
 _ROWS: Final = 1000
 _WAIT_S: Final = 0.02
+_LOOK_S: Final = 1.0
 State = tuple[str, dict[int, int]]
 """The topic's id, and for each partition the next offset."""
 
@@ -38,7 +41,7 @@ class TopicRecords(FixedPartitionedSource[Read, State]):
 
     A run begins where its state says, without one where the consumer group `<application>.forward.<id>` has come to,
     without that at `start`. What is delivered is committed to the group. Partitions that come later are read from
-    their beginning by the next run.
+    their beginning.
 
     Raises
     ------
@@ -95,7 +98,8 @@ class _Records(StatefulSourcePartition[Read, State]):
         state: State | None,
     ) -> None:
         self._block, self._topic, self._stop, self._progress = block, topic, stop, progress
-        self._tell = tell
+        self._tell, self._group = tell, group
+        self._every, self._looked = microseconds(block.new_partitions) / 1e6, time.monotonic()
         self._failures = Failures()
         options = common(block) | dict(block.consumer)
         options.setdefault("queued.max.messages.kbytes", PREFETCH_KIB)
@@ -110,7 +114,7 @@ class _Records(StatefulSourcePartition[Read, State]):
         try:
             self._next = self._begin(state)
             self._ends = self._watermarks(1) if until_end else {}
-            self._assign(self._next)
+            self._assign()
         except (InputError, KafkaException) as error:
             raise self._failed(error) from error
 
@@ -119,6 +123,7 @@ class _Records(StatefulSourcePartition[Read, State]):
             raise StopIteration
         self._commit()
         try:
+            self._look_for_new()
             return self._read()
         except (InputError, KafkaException) as error:
             raise self._failed(error) from error
@@ -182,15 +187,25 @@ class _Records(StatefulSourcePartition[Read, State]):
             raise InputError(f"{gone} before they were forwarded; --on-gap earliest goes on behind them")
         self._tell(f"{gone}; going on at {low}")
         self._next[at] = low
-        self._assign({at: low})
+        self._assign()
 
-    def _assign(self, offsets: Mapping[int, int]) -> None:
-        places = [TopicPartition(self._topic.name, at, offset) for at, offset in offsets.items()]
-        if len(places) < len(self._next):
-            self._consumer.incremental_unassign([TopicPartition(self._topic.name, at) for at in offsets])
-            self._consumer.incremental_assign(places)
-        else:
-            self._consumer.assign(places)
+    def _assign(self) -> None:
+        """Read on from where each partition is; what was fetched ahead is fetched again."""
+        self._consumer.assign([TopicPartition(self._topic.name, at, offset) for at, offset in self._next.items()])
+
+    def _look_for_new(self) -> None:
+        """Take partitions on that the topic has got, from their beginning."""
+        if not self._every or self._ends or time.monotonic() < self._looked + self._every:
+            return
+        self._looked = time.monotonic()
+        try:
+            known = self._consumer.list_topics(self._topic.name, timeout=_LOOK_S).topics[self._topic.name].partitions
+        except KafkaException:
+            return  # brokers are away, which is no news
+        if new := sorted(known.keys() - self._next.keys()):
+            self._next |= dict.fromkeys(new, 0)
+            self._assign()
+            self._tell(f"{self._group}: topic {self._topic.name} has {len(new)} new partitions, read from their begin")
 
     def _begin(self, state: State | None) -> dict[int, int]:
         """For each partition the first offset."""
@@ -207,7 +222,11 @@ class _Records(StatefulSourcePartition[Read, State]):
         found = self._patient(lambda timeout: self._consumer.committed(places, timeout=timeout))
         known = {at.partition: int(at.offset) for at in found if at.offset >= 0} | known
         fresh = [at for at in partitions if at not in known]
-        first = self._first() if fresh and not known else (self._watermarks(0) if fresh else {})
+        if not fresh:
+            return known
+        first = self._watermarks(0) if known else self._first()
+        begun = [TopicPartition(self._topic.name, at, first[at]) for at in fresh]
+        self._consumer.commit(offsets=begun, asynchronous=False)  # else "latest" is another offset after a crash
         return {at: known[at] if at in known else first[at] for at in partitions}
 
     def _first(self) -> dict[int, int]:

@@ -88,7 +88,7 @@ def delivered(server: Any) -> list[str]:
 class Running:
     """A run on a thread."""
 
-    def __init__(self, path: Path, source: Path, **how: Any) -> None:
+    def __init__(self, path: Path, source: str | Path, **how: Any) -> None:
         self.stop, self.jobs, self.done = threading.Event(), False, None
         self.seen: dict[str, Any] = {}
         self._how = {"stop": self.stop, "follow": True, "on_progress": self._see, **how}
@@ -111,6 +111,6 @@ class Running:
         assert self.done is not None
 
 
-def running(path: Path, source: Path, **how: Any) -> Running:
+def running(path: Path, source: str | Path, **how: Any) -> Running:
     """A run that follows its input until it is left."""
     return Running(path, source, **how)
