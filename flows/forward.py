@@ -54,6 +54,7 @@ KAFKA: Final = "kafka"
 STOP_S: Final = 20.0
 """How long a stop waits for answers that are under way: less than the 30 s after which Kubernetes kills."""
 _LOOK_S: Final = 0.2
+_MEASURE_S: Final = 1.0
 _FILES: Final = {"alerts": ALERTS, "scored": SCORED}
 
 
@@ -112,6 +113,7 @@ class Job:
         self._config, self._source, self._state, self._stop, self._follow = config, source, state, stop, follow
         self._dead_letters, self._tell = dead_letters, tell
         self._client = client(one)
+        self._opened: FileLines | TopicRecords | None = None
         self.thread = threading.Thread(target=self._run, name=one.id, daemon=True)
 
     @property
@@ -134,8 +136,13 @@ class Job:
         finally:
             self.progress.done = True
 
+    def measure(self) -> None:
+        """Bring up to date how far behind the destination is."""
+        if self._opened is not None:
+            self._opened.measure()
+
     def _flow(self, kept: StateDir | None, refusals: Refusals) -> None:
-        source = self._open()
+        source = self._opened = self._open()
         sink = DestinationSink(self.one, lambda: self._client, refusals, self.progress, self._stop, self._tell)
         flow = build(self.one, source, sink)
         hear(flow, self.failures.append)
@@ -304,8 +311,13 @@ def _watched(
 ) -> tuple[str, ...]:
     """Wait for all of them. One that fails stops the others; after a stop nobody is waited for very long."""
     give_up = float("inf")
+    measured = time.monotonic()
     while running := [job for job in jobs if job.thread.is_alive()]:
         running[0].thread.join(_LOOK_S)
+        if time.monotonic() > measured + _MEASURE_S:
+            measured = time.monotonic()
+            for job in running:
+                job.measure()
         on_progress([job.progress for job in jobs])
         if any(job.failures for job in jobs):
             stop.set()

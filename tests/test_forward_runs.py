@@ -1,9 +1,11 @@
 """Runs of `lapwing forward`: restarts, stops, several destinations, filters, and what users are told."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +215,48 @@ def test_syslog_goes_on_after_a_reset(tmp_path: Path, monkeypatch: pytest.Monkey
         assert done.sent == 40
         eventually(lambda: delivered(server)[-1:] == ids(found)[-1:], "the last")
         assert server.connections == 2
+
+
+def test_metrics_tell_of_one_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    write(out / "alerts.ndjson", alerts(5))
+    with serving("elasticsearch", monkeypatch) as up, serving("webhook", monkeypatch) as down:
+        down.faults.extend([Response(503)] * 100_000)
+        path = config(tmp_path, block("elasticsearch", up), block("webhook", down))
+        words = ["forward", "--config", path, "--input", out, "--follow", "--metrics", "127.0.0.1:0"]
+        one = begun(*words)
+        assert one.stderr is not None
+        place = re.search(rb"http://([0-9.]+):([0-9]+)/", one.stderr.readline())
+        assert place is not None
+        host, port = place[1].decode(), int(place[2])
+        size = (out / "alerts.ndjson").stat().st_size
+        wanted = [
+            'lapwing_forward_sent_total{destination="elasticsearch"} 5.0',
+            'lapwing_forward_failing{destination="elasticsearch"} 0.0',
+            'lapwing_forward_behind{destination="elasticsearch"} 0.0',
+            'lapwing_forward_sent_total{destination="webhook"} 0.0',
+            'lapwing_forward_failing{destination="webhook"} 1.0',
+            f'lapwing_forward_behind{{destination="webhook"}} {float(size)}',
+        ]
+
+        def told() -> bool:
+            lines = page(host, port, "/metrics")[1].splitlines()
+            return all(line in lines for line in wanted)
+
+        eventually(told, "all is told")
+        assert page(host, port, "/readyz") == (200, "ok\n")
+        one.terminate()
+        one.communicate(timeout=60)
+
+
+def page(host: str, port: int, path: str) -> tuple[int, str]:
+    """A page of the server of metrics."""
+    client = HTTPConnection(host, port, timeout=30)
+    client.request("GET", path)
+    answer = client.getresponse()
+    found = answer.status, answer.read().decode()
+    client.close()
+    return found
 
 
 def test_secrets_are_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -74,6 +75,14 @@ class TopicRecords(FixedPartitionedSource[Read, State]):
         self._built.append(self._make(resume_state))
         return self._built[-1]
 
+    def measure(self) -> None:
+        """Say how many records are not delivered. From any thread, also while the flow waits for its destination.
+
+        Markers of transactions count too, so that up to a few remain after all is delivered.
+        """
+        for part in self._built:
+            part.measure()
+
     def finish(self) -> None:
         """Tell the consumer group what was delivered last, once the flow is over, and leave the brokers."""
         for part in self._built:
@@ -113,6 +122,7 @@ class _Records(StatefulSourcePartition[Read, State]):
         self._ended: set[int] = set()
         try:
             self._next = self._begin(state)
+            progress.deliver({self._source(at): offset for at, offset in self._next.items()})
             self._ends = self._watermarks(1) if until_end else {}
             self._assign()
         except (InputError, KafkaException) as error:
@@ -134,6 +144,7 @@ class _Records(StatefulSourcePartition[Read, State]):
     def finish(self) -> None:
         """As `TopicRecords`. The engine's `close` comes before the last batch is delivered."""
         self._commit(wait=True)
+        self.measure()
         self._consumer.close()
 
     def _read(self) -> list[Read]:
@@ -152,17 +163,18 @@ class _Records(StatefulSourcePartition[Read, State]):
             self._next[at] = reached[self._source(at)] = offset + 1
         if self._failures.fatal is not None:
             raise InputError(f"topic {self._topic.name}: {self._failures.fatal.str()}")
-        self._count()
         return [Read(messages, reached)] if messages else []
 
     def _source(self, at: int) -> str:
         return f"{self._topic.name}/{at}"
 
-    def _count(self) -> None:
-        """What waits, by what the brokers have said with the last records."""
-        for at, offset in self._next.items():
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, at), cached=True)
-            self._progress.waiting[self._source(at)] = max(0, high - offset) if high >= 0 else -1
+    def measure(self) -> None:
+        """As `TopicRecords`."""
+        with suppress(KafkaException, RuntimeError):  # brokers are away, or the run is over
+            for source, offset in self._progress.delivered.items():
+                place = TopicPartition(self._topic.name, int(source.rpartition("/")[2]))
+                _, high = self._consumer.get_watermark_offsets(place, timeout=_LOOK_S)
+                self._progress.waiting[source] = max(0, high - offset)
 
     def _take(self, error: KafkaError, partition: int | None) -> None:
         code, at = error.code(), partition or 0
