@@ -275,6 +275,10 @@ def prepared(
             raise UsageError(f"{source}: one file cannot be {' and '.join(sorted(kinds))}: choose with --only")
         for one in wanted:
             file_of(source, one)
+    known = {rule.id for rule in config.detection}
+    for one in wanted:
+        if strange := [name for name in one.detections if name not in known]:
+            tell(f"{one.id}: this configuration has no detection {', '.join(strange)}; is that a mistake?")
     if state is not None:
         Path(state).mkdir(parents=True, exist_ok=True)
     dead_letters = Path(state or ".") / FILE

@@ -347,6 +347,17 @@ def test_a_check_names_what_the_environment_lacks(tmp_path: Path, monkeypatch: p
         assert f"the environment has no {name}" in line
 
 
+def test_a_detection_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving("webhook", monkeypatch) as server:
+        path = config(tmp_path, block("webhook", server, detections=["brute_force_ip", "brute_farce_ip"]))
+    code, out, lines = command("forward", "--config", path, "--input", tmp_path, "--check")
+    assert (code, out) == (0, f"webhook  webhook  from alerts  as it is  {server.url}/in\n")
+    assert lines == ["lapwing: webhook: this configuration has no detection brute_farce_ip; is that a mistake?"]
+    code, out, _ = command("check", path)
+    assert code == 0
+    assert out.endswith("\n  destination  type     from\n  webhook      webhook  alerts\n")
+
+
 def test_wrong_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving("webhook", monkeypatch) as server:
         path = config(tmp_path, block("webhook", server), block("elasticsearch", server, **{"from": "scored"}))
