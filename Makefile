@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt bench bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers quality chaos soak clean
+.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt docs bench bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers quality chaos soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ check: .venv/.check ## ruff, mypy strict, import-linter
 fmt: .venv/.check ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix-only --exit-zero $(CODE)
 	$(BIN)/ruff format $(CODE)
+
+docs: .venv/.test ## tables and examples of docs/outputs.md, and deploy/siem, from the table of fields and the encoders
+	$(BIN)/python -m tests.siem_docs
 
 bench: .venv/.test ## speed, beside typed decoding alone and the straightforward flow
 	$(BIN)/python -m benchmarks.run

@@ -16,6 +16,8 @@ from flows.commands import (
     config,
     detect,
     detectors,
+    encode,
+    fields,
     forward,
     lab,
     score,
@@ -62,6 +64,8 @@ app.command("test")(test.check_examples)
 app.command("compare")(compare.compare)
 app.command("backtest")(backtest.backtest)
 app.command("score")(score.score)
+app.command("encode")(encode.encode)
+app.command("fields")(fields.fields)
 app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)
 app.command("forward")(forward.forward)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from flows.formats.evidence import clean, shown
-from flows.formats.siem_event import Kind, Scalar, SiemEvent
+from flows.formats.siem_event import Kind, Scalar, SiemEvent, written
 from flows.formats.siem_read import read
 
 SEVERITIES: Final = (0, 1, 3, 5, 8, 10)
@@ -43,7 +43,7 @@ def encode(record: bytes, kind: Kind) -> bytes:
     event = read(record, kind)
     head = (event.version or "0", event.signature, event.name or event.signature, str(SEVERITIES[event.severity]))
     header = "|".join(("CEF:0", "Lapwing", "Lapwing", *map(_header, head)))
-    extension = " ".join(f"{key}={_value(str(value))}" for key, value in _pairs(event) if value not in (None, ""))
+    extension = " ".join(f"{key}={_value(written(value))}" for key, value in _pairs(event) if value not in (None, ""))
     return f"{header}|{extension}".encode()
 
 

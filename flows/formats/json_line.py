@@ -15,7 +15,7 @@ _ESCAPES: Final = (
 
 
 def one_line(text: bytes) -> bytes:
-    r"""Valid JSON on one line, its meaning the same; the line separators of Unicode become escapes, as some split there.
+    r"""Valid JSON on one line, its meaning the same. The line separators of Unicode become escapes: some split there.
 
     >>> one_line('{"a":\n"b\u2028"}'.encode())
     b'{"a": "b\\u2028"}'

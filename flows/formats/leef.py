@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from flows.formats.evidence import clean, shown
-from flows.formats.siem_event import Kind, Scalar, SiemEvent
+from flows.formats.siem_event import Kind, Scalar, SiemEvent, written
 from flows.formats.siem_read import read
 
 SEVERITIES: Final = (1, 1, 3, 5, 8, 10)
@@ -30,8 +30,8 @@ def encode(record: bytes, kind: Kind) -> bytes:
     event = read(record, kind)
     head = (_without("|", text) for text in (event.version or "0", event.signature))
     header = "|".join(("LEEF:2.0", "Lapwing", "Lapwing", *head, DELIMITER))
-    attributes = (f"{key}={_without(DELIMITER, str(value))}" for key, value in _pairs(event) if value not in (None, ""))
-    return f"{header}|{DELIMITER.join(attributes)}".encode()
+    known = ((key, value) for key, value in _pairs(event) if value is not None and value != "")
+    return f"{header}|{DELIMITER.join(f'{key}={_without(DELIMITER, written(value))}' for key, value in known)}".encode()
 
 
 def _pairs(event: SiemEvent) -> Iterator[tuple[str, Scalar | None]]:

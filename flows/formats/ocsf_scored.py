@@ -42,10 +42,11 @@ _BY_METHOD: Final = {
 }  # fmt: skip
 _STATUSES: Final = {"success": (1, "Success"), "failure": (2, "Failure"), "unknown": (0, "Unknown")}
 _DISPOSITIONS: Final = {"challenge": (23, "Challenge"), "blocked": (2, "Blocked")}
+_SAID: Final = ("time", "action", "outcome", "error", "error_code")  # by attributes of every class
 _UNKNOWN: Final = "unknown"
 _PARTS: Final = {
-    AUTHENTICATION: ("actor", "user", "src_endpoint", "http_request", "http_response", "device"),
-    ACCOUNT_CHANGE: ("actor", "user", "src_endpoint", "http_request", "http_response"),
+    AUTHENTICATION: ("actor", "user", "src_endpoint", "http_request", "http_response", "api", "device"),
+    ACCOUNT_CHANGE: ("actor", "user", "src_endpoint", "http_request", "http_response", "api"),
     API_ACTIVITY: ("actor", "src_endpoint", "http_request", "http_response", "api", "resources"),
 }
 
@@ -107,6 +108,7 @@ def _event(scored: Scored) -> dict[str, Any]:
             "product": {"name": "Lapwing", "vendor_name": "Lapwing"},
             "profiles": ["security_control"],
             "tenant_uid": clean(scored.tenant),
+            **_original(members.get("time")),
             "event_code": clean(action) or "other",
             **({"correlation_uid": clean(scored.own.alerts[0])} if scored.own.alerts else {}),
         },
@@ -117,6 +119,10 @@ def _event(scored: Scored) -> dict[str, Any]:
 def _texts(data: dict[str, Any]) -> dict[str, Any]:
     named = (("status_code", data.get("error_code")), ("status_detail", data.get("error") or data.get("reason")))
     return {name: value for name, value in named if value}
+
+
+def _original(time: object) -> dict[str, Any]:
+    return {"original_time": clean(str(time))} if isinstance(time, str | int | float) else {}
 
 
 def _risk(risk: int | None) -> dict[str, Any]:
@@ -130,7 +136,7 @@ def _parts(uid: int, parts: dict[str, Any], tenant: str) -> tuple[dict[str, Any]
     """The class's own attributes, what it demands among them, and the members that it has no place for."""
     kept = {name: parts[name] for name in _PARTS[uid] if name in parts}
     left = {name: value for name, value in parts.items() if name not in kept and name not in ("data", "uid", "name")}
-    left |= parts["data"]
+    left |= {name: value for name, value in parts["data"].items() if name not in _SAID}
     if uid == API_ACTIVITY:
         kept.setdefault("actor", {"user": parts.get("user") or {"name": _UNKNOWN}})
         kept.setdefault("src_endpoint", {"name": _UNKNOWN})

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from flows.formats.canonical import canonical
+from flows.formats.canonical import LONGEST_EVIDENCE, canonical
 from flows.formats.evidence import clean
 from flows.formats.siem_event import LONGEST_MESSAGE, NoRecord, Scalar, SiemEvent, address, each, severity_of
 
@@ -55,7 +55,11 @@ class Scored(msgspec.Struct, frozen=True):
 def canonical_members(source: dict[str, Any]) -> dict[str, Any]:
     """The canonical members of a source's object; of what is no event for Lapwing, its id and tenant if it has them."""
     found = canonical(msgspec.json.encode(source))
-    return found or {name: source[name] for name in ("id", "tenant") if isinstance(source.get(name), str)}
+    if not found:
+        return {name: source[name] for name in ("id", "tenant") if isinstance(source.get(name), str)}
+    # An evidence's strings are cut without a mark; whoever shows them here cuts them with one.
+    whole = ((name, source.get(name)) for name in found)
+    return found | {name: text for name, text in whole if isinstance(text, str) and len(text) > LONGEST_EVIDENCE}
 
 
 def read_scored(record: bytes) -> Scored:
@@ -80,12 +84,14 @@ def siem_event(scored: Scored) -> SiemEvent:
     """The scored event in the words of the encoders."""
     own, members = scored.own, scored.members
     text = {name: clean(value) for name, value in members.items() if isinstance(value, str)}
-    action = text.get("action", "other")
+    action = text.get("action", "")
     user, username = text.get("user", ""), text.get("username", "")
     actor = text.get("actor") or user
     ip = address(text.get("ip", ""))
     risk = None if own.risk is None else min(100, max(0, own.risk))
     about = username or user or actor or ip or text.get("endpoint", "")
+    parts = (action or "event", scored.outcome.replace("unknown", ""), about and f"for {about}")
+    said = " ".join(part for part in parts if part)
     flat: dict[str, Scalar] = {"late": own.late}
     for dimension, scores in own.scores.items():
         flat |= {f"scores.{clean(dimension)}.{name}": value for name, value in scores.items() if value is not None}
@@ -95,11 +101,9 @@ def siem_event(scored: Scored) -> SiemEvent:
         uid=clean(scored.uid),
         version=str(own.v),
         tenant=clean(scored.tenant),
-        signature=f"event.{action}",
-        name=action.replace("_", " "),
-        message=clean(
-            f"{action} {scored.outcome} for {about}, risk {'not known' if risk is None else risk}", LONGEST_MESSAGE
-        ),
+        signature=f"event.{action}" if action else "event",
+        name=(action or "event").replace("_", " "),
+        message=clean(f"{said}, risk {'not known' if risk is None else risk}", LONGEST_MESSAGE),
         severity=severity_of(risk),
         risk=risk,
         action=action,

@@ -10,6 +10,8 @@ from models.base import RISK_FLOOR
 
 Kind = Literal["alert", "scored"]
 """What a line is: an alert of `audit.alerts`, or a scored event of `audit.scored`."""
+Form = Literal["ocsf", "ecs", "cef", "leef", "syslog", "hec"]
+"""What a record can be written as."""
 Scalar = str | int | float | bool
 
 LONGEST_MESSAGE: Final = 1023
@@ -109,3 +111,12 @@ def address(text: str) -> str:
 def each(names: Iterable[str]) -> tuple[str, ...]:
     """The names, each once, at most `MOST_RELATED`, in their order."""
     return tuple(dict.fromkeys(name for name in names if name))[:MOST_RELATED]
+
+
+def written(value: Scalar) -> str:
+    """A value as the text forms write it.
+
+    >>> written(False), written(2.5)
+    ('false', '2.5')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from flows.formats.evidence import clean, shown
-from flows.formats.siem_event import LONGEST_MESSAGE, Kind, Scalar, SiemEvent
+from flows.formats.siem_event import LONGEST_MESSAGE, Kind, Scalar, SiemEvent, written
 from flows.formats.siem_read import read
 
 FACILITY: Final = 13
@@ -34,7 +34,7 @@ def encode(record: bytes, kind: Kind) -> bytes:
     """
     event = read(record, kind)
     pairs = ((key, value) for key, value in _pairs(event) if value not in (None, ""))
-    data = "".join(f' {key}="{_value(str(value))}"' for key, value in pairs)
+    data = "".join(f' {key}="{_value(written(value))}"' for key, value in pairs)
     text = shown(event.message, LONGEST_MESSAGE)
     return f"{_header(event)} [{SD_ID}{data}] {'' if text.isascii() else _BOM}{text}".encode()
 
