@@ -38,6 +38,7 @@ from flows.connectors.destinations.clients import client
 from flows.connectors.forward_files import FileLines
 from flows.connectors.forward_kafka import TopicRecords
 from flows.connectors.forward_progress import ForwardProgress
+from flows.connectors.kafka_client import topics
 from flows.connectors.kafka_lines import LineSender
 from flows.connectors.output_directory import ALERTS, SCORED
 from flows.connectors.refusals import FILE, FileRefusals, Refusals, TopicRefusals
@@ -53,6 +54,7 @@ KAFKA: Final = "kafka"
 STOP_S: Final = 20.0
 """How long a stop waits for answers that are under way: less than the 30 s after which Kubernetes kills."""
 _LOOK_S: Final = 0.2
+_MEASURE_S: Final = 1.0
 _FILES: Final = {"alerts": ALERTS, "scored": SCORED}
 
 
@@ -111,6 +113,7 @@ class Job:
         self._config, self._source, self._state, self._stop, self._follow = config, source, state, stop, follow
         self._dead_letters, self._tell = dead_letters, tell
         self._client = client(one)
+        self._opened: FileLines | TopicRecords | None = None
         self.thread = threading.Thread(target=self._run, name=one.id, daemon=True)
 
     @property
@@ -133,8 +136,13 @@ class Job:
         finally:
             self.progress.done = True
 
+    def measure(self) -> None:
+        """Bring up to date how far behind the destination is."""
+        if self._opened is not None:
+            self._opened.measure()
+
     def _flow(self, kept: StateDir | None, refusals: Refusals) -> None:
-        source = self._open()
+        source = self._opened = self._open()
         sink = DestinationSink(self.one, lambda: self._client, refusals, self.progress, self._stop, self._tell)
         flow = build(self.one, source, sink)
         hear(flow, self.failures.append)
@@ -230,6 +238,8 @@ def run(
     """
     began = time.monotonic()
     jobs = prepared(config, source, stop=stop, state=state, only=only, follow=follow, tell=tell)
+    if source == KAFKA:
+        all_there(config, [job.one for job in jobs])
     for job in jobs:
         job.thread.start()
     unfinished = _watched(jobs, stop, on_progress)
@@ -265,6 +275,10 @@ def prepared(
             raise UsageError(f"{source}: one file cannot be {' and '.join(sorted(kinds))}: choose with --only")
         for one in wanted:
             file_of(source, one)
+    known = {rule.id for rule in config.detection}
+    for one in wanted:
+        if strange := [name for name in one.detections if name not in known]:
+            tell(f"{one.id}: this configuration has no detection {', '.join(strange)}; is that a mistake?")
     if state is not None:
         Path(state).mkdir(parents=True, exist_ok=True)
     dead_letters = Path(state or ".") / FILE
@@ -279,13 +293,35 @@ def prepared(
     return jobs
 
 
+def all_there(config: Config, wanted: Sequence[Destination]) -> None:
+    """Say beforehand which topics do not exist, with the commands that make them.
+
+    Raises
+    ------
+    InputError
+        All of them in one, or no broker answers.
+    """
+    kafka = config.kafka
+    keys = dict.fromkeys((*(one.kind for one in wanted), "forward_dead_letters"))
+    names = [getattr(kafka.topics, key) for key in keys]
+    found = topics(kafka, names)
+    if lacking := [name for name in names if name not in found]:
+        make = f"kafka-topics.sh --bootstrap-server {kafka.bootstrap} --create --topic"
+        raise InputError("\n".join(f"no topic {name}; it is made by: {make} {name}" for name in lacking))
+
+
 def _watched(
     jobs: Sequence[Job], stop: threading.Event, on_progress: Callable[[Sequence[ForwardProgress]], None]
 ) -> tuple[str, ...]:
     """Wait for all of them. One that fails stops the others; after a stop nobody is waited for very long."""
     give_up = float("inf")
+    measured = time.monotonic()
     while running := [job for job in jobs if job.thread.is_alive()]:
         running[0].thread.join(_LOOK_S)
+        if time.monotonic() > measured + _MEASURE_S:
+            measured = time.monotonic()
+            for job in running:
+                job.measure()
         on_progress([job.progress for job in jobs])
         if any(job.failures for job in jobs):
             stop.set()

@@ -14,6 +14,7 @@ from flows.formats.ocsf import encode_alert
 from flows.formats.siem import ENCODERS, slim
 from flows.formats.siem_event import Kind
 from models.rules import about, default_rules
+from tests import ecs_fields
 from tests.command import ROOT
 from tests.test_ocsf import EVENT, alert_of
 
@@ -69,6 +70,19 @@ def outputs(text: str) -> str:
     return text
 
 
+def ecs_template() -> bytes:
+    """An index template for documents of the form `ecs`, on Elasticsearch and OpenSearch."""
+    template = {
+        "index_patterns": ["logs-lapwing.*-*"],
+        "data_stream": {},
+        "priority": 210,
+        "template": {
+            "mappings": {"dynamic": False, "_meta": {"made_by": "make docs"}, "properties": ecs_fields.properties()}
+        },
+    }
+    return json.dumps(template, indent=2).encode() + b"\n"
+
+
 def files() -> dict[Path, bytes]:
     """Every file that is made, with its bytes."""
     siem = ROOT / "deploy" / "siem"
@@ -76,6 +90,7 @@ def files() -> dict[Path, bytes]:
         OUTPUTS: outputs(OUTPUTS.read_text()).encode(),
         siem / "elasticsearch" / "lapwing-alert.index-template.json": index_template("alert"),
         siem / "elasticsearch" / "lapwing-scored.index-template.json": index_template("scored"),
+        siem / "elasticsearch" / "lapwing-ecs.index-template.json": ecs_template(),
         siem / "splunk" / "props.conf": props().encode(),
     }
 

@@ -1,9 +1,11 @@
 """Runs of `lapwing forward`: restarts, stops, several destinations, filters, and what users are told."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +217,48 @@ def test_syslog_goes_on_after_a_reset(tmp_path: Path, monkeypatch: pytest.Monkey
         assert server.connections == 2
 
 
+def test_metrics_tell_of_one_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    write(out / "alerts.ndjson", alerts(5))
+    with serving("elasticsearch", monkeypatch) as up, serving("webhook", monkeypatch) as down:
+        down.faults.extend([Response(503)] * 100_000)
+        path = config(tmp_path, block("elasticsearch", up), block("webhook", down))
+        words = ["forward", "--config", path, "--input", out, "--follow", "--metrics", "127.0.0.1:0"]
+        one = begun(*words)
+        assert one.stderr is not None
+        place = re.search(rb"http://([0-9.]+):([0-9]+)/", one.stderr.readline())
+        assert place is not None
+        host, port = place[1].decode(), int(place[2])
+        size = (out / "alerts.ndjson").stat().st_size
+        wanted = [
+            'lapwing_forward_sent_total{destination="elasticsearch"} 5.0',
+            'lapwing_forward_failing{destination="elasticsearch"} 0.0',
+            'lapwing_forward_behind{destination="elasticsearch"} 0.0',
+            'lapwing_forward_sent_total{destination="webhook"} 0.0',
+            'lapwing_forward_failing{destination="webhook"} 1.0',
+            f'lapwing_forward_behind{{destination="webhook"}} {float(size)}',
+        ]
+
+        def told() -> bool:
+            lines = page(host, port, "/metrics")[1].splitlines()
+            return all(line in lines for line in wanted)
+
+        eventually(told, "all is told")
+        assert page(host, port, "/readyz") == (200, "ok\n")
+        one.terminate()
+        one.communicate(timeout=60)
+
+
+def page(host: str, port: int, path: str) -> tuple[int, str]:
+    """A page of the server of metrics."""
+    client = HTTPConnection(host, port, timeout=30)
+    client.request("GET", path)
+    answer = client.getresponse()
+    found = answer.status, answer.read().decode()
+    client.close()
+    return found
+
+
 def test_secrets_are_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port = closed_port()
     source = write(tmp_path / "alerts.ndjson", alerts(2))
@@ -301,6 +345,17 @@ def test_a_check_names_what_the_environment_lacks(tmp_path: Path, monkeypatch: p
     assert (code, out) == (2, "")
     for name in ("WEBHOOK_SECRET", "SPLUNK_TOKEN", "ES_KEY"):
         assert f"the environment has no {name}" in line
+
+
+def test_a_detection_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving("webhook", monkeypatch) as server:
+        path = config(tmp_path, block("webhook", server, detections=["brute_force_ip", "brute_farce_ip"]))
+    code, out, lines = command("forward", "--config", path, "--input", tmp_path, "--check")
+    assert (code, out) == (0, f"webhook  webhook  from alerts  as it is  {server.url}/in\n")
+    assert lines == ["lapwing: webhook: this configuration has no detection brute_farce_ip; is that a mistake?"]
+    code, out, _ = command("check", path)
+    assert code == 0
+    assert out.endswith("\n  destination  type     from\n  webhook      webhook  alerts\n")
 
 
 def test_wrong_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

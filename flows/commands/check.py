@@ -78,6 +78,9 @@ def plan(config: Config) -> dict[str, Any]:
         "detectors": [{"id": row.id, "type": row.__struct_config__.tag, **_settings(row)} for row in config.detector],
         "detections": [_detection(rule) for rule in config.detection],
         "exceptions": [_exception(one) for one in config.exception],
+        "destinations": [
+            {"id": one.id, "type": one.__struct_config__.tag, "from": one.kind} for one in config.destination
+        ],
         "warnings": warnings(config.exception, time.time_ns() // 1000),
         "max_incidents_per_hour": config.output.max_incidents_per_hour,
         "memory_bytes": _memory_bytes(config),
@@ -271,6 +274,9 @@ def _text(found: dict[str, Any], file: str | None) -> str:
     lines += ["", columns(table)]
     if found["exceptions"]:
         lines += ["", columns([("exception", "until", "owner", "matches", "reason"), *map(_row, found["exceptions"])])]
+    if found["destinations"]:
+        rows = [(row["id"], row["type"], row["from"]) for row in found["destinations"]]
+        lines += ["", columns([("destination", "type", "from"), *rows])]
     return "\n".join([*lines, *(f"warning: {plain(warning)}" for warning in found["warnings"])])
 
 

@@ -9,8 +9,7 @@ import typer
 
 from flows.commands.console import plain, say
 from flows.errors import InputError, UsageError
-from flows.formats.siem import ENCODERS, Form, at_least, kind_of, slim
-from flows.formats.siem_event import NoRecord
+from flows.formats.siem_event import Form, NoRecord
 from flows.result_lines import LONGEST, raw_lines
 
 _TOLD = 10
@@ -47,7 +46,9 @@ def encode(
     """
     if not 0 <= min_risk <= 100:
         raise UsageError(f"--min-risk {min_risk} is none: a risk runs from 0 to 100")
-    form = ENCODERS[to]
+    from flows.formats.siem import ENCODERS, at_least, kind_of, slim
+
+    form, name = ENCODERS[to], "stdin" if source == "-" else source
     bad = 0
     for number, line in enumerate(_lines(source), 1):
         record = line.rstrip(b"\r\n")
@@ -61,10 +62,10 @@ def encode(
         except NoRecord as error:
             bad += 1
             if bad <= _TOLD:
-                say(f"{source}: line {number}: {plain(error)}")
+                say(f"{name}: line {number}: {plain(error)}")
     sys.stdout.buffer.flush()
     if bad:
-        raise InputError(f"{source}: {bad:,} of {number:,} lines could not be encoded")
+        raise InputError(f"{name}: {bad:,} of {number:,} lines could not be encoded")
 
 
 def _lines(source: str) -> Iterator[bytes]:

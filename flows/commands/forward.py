@@ -48,6 +48,9 @@ def forward(
         str | None,
         typer.Option("--on-gap", metavar="fail|earliest", help="When retention has removed what was to be read next."),
     ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Check configuration, secrets and certificates; send nothing.")
     ] = False,
@@ -71,16 +74,23 @@ def forward(
     with stoppable() as stop:
         if config is None:
             raise UsageError("no configuration: give --config FILE with a [[destination]] in it")
-        flags = {"kafka.start": start, "kafka.on_gap": on_gap}
+        flags = {"kafka.start": start, "kafka.on_gap": on_gap, "metrics.listen": metrics}
         chosen = load(config, {key: value for key, value in flags.items() if value is not None})
         from flows import forward as flow
+        from flows.forward_metrics import ForwardSeen, observing
 
         tell = (lambda _: None) if quiet else say
         if check:
             _checked(flow.prepared(chosen, source, stop=stop.event, state=None, only=only or (), follow=True, tell=say))
             return
         following = source == "kafka" if follow is None else follow
-        with noise_held_back(), _live(quiet) as on_progress:
+        seen = ForwardSeen()
+        with noise_held_back(), observing(chosen.metrics.listen, seen, tell), _live(quiet) as show:
+
+            def on_progress(found: Sequence[Any]) -> None:
+                seen.show(found)
+                show(found)
+
             done = flow.run(
                 chosen, source, stop=stop.event, state=state, only=only or (), follow=following, tell=tell,
                 on_progress=on_progress,

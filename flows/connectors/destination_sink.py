@@ -119,6 +119,7 @@ class _Sending(StatefulSinkPartition[Selected, None]):
                 open_.append(again)
             else:
                 self._progress.batches += 1
+                self._progress.sent_bytes += sum(len(record.body) for record in part)
 
     def _settle(self) -> None:
         """Wait until nothing is open at the destination."""
@@ -136,6 +137,7 @@ class _Sending(StatefulSinkPartition[Selected, None]):
         for record, why in answer.refused:
             self._refuse(record.message, record.id, "refused", why)
         self._progress.sent += answer.delivered
+        self._progress.last_sent = time.time() if answer.delivered else self._progress.last_sent
         if answer.again:
             if self._progress.failed(answer.why):
                 self._tell(f"{self._one.id}: {answer.why}; trying again")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,7 @@ class FileLines(FixedPartitionedSource[Read, State]):
         stop: threading.Event,
         progress: ForwardProgress,
     ) -> None:
-        self._path, self._name = path, name
+        self._path, self._name, self._progress = path, name, progress
         self._built: list[_Lines] = []
         self._make = partial(_Lines, path, name, follow, stop, progress)
 
@@ -55,8 +56,15 @@ class FileLines(FixedPartitionedSource[Read, State]):
         self._built.append(self._make(resume_state))
         return self._built[-1]
 
+    def measure(self) -> None:
+        """Say how many bytes are not delivered. From any thread, also while the flow waits for its destination."""
+        delivered = self._progress.delivered.get(self._name, 0)
+        with suppress(OSError):
+            self._progress.waiting[self._name] = max(0, os.stat(self._path).st_size - delivered)
+
     def finish(self) -> None:
         """Let the file go, once the flow is over: the engine closes nothing of a flow that fails."""
+        self.measure()
         for part in self._built:
             part.close()
 
@@ -71,8 +79,9 @@ class _Lines(StatefulSourcePartition[Read, State]):
         progress: ForwardProgress,
         state: State | None,
     ) -> None:
-        self._path, self._name, self._follow, self._stop, self._progress = path, name, follow, stop, progress
+        self._path, self._name, self._follow, self._stop = path, name, follow, stop
         self._at, self._head_size, self._head = state or (0, 0, "")
+        progress.deliver({name: self._at})
         self._file: Any = None
         self._rest = b""
         self._awake: datetime | None = None
@@ -102,7 +111,6 @@ class _Lines(StatefulSourcePartition[Read, State]):
         size = os.fstat(self._file.fileno()).st_size
         if size < self._at:
             raise InputError(f"{self._path}: has {size} bytes, but {self._at} were read before: truncated or replaced")
-        self._progress.waiting[self._name] = size - self._at
         piece = self._file.read(_PIECE)
         text = self._rest + piece
         end = text.rfind(b"\n") + 1
@@ -124,7 +132,6 @@ class _Lines(StatefulSourcePartition[Read, State]):
         if self._head_size < _HEAD:
             self._mark(at)
         self._at = at
-        self._progress.waiting[self._name] = max(0, size - at)
         return [Read(messages, {self._name: at})]
 
     def _nothing(self) -> list[Read]:

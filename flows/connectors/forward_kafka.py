@@ -1,7 +1,9 @@
 """A topic of results as a Bytewax source: committed records only, in the order of each partition."""
 
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from flows.connectors.kafka_client import (
     reason,
     topics,
 )
+from flows.durations import microseconds
 from flows.errors import InputError
 from flows.formats.forwarded import Message, Read
 from flows.kafka_block import EARLIEST, LATEST, Kafka, moment_ms
@@ -29,6 +32,7 @@ PREFETCH_KIB: Final = 8192
 """What a destination fetches ahead, of all partitions together."""
 _ROWS: Final = 1000
 _WAIT_S: Final = 0.02
+_LOOK_S: Final = 1.0
 State = tuple[str, dict[int, int]]
 """The topic's id, and for each partition the next offset."""
 
@@ -38,7 +42,7 @@ class TopicRecords(FixedPartitionedSource[Read, State]):
 
     A run begins where its state says, without one where the consumer group `<application>.forward.<id>` has come to,
     without that at `start`. What is delivered is committed to the group. Partitions that come later are read from
-    their beginning by the next run.
+    their beginning.
 
     Raises
     ------
@@ -71,6 +75,14 @@ class TopicRecords(FixedPartitionedSource[Read, State]):
         self._built.append(self._make(resume_state))
         return self._built[-1]
 
+    def measure(self) -> None:
+        """Say how many records are not delivered. From any thread, also while the flow waits for its destination.
+
+        Markers of transactions count too, so that up to a few remain after all is delivered.
+        """
+        for part in self._built:
+            part.measure()
+
     def finish(self) -> None:
         """Tell the consumer group what was delivered last, once the flow is over, and leave the brokers."""
         for part in self._built:
@@ -95,7 +107,8 @@ class _Records(StatefulSourcePartition[Read, State]):
         state: State | None,
     ) -> None:
         self._block, self._topic, self._stop, self._progress = block, topic, stop, progress
-        self._tell = tell
+        self._tell, self._group = tell, group
+        self._every, self._looked = microseconds(block.new_partitions) / 1e6, time.monotonic()
         self._failures = Failures()
         options = common(block) | dict(block.consumer)
         options.setdefault("queued.max.messages.kbytes", PREFETCH_KIB)
@@ -109,8 +122,9 @@ class _Records(StatefulSourcePartition[Read, State]):
         self._ended: set[int] = set()
         try:
             self._next = self._begin(state)
+            progress.deliver({self._source(at): offset for at, offset in self._next.items()})
             self._ends = self._watermarks(1) if until_end else {}
-            self._assign(self._next)
+            self._assign()
         except (InputError, KafkaException) as error:
             raise self._failed(error) from error
 
@@ -119,6 +133,7 @@ class _Records(StatefulSourcePartition[Read, State]):
             raise StopIteration
         self._commit()
         try:
+            self._look_for_new()
             return self._read()
         except (InputError, KafkaException) as error:
             raise self._failed(error) from error
@@ -129,6 +144,7 @@ class _Records(StatefulSourcePartition[Read, State]):
     def finish(self) -> None:
         """As `TopicRecords`. The engine's `close` comes before the last batch is delivered."""
         self._commit(wait=True)
+        self.measure()
         self._consumer.close()
 
     def _read(self) -> list[Read]:
@@ -147,17 +163,18 @@ class _Records(StatefulSourcePartition[Read, State]):
             self._next[at] = reached[self._source(at)] = offset + 1
         if self._failures.fatal is not None:
             raise InputError(f"topic {self._topic.name}: {self._failures.fatal.str()}")
-        self._count()
         return [Read(messages, reached)] if messages else []
 
     def _source(self, at: int) -> str:
         return f"{self._topic.name}/{at}"
 
-    def _count(self) -> None:
-        """What waits, by what the brokers have said with the last records."""
-        for at, offset in self._next.items():
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, at), cached=True)
-            self._progress.waiting[self._source(at)] = max(0, high - offset) if high >= 0 else -1
+    def measure(self) -> None:
+        """As `TopicRecords`."""
+        with suppress(KafkaException, RuntimeError):  # brokers are away, or the run is over
+            for source, offset in self._progress.delivered.items():
+                place = TopicPartition(self._topic.name, int(source.rpartition("/")[2]))
+                _, high = self._consumer.get_watermark_offsets(place, timeout=_LOOK_S)
+                self._progress.waiting[source] = max(0, high - offset)
 
     def _take(self, error: KafkaError, partition: int | None) -> None:
         code, at = error.code(), partition or 0
@@ -182,15 +199,25 @@ class _Records(StatefulSourcePartition[Read, State]):
             raise InputError(f"{gone} before they were forwarded; --on-gap earliest goes on behind them")
         self._tell(f"{gone}; going on at {low}")
         self._next[at] = low
-        self._assign({at: low})
+        self._assign()
 
-    def _assign(self, offsets: Mapping[int, int]) -> None:
-        places = [TopicPartition(self._topic.name, at, offset) for at, offset in offsets.items()]
-        if len(places) < len(self._next):
-            self._consumer.incremental_unassign([TopicPartition(self._topic.name, at) for at in offsets])
-            self._consumer.incremental_assign(places)
-        else:
-            self._consumer.assign(places)
+    def _assign(self) -> None:
+        """Read on from where each partition is; what was fetched ahead is fetched again."""
+        self._consumer.assign([TopicPartition(self._topic.name, at, offset) for at, offset in self._next.items()])
+
+    def _look_for_new(self) -> None:
+        """Take partitions on that the topic has got, from their beginning."""
+        if not self._every or self._ends or time.monotonic() < self._looked + self._every:
+            return
+        self._looked = time.monotonic()
+        try:
+            known = self._consumer.list_topics(self._topic.name, timeout=_LOOK_S).topics[self._topic.name].partitions
+        except KafkaException:
+            return  # brokers are away, which is no news
+        if new := sorted(known.keys() - self._next.keys()):
+            self._next |= dict.fromkeys(new, 0)
+            self._assign()
+            self._tell(f"{self._group}: topic {self._topic.name} has {len(new)} new partitions, read from their begin")
 
     def _begin(self, state: State | None) -> dict[int, int]:
         """For each partition the first offset."""
@@ -207,7 +234,11 @@ class _Records(StatefulSourcePartition[Read, State]):
         found = self._patient(lambda timeout: self._consumer.committed(places, timeout=timeout))
         known = {at.partition: int(at.offset) for at in found if at.offset >= 0} | known
         fresh = [at for at in partitions if at not in known]
-        first = self._first() if fresh and not known else (self._watermarks(0) if fresh else {})
+        if not fresh:
+            return known
+        first = self._watermarks(0) if known else self._first()
+        begun = [TopicPartition(self._topic.name, at, first[at]) for at in fresh]
+        self._consumer.commit(offsets=begun, asynchronous=False)  # else "latest" is another offset after a crash
         return {at: known[at] if at in known else first[at] for at in partitions}
 
     def _first(self) -> dict[int, int]:

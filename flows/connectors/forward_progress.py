@@ -8,8 +8,8 @@ from collections.abc import Mapping
 class ForwardProgress:
     """Counts of one destination since the start. Its flow's thread writes, others read.
 
-    `delivered` is, by source, the offset up to which everything has been delivered or refused; `behind` what waits
-    there, -1 where that is not known. `failing` says why the last attempt failed, empty once one has succeeded.
+    `delivered` is, by source, the offset up to which everything has been delivered or refused, `waiting` how much lies
+    behind it. `failing` says why the last attempt failed, empty once one has succeeded.
     """
 
     def __init__(self, id: str) -> None:

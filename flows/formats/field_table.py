@@ -250,7 +250,7 @@ ALERT: Final = (
     Field("unmapped.succeeded_users", "long", "0", "distinct accounts that succeeded there"),
     Field("unmapped.related", "long", "1", "how many incidents the attack has besides"),
     Field("unmapped.digest", "long", "12", "how many incidents a digest stands for"),
-    Field("unmapped.reasons[].feature", "keyword", '"new_addresses"', "what made behaviour strange"),
+    Field("unmapped.reasons[].feature", "keyword", '"calls"', "what made behaviour strange"),
     Field("unmapped.reasons[].observed", "float", "0.98", "from 0 (usual) to 1"),
     Field("unmapped.reasons[].typical", "float", "0.02", "what is typical"),
     Field("unmapped.reasons[].drop", "float", "0.31", "by how much the score falls without it"),

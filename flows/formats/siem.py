@@ -11,7 +11,7 @@ import msgspec
 from flows.formats import cef, ecs, leef, ocsf_scored, splunk_hec, syslog_rfc5424
 from flows.formats.json_line import json_line, one_line
 from flows.formats.scored_record import read_scored
-from flows.formats.siem_event import Kind, NoRecord
+from flows.formats.siem_event import Form, Kind, NoRecord
 from flows.formats.siem_read import read
 
 DETECTION_FINDING: Final = 2004
@@ -36,7 +36,6 @@ def ocsf(record: bytes, kind: Kind) -> bytes:
     return one_line(record)
 
 
-Form = Literal["ocsf", "ecs", "cef", "leef", "syslog", "hec"]
 ENCODERS: Final[dict[Form, Encode]] = {
     "ocsf": ocsf,
     "ecs": ecs.encode,
@@ -47,12 +46,28 @@ ENCODERS: Final[dict[Form, Encode]] = {
 }
 
 
+class _RiskOfEvent(msgspec.Struct, frozen=True):
+    risk: int | None
+
+
+class _Scored(msgspec.Struct, frozen=True):
+    lapwing: _RiskOfEvent
+
+
+class _Alert(msgspec.Struct, frozen=True):
+    class_uid: Literal[2004]
+    risk_score: int | None = None
+
+
 class _Either(msgspec.Struct, frozen=True):
     lapwing: msgspec.Raw = msgspec.Raw()
     class_uid: int | None = None
 
 
+_SCORED: Final = msgspec.json.Decoder(_Scored)
+_ALERT: Final = msgspec.json.Decoder(_Alert)
 _EITHER: Final = msgspec.json.Decoder(_Either)
+_BAD: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def kind_of(record: bytes) -> Kind:
@@ -70,7 +85,7 @@ def kind_of(record: bytes) -> Kind:
     """
     try:
         found = _EITHER.decode(record)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except _BAD as error:
         raise NoRecord(f"neither alert nor scored event ({error})") from None
     if bytes(found.lapwing).startswith(b"{"):
         return "scored"
@@ -80,14 +95,22 @@ def kind_of(record: bytes) -> Kind:
 
 
 def risk(record: bytes, kind: Kind) -> int | None:
-    """The record's risk, 0 to 100; None while it is not known.
+    """The record's risk, 0 to 100; None while it is not known. A few microseconds: the rest is not read.
 
     Raises
     ------
     NoRecord
         The bytes are no record of that kind.
+
+    Examples
+    --------
+    >>> risk(b'{"class_uid":2004,"risk_score":60}', "alert")
+    60
     """
-    return read(record, kind).risk
+    try:
+        return _ALERT.decode(record).risk_score if kind == "alert" else _SCORED.decode(record).lapwing.risk
+    except _BAD as error:
+        raise NoRecord(f"no {'alert' if kind == 'alert' else 'scored event'} ({error})") from None
 
 
 def at_least(record: bytes, kind: Kind, min_risk: int) -> bool:

@@ -10,6 +10,8 @@ from models.base import RISK_FLOOR
 
 Kind = Literal["alert", "scored"]
 """What a line is: an alert of `audit.alerts`, or a scored event of `audit.scored`."""
+Form = Literal["ocsf", "ecs", "cef", "leef", "syslog", "hec"]
+"""What a record can be written as."""
 Scalar = str | int | float | bool
 
 LONGEST_MESSAGE: Final = 1023

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -45,23 +45,28 @@ def block(type: str, server: Peer, **keys: Any) -> dict[str, Any]:
     return {"type": type} | own[type] | FAST | keys
 
 
-def config(folder: Path, *blocks: Mapping[str, Any], before: str = "") -> Path:
-    """A configuration of destinations."""
-    lines = [before]
+def toml(blocks: Iterable[Mapping[str, Any]]) -> str:
+    """The text of destinations."""
+    lines: list[str] = []
     for one in blocks:
-        lines += ["[[destination]]", *(f"{key} = {_toml(value)}" for key, value in one.items())]
-    path = folder / "forward.toml"
-    path.write_text("\n".join(lines))
-    return path
+        lines += ["[[destination]]", *(f"{key} = {_value(value)}" for key, value in one.items())]
+    return "\n".join(lines)
 
 
-def _toml(value: Any) -> str:
+def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"
     return json.dumps(value)
 
 
-def forwarded(path: Path, source: Path, **how: Any) -> dict[str, forward.Destined]:
+def config(folder: Path, *blocks: Mapping[str, Any]) -> Path:
+    """A configuration of destinations."""
+    path = folder / "forward.toml"
+    path.write_text(toml(blocks))
+    return path
+
+
+def forwarded(path: Path, source: str | Path, **how: Any) -> dict[str, forward.Destined]:
     """A run to the end of a file, in this process."""
     done = forward.run(load(str(path)), str(source), **{"stop": threading.Event(), **how})
     return {one.id: one for one in done.destinations}
@@ -83,7 +88,7 @@ def delivered(server: Any) -> list[str]:
 class Running:
     """A run on a thread."""
 
-    def __init__(self, path: Path, source: Path, **how: Any) -> None:
+    def __init__(self, path: Path, source: str | Path, **how: Any) -> None:
         self.stop, self.jobs, self.done = threading.Event(), False, None
         self.seen: dict[str, Any] = {}
         self._how = {"stop": self.stop, "follow": True, "on_progress": self._see, **how}
@@ -106,6 +111,6 @@ class Running:
         assert self.done is not None
 
 
-def running(path: Path, source: Path, **how: Any) -> Running:
+def running(path: Path, source: str | Path, **how: Any) -> Running:
     """A run that follows its input until it is left."""
     return Running(path, source, **how)
