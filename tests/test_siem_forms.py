@@ -189,6 +189,23 @@ def test_an_ipv6_address_has_its_own_key_in_cef() -> None:
     assert "src" not in pairs
 
 
+@pytest.mark.parametrize("text", ["203.0.113.7", "::ffff:203.0.113.7", "203.0.113.7:443", "::ffff:cb00:7107"])
+def test_an_address_is_the_same_however_it_is_written(text: str) -> None:
+    found = scored_record(EVENT | {"ip": text})
+    assert siem_parsers.cef(line_of("cef", found))[1]["src"] == "203.0.113.7"
+    assert siem_parsers.ecs(line_of("ecs", found))["source.ip"] == "203.0.113.7"
+    assert json.loads(line_of("ocsf", found))["src_endpoint"]["ip"] == "203.0.113.7"
+
+
+def test_a_name_that_lapwing_has_not_given_is_no_key() -> None:
+    names = {'a b="]\n': {"feature": "x"}, "ip": {'fe ature="]\n': "x", "feature": 'y"]\n^|= '}}
+    found = scored_record(EVENT, scores=names)
+    _, pairs, _ = siem_parsers.syslog(line_of("syslog", found))
+    assert [name for name in pairs if name.startswith("scores")] == ["scores.ip.feature"]
+    assert siem_parsers.leef(line_of("leef", found))[1]["scores.ip.feature"] == 'y"]\\u000a\\u005e|= '
+    assert siem_parsers.cef(line_of("cef", found))[1]["cs1"] == 'y"]\n^|= '
+
+
 def test_an_id_that_is_too_long_for_cef_is_whole_elsewhere() -> None:
     uid = "9" * 60
     _, pairs = siem_parsers.cef(line_of("cef", scored_record(EVENT | {"id": uid})))

@@ -7,8 +7,10 @@ import msgspec
 from flows.formats.canonical import LONGEST_EVIDENCE, canonical
 from flows.formats.evidence import clean
 from flows.formats.siem_event import LONGEST_MESSAGE, NoRecord, Scalar, SiemEvent, address, each, severity_of
+from models.base import DIMENSIONS
 
 OUTCOMES: Final = ("success", "failure", "challenge", "blocked", "unknown")
+_SCORES: Final = ("feature", "score", "quantile", "z", "expected", "observed")
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -59,7 +61,9 @@ def canonical_members(source: dict[str, Any]) -> dict[str, Any]:
         return {name: source[name] for name in ("id", "tenant") if isinstance(source.get(name), str)}
     # An evidence's strings are cut without a mark; whoever shows them here cuts them with one.
     whole = ((name, source.get(name)) for name in found)
-    return found | {name: text for name, text in whole if isinstance(text, str) and len(text) > LONGEST_EVIDENCE}
+    found |= {name: text for name, text in whole if isinstance(text, str) and len(text) > LONGEST_EVIDENCE}
+    # The form an address is compared in, without port and brackets.
+    return found | ({"ip": ip} if (ip := address(str(found.get("ip", "")))) else {})
 
 
 def read_scored(record: bytes) -> Scored:
@@ -93,8 +97,10 @@ def siem_event(scored: Scored) -> SiemEvent:
     parts = (action or "event", scored.outcome.replace("unknown", ""), about and f"for {about}")
     said = " ".join(part for part in parts if part)
     flat: dict[str, Scalar] = {"late": own.late}
-    for dimension, scores in own.scores.items():
-        flat |= {f"scores.{clean(dimension)}.{name}": value for name, value in scores.items() if value is not None}
+    for dimension in DIMENSIONS[1:]:
+        scores = own.scores.get(dimension, {})
+        known = ((name, scores.get(name)) for name in _SCORES)
+        flat |= {f"scores.{dimension}.{name}": _plain(value) for name, value in known if value is not None}
     return SiemEvent(
         kind="scored",
         time=own.time,
@@ -140,3 +146,7 @@ def _whole(value: object) -> int | None:
 
 def _real(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _plain(value: str | int | float) -> Scalar:
+    return clean(value) if isinstance(value, str) else value

@@ -1,7 +1,7 @@
 """What a SIEM is told of one published record, in the words that every target's encoder maps from."""
 
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final, Literal
 
 import msgspec
@@ -101,11 +101,21 @@ def severity_of(risk: int | None) -> int:
 
 
 def address(text: str) -> str:
-    """The text if it is an IP address, else nothing."""
+    """The IP address in a text, without port, brackets or the IPv6 form of an IPv4 address; nothing if it is none.
+
+    >>> address("::ffff:192.0.2.1"), address("192.0.2.1:443"), address("[2001:db8::1]:443"), address("-")
+    ('192.0.2.1', '192.0.2.1', '2001:db8::1', '')
+    """
+    bare = text[1:].partition("]")[0] if text.startswith("[") else text
+    if bare.count(":") == 1:
+        bare = bare.partition(":")[0]
     try:
-        return str(ip_address(text)) if "%" not in text else ""
+        found = ip_address(bare)
     except ValueError:
         return ""
+    if isinstance(found, IPv6Address):
+        return "" if found.scope_id else str(found.ipv4_mapped or found)
+    return str(found)
 
 
 def each(names: Iterable[str]) -> tuple[str, ...]:
