@@ -89,12 +89,11 @@ def parameters(data: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("tls", [False, True])
-def test_every_message_arrives_as_it_was_sent_and_is_read_as_it_was_meant(rsyslog, records, tls):
-    messages = [syslog_rfc5424.encode(record, kind) for record, kind in records]
-    got = send(rsyslog, messages, tls=tls)
-    assert len(got) == len(messages)
-    for (record, kind), message, found in zip(records, messages, got, strict=True):
+def check(records: list[tuple[bytes, Kind]], got: list[dict[str, str]]) -> None:
+    """Each message byte for byte, and what rsyslog made of it."""
+    assert len(got) == len(records)
+    for (record, kind), found in zip(records, got, strict=True):
+        message = syslog_rfc5424.encode(record, kind)
         assert found["raw"].encode() == message
         assert found["host"] == found["app"] == "lapwing"
         assert found["procid"] == "-"
@@ -108,3 +107,41 @@ def test_every_message_arrives_as_it_was_sent_and_is_read_as_it_was_meant(rsyslo
         agent = source.get("user_agent", "")
         if agent.isprintable() and len(agent) <= LONGEST:
             assert read.get("user_agent", "") == agent
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_every_message_arrives_as_it_was_sent_and_is_read_as_it_was_meant(rsyslog, records, tls):
+    messages = [syslog_rfc5424.encode(record, kind) for record, kind in records]
+    check(records, send(rsyslog, messages, tls=tls))
+
+
+DESTINATION = """
+[[destination]]
+id = "{kind}"
+type = "syslog"
+from = "{source}"
+form = "syslog"
+host = "lapwing"
+address = "{host}:{port}"
+tls = {tls}
+plaintext = {plain}
+ca_file = "{authority}"
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(("kind", "source"), [("alert", "alerts"), ("scored", "scored")])
+def test_what_is_forwarded_arrives_in_order(rsyslog, records, tmp_path, kind, source, tls):
+    chosen = [(record, found) for record, found in records if found == kind]
+    (tmp_path / f"{source}.ndjson").write_bytes(b"".join(record + b"\n" for record, _ in chosen))
+    host, port = rsyslog.tls if tls else rsyslog.tcp
+    authority = rsyslog.authority if tls else ""
+    switches = {"tls": str(tls).lower(), "plain": str(not tls).lower()}
+    config = tmp_path / "config.toml"
+    config.write_text(
+        DESTINATION.format(kind=kind, source=source, host=host, port=port, authority=authority, **switches)
+    )
+    before = len(rsyslog.messages(0))
+    done = lapwing("forward", "--config", config, "--input", tmp_path / f"{source}.ndjson")
+    assert done.returncode == 0, done.stderr
+    check(chosen, rsyslog.messages(before + len(chosen))[before:])
