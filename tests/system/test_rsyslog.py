@@ -145,3 +145,19 @@ def test_what_is_forwarded_arrives_in_order(rsyslog, records, tmp_path, kind, so
     done = lapwing("forward", "--config", config, "--input", tmp_path / f"{source}.ndjson")
     assert done.returncode == 0, done.stderr
     check(chosen, rsyslog.messages(before + len(chosen))[before:])
+
+
+def test_a_record_without_a_form_is_the_messages_text(rsyslog, records, tmp_path):
+    """As published, and no shorter; what is not ASCII begins with a byte order mark."""
+    chosen = [record for record, kind in records if kind == "alert"]
+    (tmp_path / "alerts.ndjson").write_bytes(b"".join(record + b"\n" for record in chosen))
+    host, port = rsyslog.tls
+    config = tmp_path / "config.toml"
+    values = {"kind": "alert", "source": "alerts", "host": host, "port": port, "authority": rsyslog.authority}
+    whole = DESTINATION.format(**values, tls="true", plain="false").replace('form = "syslog"\n', "")
+    config.write_text(whole)
+    before = len(rsyslog.messages(0))
+    done = lapwing("forward", "--config", config, "--input", tmp_path / "alerts.ndjson")
+    assert done.returncode == 0, done.stderr
+    got = rsyslog.messages(before + len(chosen))[before:]
+    assert [json.loads(found["text"].removeprefix("\ufeff")) for found in got] == [json.loads(one) for one in chosen]
