@@ -9,11 +9,21 @@ from flows.formats import ecs
 from flows.formats.ocsf import encode_alert
 from models.rules import about, default_rules, dimension
 from tests.command import ROOT, lapwing, simulate
+from tests.kafka.jars import listed
+from tests.opensearch import home
 from tests.test_ocsf import EVENT, alert_of
 
 ELASTICSEARCH = ROOT / "deploy" / "siem" / "elasticsearch"
 KIBANA = ROOT / "deploy" / "siem" / "kibana" / "lapwing.ndjson"
 PIPELINE = "lapwing-ocsf-to-ecs"
+
+
+def test_the_lists_name_each_jar_once_with_a_whole_checksum():
+    lists = [home.SERVER, *(home.LISTS / f"{name}.txt" for name in home.MODULES)]
+    jars = [jar for path in lists for jar in listed(path.read_text())]
+    assert len({(jar.group, jar.name) for jar in jars}) == len(jars)
+    assert all(len(bytes.fromhex(jar.sha256)) == 32 for jar in jars)
+    assert {jar.version for jar in jars if jar.group.startswith("org.opensearch")} == {home.version()}
 
 
 @pytest.fixture(scope="module")
