@@ -18,6 +18,7 @@ from flows.commands import (
     detectors,
     encode,
     fields,
+    forward,
     lab,
     score,
     simulate,
@@ -67,6 +68,7 @@ app.command("encode")(encode.encode)
 app.command("fields")(fields.fields)
 app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)
+app.command("forward")(forward.forward)
 app.command("lab")(lab.lab)
 app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)

@@ -22,6 +22,7 @@ from flows.detector_block import (
 from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
+from flows.forward_block import Destination, destinations
 from flows.kafka_block import Kafka, kafka, moment_ms
 from flows.metrics_block import Metrics, metrics_faults
 from flows.run_block import Run
@@ -142,6 +143,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     detector: tuple[Detector, ...] = DEFAULT_DETECTORS
     detection: tuple[rules.Rule, ...] = default_detections(DEFAULT_DETECTORS)
     exception: tuple[AlertException, ...] = ()
+    destination: tuple[Destination, ...] = ()
     example: tuple[Example, ...] = ()
     given: dict[str, str] = msgspec.field(default_factory=dict)
 
@@ -150,6 +152,7 @@ _BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
     "input": Input, "output": Output, "time": Time, "state": State, "run": Run, "kafka": Kafka, "metrics": Metrics,
 }  # fmt: skip
 _LISTS: Final = ("detector", "detection")
+_KNOWN: Final = (*_BLOCKS, *_LISTS, "exception", "destination")
 
 
 def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> Config:
@@ -173,8 +176,8 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
     tables = dict(_read(path)) if path else {}
     faults: list[str] = []
     for key in tables:
-        if key not in (*_BLOCKS, *_LISTS, "exception"):
-            faults.append(f"Unknown key {shown(key)}{meant(key, (*_BLOCKS, *_LISTS, 'exception'))} - at $")
+        if key not in _KNOWN:
+            faults.append(f"Unknown key {shown(key)}{meant(key, _KNOWN)} - at $")
     given = {f"{block}.{key}": "file" for block in _BLOCKS for key in _keys(tables.get(block))}
     flag_faults: list[str] = []
     for key, value in (flags or {}).items():
@@ -191,8 +194,11 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
     if "exception" in tables:
         known = lists.get("detection", rules.default_rules())
         lists["exception"] = exceptions(tables["exception"], known, faults)
-        for at, row in enumerate(tables["exception"] if isinstance(tables["exception"], list) else ()):
-            given |= {f"exception[{at}].{key}": "file" for key in _keys(row)}
+    if "destination" in tables:
+        lists["destination"] = destinations(tables["destination"], faults)
+    for name in ("exception", "destination"):
+        for at, row in enumerate(tables[name] if isinstance(tables.get(name), list) else ()):
+            given |= {f"{name}[{at}].{key}": "file" for key in _keys(row)}
     if "detection" not in lists:
         lists["detection"] = default_detections(lists.get("detector", DEFAULT_DETECTORS))
     config = Config(**blocks, **lists, example=tuple(beside), given=given)  # type: ignore[arg-type]
@@ -252,13 +258,13 @@ def origins(config: Config) -> list[tuple[str, str | int | float, str]]:
         for field in msgspec.structs.fields(block):
             key = f"{name}.{field.name}"
             rows.append((key, getattr(block, field.name), config.given.get(key, "default")))
-    for name in (*_LISTS, "exception"):
+    for name in (*_LISTS, "exception", "destination"):
         for at, row in enumerate(getattr(config, name)):
             place = f"{name}[{at}]"
             if (tag := row.__struct_config__.tag) is not None:
                 rows.append((f"{place}.type", tag, config.given.get(f"{place}.type", "default")))
             for field in msgspec.structs.fields(row):
-                key = f"{place}.{field.name}"
+                key = f"{place}.{field.encode_name}"
                 rows.append((key, getattr(row, field.name), config.given.get(key, "default")))
     return rows
 

@@ -25,7 +25,9 @@ Variable = Annotated[str, Meta(pattern=_ENV)]
 
 
 class Topics(msgspec.Struct, frozen=True, kw_only=True):
-    """The names of the topics: one is read, the others are written; that of verdicts by people and not by a run."""
+    """The names of the topics: one is read, the others are written; that of verdicts by people and not by a run, and
+    `forward_dead_letters` by `lapwing forward`.
+    """
 
     events: Topic = "audit.events"
     scored: Topic = "audit.scored"
@@ -37,9 +39,11 @@ class Topics(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: Topic = "audit.dead-letters"
     verdicts: Topic = "audit.verdicts"
     markers: Topic = "audit.markers"
+    forward_dead_letters: Topic = "audit.forward-dead-letters"
 
 
-RESULTS: Final = tuple(key for key in Topics.__struct_fields__ if key not in ("events", "verdicts", "markers"))
+_NO_RESULTS: Final = ("events", "verdicts", "markers", "forward_dead_letters")
+RESULTS: Final = tuple(key for key in Topics.__struct_fields__ if key not in _NO_RESULTS)
 """The keys of the topics that a run writes its results to."""
 
 

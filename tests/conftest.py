@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.command import lapwing, said, simulate
 
-pytest_plugins = ["tests.kafka.fixture"]
+pytest_plugins = ["tests.kafka.fixture", "tests.opensearch.fixture"]
 
 # Kernels compile inside a first example, and machines differ: time decides nothing.
 settings.register_profile("lapwing", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)

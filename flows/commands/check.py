@@ -79,6 +79,9 @@ def plan(config: Config) -> dict[str, Any]:
         "detections": [_detection(rule) for rule in config.detection],
         "exceptions": [_exception(one) for one in config.exception],
         "defaults_left_out": _left_out(config),
+        "destinations": [
+            {"id": one.id, "type": one.__struct_config__.tag, "from": one.kind} for one in config.destination
+        ],
         "warnings": warnings(config.exception, time.time_ns() // 1000),
         "max_incidents_per_hour": config.output.max_incidents_per_hour,
         "memory_bytes": _memory_bytes(config),
@@ -288,6 +291,9 @@ def _text(found: dict[str, Any], file: str | None) -> str:
         lines += ["", f"{len(out)} default detections are not in this configuration: {named}"]
     if found["exceptions"]:
         lines += ["", columns([("exception", "until", "owner", "matches", "reason"), *map(_row, found["exceptions"])])]
+    if found["destinations"]:
+        rows = [(row["id"], row["type"], row["from"]) for row in found["destinations"]]
+        lines += ["", columns([("destination", "type", "from"), *rows])]
     return "\n".join([*lines, *(f"warning: {plain(warning)}" for warning in found["warnings"])])
 
 

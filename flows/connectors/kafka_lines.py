@@ -87,16 +87,22 @@ class LineSender:
         if self._lost:
             raise OutputError(self._lost)
 
+    def flush(self) -> None:
+        """Wait until all that was sent is delivered."""
+        while heard(self._producer.flush, 1.0, self._failed):
+            self._check()
+        self._check()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if error is not None:
             self._producer.purge()
-        while heard(self._producer.flush, 1.0, self._failed):
-            self._check()
-        if error is None:
-            self._check()
+            while heard(self._producer.flush, 1.0, self._failed):
+                self._check()
+        else:
+            self.flush()
 
 
 def _key(line: bytes) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Apache Kafka's jars: a pinned list, fetched once for all clones, and used only while each is the one of the list."""
+"""Jars of a server: a pinned list, fetched once for all clones, and used only while each is the one of the list."""
 
 import hashlib
 import os
@@ -42,13 +42,16 @@ def listed(text: str) -> list[Jar]:
     return [Jar(*coordinates.split(":"), sha256) for coordinates, sha256 in lines]
 
 
-def kept() -> Path:
+def kept(what: str = "kafka") -> Path:
     """The folder of the user's cache that keeps the jars from one clone to the next."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "lapwing" / "kafka"
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "lapwing" / what
 
 
 def class_path(jars: list[Jar] | None = None, folder: Path | None = None) -> str:
-    """The broker's class path, every jar in place and checked. `Unavailable` or `Damaged` if one cannot be had."""
+    """A class path, the broker's if none is named, every jar in place and checked.
+
+    `Unavailable` or `Damaged` if one cannot be had.
+    """
     jars = listed(LIST.read_text()) if jars is None else jars
     folder = folder or kept()
     folder.mkdir(parents=True, exist_ok=True)

