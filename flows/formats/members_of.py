@@ -134,18 +134,20 @@ def fields(profile: Any) -> list[Record]:
     changes: list[Record] = []
     for name, value in profile.items():
         if type(value) is dict and value and not is_secret(name):
-            changes += [
-                change(f"{name}.{inner}", None, _plain(of)) for inner, of in islice(value.items(), MOST_CHANGES)
-            ]
+            changes += [change(f"{name}.{inner}", None, plain(of)) for inner, of in islice(value.items(), MOST_CHANGES)]
         else:
-            changes.append(change(name, None, _plain(value)))
+            changes.append(change(name, None, plain(value)))
         if len(changes) >= MOST_CHANGES:
             break
     return changes[:MOST_CHANGES]
 
 
-def _plain(value: Any) -> Any:
-    """A scalar, or a list of one as platforms write attributes, else None: containers may hold secrets."""
+def plain(value: Any) -> Any:
+    """A scalar, or a list of one as platforms write attributes, else None: containers may hold secrets.
+
+    >>> plain(["Gent"]), plain({"value": "hunter2"})
+    ('Gent', None)
+    """
     if type(value) is list and len(value) == 1:
         value = value[0]
     return value if type(value) in _SCALARS else None
