@@ -13,6 +13,8 @@ _OBJECTS: Final = frozenset({
     "name", "keyId", "trailName", "functionName", "groupId", "roleArn", "accountId",
 })  # fmt: skip
 """Parameters that name a call's object; the first that is there counts."""
+_QUESTIONS: Final = frozenset({"CheckMfa", "CredentialChallenge"})
+"""Sign-in events that ask, and that another one answers."""
 _HIDDEN: Final = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
 
@@ -41,9 +43,9 @@ class Cloudtrail:
     """Calls that AWS CloudTrail records, sign-ins to the console and to IAM Identity Center among them.
 
     Reads (`Get...`, `List...`, `Describe...`) are `data_read`, what changes rights, keys or policies by name, all else
-    `api_call`; the endpoint is the service and the call. A call that an AWS service makes has no address, because
-    `sourceIPAddress` is the service's name then. It **cannot** know which user was typed at a failed console login of
-    somebody unknown: AWS hides it.
+    `api_call`; the endpoint is the service and the call. What an AWS service calls has no address, because
+    `sourceIPAddress` is the service's name then, and no user if nobody asked for it. It **cannot** know which user was
+    typed at a failed console login of somebody unknown: AWS hides it.
 
     Examples
     --------
@@ -94,6 +96,8 @@ class Cloudtrail:
         """
         name, source = text(record, "eventName"), text(record, "eventSource")
         action = _action(name) if len(name) <= 128 else "api_call"
+        if action == "api_call" and record.get("eventType") == "AwsServiceEvent":
+            action = "other"  # what a service did by itself: nobody called
         event: Record = {"action": action}
         if (value := record.get("eventTime")) is not None:
             event["time"] = value
@@ -140,15 +144,11 @@ def _people(event: Record, record: Record, identity: Record, action: str) -> Non
     elif name is None and kind == "Root":
         name = "root"
     name = normal(name)
-    principal = identity.get("principalId") or identity.get("arn")
-    service = identity.get("invokedBy") if kind == "AWSService" or principal is None else None
-    by = name or principal or service or identity.get("accountId")
-    if by is not None:
+    principal = identity.get("arn") or identity.get("principalId")
+    if (by := name or principal) is not None:
         event["actor"] = by
     if kind is not None:
         event["actor_type"] = ACTORS.get(kind, "user") if type(kind) is str else kind
-    elif service is not None:
-        event["actor_type"] = "service"
     key = identity.get("accessKeyId")
     if type(key) is str and key:
         event["session" if key.startswith("ASIA") else "api_key"] = key
@@ -186,7 +186,7 @@ def _sign_in(event: Record, record: Record, name: str) -> None:
     elif name == "ConsoleLogin":
         event["factor"] = "mfa" if members(record, "additionalEventData").get("MFAUsed") == "Yes" else "password"
     if told == "Success" or (told is None and message is None and record.get("errorCode") is None):
-        event["outcome"] = "challenge" if name == "CredentialChallenge" else "success"
+        event["outcome"] = "challenge" if name in _QUESTIONS else "success"
         return
     event["outcome"] = "failure"
     if event["action"] == "mfa_challenge":

@@ -35,8 +35,8 @@ EVENTS: Final = {
         "UntagUser PutContactInformation PutAlternateContact StartPrimaryEmailUpdate AcceptPrimaryEmailUpdate",
     ),
     "ChangePassword": "password_change",
-    "CreateLoginProfile": "password_change",
-    "UpdateLoginProfile": "password_change",
+    "CreateLoginProfile": "password_reset",  # set by an administrator
+    "UpdateLoginProfile": "password_reset",
     "DeleteLoginProfile": "password_change",
     "PasswordRecoveryRequested": "password_reset_request",
     "PasswordRecoveryCompleted": "password_reset",

@@ -67,6 +67,8 @@ ACTIVITIES: Final = {
     "add user": "register",
     "bulk create users - finished (bulk)": "register",
     "invite external user": "register",
+    "invite internal user": "register",
+    "invite internal user to b2b collaboration": "register",
     "delete user": "account_delete",
     "hard delete user": "account_delete",
     "disable account": "account_lock",
