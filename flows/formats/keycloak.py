@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from flows.formats.keycloak_events import BLOCKED, ERRORS, FACTORS, RESOURCES, SUB_RESOURCES, TYPES
+from flows.formats.keycloak_events import ERRORS, FACTORS, RESOURCES, SUB_RESOURCES, TYPES
 from flows.formats.members_of import MOST_CHANGES, Record, change, fields, members, normal, parsed, text
 from flows.formats.source_format import SourceFormat
 
@@ -85,8 +85,6 @@ def _user_event(event: Record, record: Record, error: str) -> None:
     details = members(record, "details")
     if not failed and not error:
         event["outcome"] = "success"
-    elif error in BLOCKED:
-        event["outcome"] = "blocked"
     else:
         event["outcome"] = "failure"
         event.setdefault("reason", "other")

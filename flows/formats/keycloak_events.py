@@ -85,9 +85,6 @@ ERRORS: Final = {
 }
 """Any other error is of another reason."""
 
-BLOCKED: Final = frozenset({"user_temporarily_disabled", "user_disabled", "slow_down"})
-"""Errors that refuse without looking at the credentials."""
-
 FACTORS: Final = frozenset({"otp", "webauthn", "webauthn-passwordless", "recovery-authn-codes", "recovery_authn_codes"})
 """What `details.credential_type` says where a second factor was tried."""
 

@@ -102,10 +102,8 @@ class Loginradius:
             event["app"] = value
         if hook:
             event["outcome"] = "success"
-            if action == "profile_update" and (changes := fields(data)):
+            if hook == "UpdateProfile" and (changes := fields(data)):
                 event["changes"] = changes
-            if (value := data.get("Provider")) is not None and action == "login":
-                event["factor"] = value
         else:
             _call(event, record)
         return event

@@ -114,7 +114,7 @@ def _people(event: Record, record: Record) -> None:
     session = members(record, "session") or members(members(record, "actor"), "session")
     if (value := about.get("uid")) is not None:
         event["user"] = value
-        if about is not by:
+        if by and about is not by:
             event["target"] = value
     if (value := about.get("email_addr") or about.get("name")) is not None:
         event["username"] = normal(value)
