@@ -195,7 +195,8 @@ def _audit(event: Record, record: Record, properties: Record) -> None:
     if about is not None and action not in _ABOUT_ACTOR:
         if (value := about.get("id")) is not None:
             event["user"] = value
-        if (value := about.get("userPrincipalName") or more.get("invitedUserEmailAddress")) is not None:
+        value = about.get("userPrincipalName") or more.get("invitedUserEmailAddress")
+        if value is not None and action != "account_delete":  # a deleted user's name has its id before it
             event["username"] = normal(value)
     else:
         if identity is not None:
