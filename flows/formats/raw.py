@@ -16,7 +16,8 @@ class RawBatch:
 
     `timestamp` is the record's own in microseconds UTC, `models.base.NONE_TIME` where it has none. `oversize` are the
     messages that the reader has already refused as `too_large`; they have no row. `envelopes` are the records' keys and
-    headers, of n rows, where the source is a broker.
+    headers, of n rows, where the source is a broker. A message that carried several events is several
+    rows: they share its offset, and `index` counts them.
     """
 
     source: str
