@@ -1,0 +1,266 @@
+"""A first mapping of a layout that nobody has described, guessed from names and the shapes of values."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import ip_address
+from typing import Any, Final
+
+import msgspec
+
+from flows.coverage import leaves
+from flows.formats.dead_letter import is_secret_name
+from flows.formats.mapping import text_of
+from flows.formats.paths import Steps, spell
+from flows.formats.timestamps import RFC_3339, reader
+
+MOST_CANDIDATES: Final = 3
+MOST_WORDS: Final = 60
+_MOST_PATHS: Final = 2_000
+_MOST_VALUES: Final = 200
+
+FORMS: Final = (
+    "%d/%b/%Y:%H:%M:%S %z", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f",
+    "%Y/%m/%d %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%d/%m/%Y %H:%M:%S",
+    "%a, %d %b %Y %H:%M:%S %z", "%Y%m%d%H%M%S",
+)  # fmt: skip
+"""The formats of time that are tried; those without %z as of UTC, which the suggestion says."""
+
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+Values = list[Any]
+
+_ACTION_WORDS: Final = (
+    ("password_reset_request", r"(forgot|reset.*(request|start|sent|init)|recovery)"), ("password_reset", r"pass.*reset|reset.*pass"),
+    ("password_change", r"pass.*(chang|updat|set)|chang.*pass"), ("email_change", r"e?mail.*(chang|updat)|chang.*e?mail"),
+    ("mfa_challenge", r"mfa|otp|2fa|factor|second|challenge"), ("token_refresh", r"refresh"), ("token_issue", r"token|grant|issue"),
+    ("logout", r"log_?out|log_?off|sign_?out|session_?end"), ("login", r"log_?in|log_?on|sign_?in|auth"),
+    ("register", r"regist|sign_?up|user_?creat|creat.*(user|account)"), ("account_delete", r"(delet|remov).*(user|account)|(user|account).*(delet|remov)"),
+    ("account_unlock", r"unlock"), ("account_lock", r"lock|disabl|suspend"), ("role_change", r"role|group|permission|grant"),
+    ("policy_change", r"polic"), ("api_key_change", r"api_?key|client_?secret"), ("data_export", r"export|download"),
+    ("data_read", r"read|view|list|get"), ("profile_update", r"updat|profile|chang"),
+)  # fmt: skip
+_OUTCOME_WORDS: Final = (
+    ("blocked", r"block|lock|limit|throttl|reject"), ("challenge", r"challeng|pending|requir|step"),
+    ("failure", r"fail|den|err|invalid|wrong|bad|false|unauth|forbid|no\b"),
+    ("success", r"succ|ok|allow|pass|grant|true|complet|yes"),
+)  # fmt: skip
+_REASON_WORDS: Final = (
+    ("unknown_user", r"(unknown|no|invalid|not).*(user|account)"), ("mfa_denied", r"(mfa|otp|push).*den"),
+    ("mfa_failed", r"mfa|otp|factor|code"), ("locked", r"lock|disabl|suspend"), ("expired", r"expir"),
+    ("rate_limited", r"rate|limit|throttl|too_?many"), ("bad_credentials", r"pass|cred|pwd"),
+    ("forbidden", r"forbid|den|permission|unauth"), ("not_found", r"not_?found"), ("server_error", r"server|internal|timeout"),
+)  # fmt: skip
+_TABLES: Final = {"action": _ACTION_WORDS, "outcome": _OUTCOME_WORDS, "reason": _REASON_WORDS}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 512
+
+
+def _is_address(value: Any) -> bool:
+    if not isinstance(value, str) or len(value) > 64:
+        return False
+    try:
+        ip_address(value.strip())
+    except ValueError:
+        return False
+    return True
+
+
+def _is_chain(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 1024 and "," in value and all(map(_is_address, value.split(",")))
+
+
+def _is_path(value: Any) -> bool:
+    return _is_text(value) and re.fullmatch(r"/[\w./{}%~:@-]*(\?.*)?", value) is not None
+
+
+def _is_status(value: Any) -> bool:
+    return type(value) is int and 100 <= value <= 599
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_id(value: Any) -> bool:
+    return type(value) is int or _is_text(value)
+
+
+def time_format(values: Sequence[Any]) -> str | None:
+    """The format in which all values are times, None if there is none.
+
+    >>> time_format(["23/Nov/2026:07:00:00 +0200"]), time_format([1795410000123]), time_format(["sam"])
+    ('%d/%b/%Y:%H:%M:%S %z', 'epoch_ms', None)
+    """
+    if all(type(value) in (int, float) or (isinstance(value, str) and value.isdecimal()) for value in values):
+        for form, low in (("epoch_s", 1e9), ("epoch_ms", 1e12), ("epoch_us", 1e15)):
+            if all(low <= float(value) < 4.2 * low for value in values):
+                return form
+    for form in (RFC_3339, *FORMS):
+        read = reader(form, None if form == RFC_3339 or "%z" in form else _utc())
+        if all(read(value) is not None for value in values):
+            return form
+    return None
+
+
+def _utc() -> Any:
+    from datetime import UTC
+
+    return UTC
+
+
+_GUESSES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
+    # member, the shape of every value, what the path's words must say (the earlier alternative the better)
+    ("ip", lambda v: _is_address(v) or _is_chain(v), r"x_forwarded|forwarded|xff|client|remote|src|source|ip|addr|peer|"),
+    ("user_agent", _is_text, r"user_agent|useragent|agent|browser|\bua\b"),
+    ("username", _is_text, r"user_?name|\bupn\b|principal|\blogin\b|e_?mail|account_name|\bwho\b"),
+    ("actor", _is_id, r"actor_id|admin_id|performed_by|initiat|operator_id|changed_by|\bactor\b"),
+    ("target", _is_id, r"target_id|target|object_id|subject_id|resource_id"),
+    ("user", _is_id, r"user_id|\buid\b|user_uuid|\bsub\b|account_id|customer_id|identity_id|subject|member_id|\buser\b"),
+    ("action", _is_text, r"event_type|event_name|action|operation|activity|\bevent\b|\bevt\b|\btype\b|\bverb\b|\bop\b"),
+    ("outcome", lambda v: _is_text(v) or isinstance(v, bool), r"outcome|result|success|\bok\b|status|state|decision"),
+    ("reason", _is_text, r"reason|failure|cause|why|deny"),
+    ("status", _is_status, r"http_status|status_code|status|response|code"),
+    ("method", lambda v: isinstance(v, str) and v in _METHODS, r"method|verb|"),
+    ("endpoint", _is_path, r"endpoint|path|route|uri|url|resource|"),
+    ("tenant", _is_id, r"tenant|org_id|organi[sz]ation|realm|workspace|\borg\b|customer\b"),
+    ("id", _is_id, r"event_id|log_id|\buuid\b|^id$|record_id|\beid\b"),
+    ("session", _is_text, r"session_id|session|\bsid\b"),
+    ("request_id", _is_text, r"request_id|correlation|trace|\breq\b"),
+    ("device", _is_text, r"device_id|device|fingerprint"),
+    ("app", _is_text, r"client_name|application|app_name|client_id|\bapp\b|service"),
+    ("country", lambda v: isinstance(v, str) and len(v) == 2 and v.isupper(), r"country|\bcc\b|geo"),
+    ("city", _is_text, r"\bcity\b"),
+    ("lat", _is_number, r"\blat(itude)?\b"),
+    ("lon", _is_number, r"\blon(g|gitude)?\b|\blng\b"),
+    ("asn", lambda v: type(v) is int, r"\basn\b|as_number"),
+    ("latency_ms", _is_number, r"latency|duration|elapsed|took"),
+    ("factor", _is_text, r"factor|mfa_type|auth_method|amr"),
+    ("error_code", _is_id, r"error_code|err_code|\bcode\b"),
+    ("error", _is_text, r"error|message|\bmsg\b"),
+)  # fmt: skip
+
+
+def words(path: Steps) -> str:
+    """The words of a path in lower case, with `_` within a name and a space between names.
+
+    >>> words(("clientInfo", "IPAddress"))
+    'client_info ip_address'
+    """
+    return " ".join("_".join(_WORDS.findall(step)).lower() for step in path if isinstance(step, str))
+
+
+def suggest(records: Iterable[dict[str, Any]], name: str) -> tuple[str, list[str]]:
+    """A block of TOML that maps what could be guessed, and the members without which it is not yet one.
+
+    Every path is used for one member at most, secrets by their names are declared as such, and a table has every word
+    that the samples have: each guess stands there to be read and put right.
+    """
+    seen: dict[Steps, Values] = {}
+    for record in records:
+        for holder, key, path in leaves(record):
+            general = tuple(0 if isinstance(step, int) else step for step in path)
+            if len(seen) < _MOST_PATHS or general in seen:
+                values = seen.setdefault(general, [])
+                if len(values) < _MOST_VALUES:
+                    values.append(holder[key])
+    secrets = [path for path in seen if any(isinstance(step, str) and is_secret_name(step) for step in path)]
+    free = {path: values for path, values in seen.items() if path not in secrets}
+    lines = _time(free)
+    found = {"time"} if lines and not lines[0].startswith("#") else set()
+    for member, shape, names in _GUESSES:
+        chosen = _chosen(free, shape, names)
+        if not chosen:
+            continue
+        values = [value for path in chosen for value in free[path]]
+        lines.append(f"{member} = {_written(member, chosen, values)}")
+        found.add(member)
+        for path in chosen:
+            del free[path]
+    lacking = [] if "time" in found else ["time"]
+    lacking += [] if found & {"ip", "user", "username", "actor", "endpoint"} else ["ip, user, username or endpoint"]
+    head = ["[[format]]", 'type = "mapping"', f"id = {_quoted(name)}"]
+    if secrets:
+        texts = dict.fromkeys(spell(tuple(None if isinstance(s, int) else s for s in path)) for path in secrets)
+        head.append(f"secrets = [{', '.join(map(_quoted, texts))}]")
+    if any("forwarded" in line for line in lines):
+        head.append('trusted_proxies = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]  # your own proxies')
+    left = [f"# {spell(path)} = {_example(values)}" for path, values in free.items()]
+    more = ["", "# Left over, with an example of each:", *left] if left else []
+    return "\n".join([*head, "", "[format.member]", *lines, *more]), lacking
+
+
+def _time(free: dict[Steps, Values]) -> list[str]:
+    rated = []
+    for path, values in free.items():
+        form = time_format(values)
+        if form is not None:
+            text = words(path)
+            late = re.search(r"expir|until|valid|creat|updat|birth|start", text) is not None
+            named = re.search(r"time|date|\bts\b|when|\bat\b|publish|occur", text) is not None
+            rated.append(((-len(values), late, not named, len(path)), path, form))
+    if not rated:
+        return ["# time = ...  # no value of the samples looks like a time: every event needs one"]
+    _, path, form = min(rated, key=lambda one: one[0])
+    del free[path]
+    if form == RFC_3339:
+        return [f"time = {_quoted(spell(path))}"]
+    zone = "" if "%" not in form or "%z" in form else ', timezone = "UTC"'
+    return [f"time = {{path = {_quoted(spell(path))}, format = {_quoted(form)}{zone}}}"]
+
+
+def _chosen(free: dict[Steps, Values], shape: Callable[[Any], bool], names: str) -> list[Steps]:
+    """The paths whose every value has the shape and whose words fit, the best first, in at most as many as fit alike."""
+    alternatives = names.split("|")
+    rated = []
+    for path, values in free.items():
+        if not all(map(shape, values)):
+            continue
+        text = words(path)
+        own = text.rpartition(" ")[2]
+        hits = [
+            (where, rank)
+            for rank, pattern in enumerate(alternatives)
+            for where, of in enumerate((own, text.replace(" ", "_"), text))
+            if re.search(pattern, of)
+        ]
+        if hits:
+            rated.append((min(rank for _, rank in hits), min(where for where, _ in hits), -len(values), len(path), path))
+    rated.sort(key=lambda one: one[:4])
+    return [one[4] for one in rated[: MOST_CANDIDATES if len(rated) > 1 and rated[0][2] == 0 else 1]]
+
+
+def _written(member: str, chosen: list[Steps], values: Values) -> str:
+    paths = [_quoted(spell(path)) for path in chosen]
+    path = paths[0] if len(paths) == 1 else f"[{', '.join(paths)}]"
+    if member == "ip" and any(map(_is_chain, values)):
+        return f"{{path = {path}, forwarded = true}}"
+    if member in _TABLES:
+        texts = [text for value in values if (text := text_of(value)) is not None]
+        usual = {"action": "other", "outcome": "unknown", "reason": "other"}[member]
+        cells = [
+            f"{_quoted(word)} = {_quoted(_meaning(word, _TABLES[member], usual))}"
+            for word in [*dict.fromkeys(texts)][:MOST_WORDS]
+        ]
+        return f"{{path = {path}, default = {_quoted(usual)}, table = {{{', '.join(cells)}}}}}"
+    return path
+
+
+def _meaning(word: str, table: Sequence[tuple[str, str]], usual: str) -> str:
+    text = "_".join(_WORDS.findall(word)).lower() or word.lower()
+    return next((meaning for meaning, pattern in table if re.search(pattern, text)), usual)
+
+
+def _example(values: Values) -> str:
+    text = msgspec.json.encode(values[0]).decode()
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _quoted(text: str) -> str:
+    """A string of TOML: in single quotes where that saves escapes."""
+    if '"' in text and "'" not in text and text.isprintable():
+        return f"'{text}'"
+    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
