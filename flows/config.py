@@ -22,6 +22,8 @@ from flows.detector_block import (
 from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
+from flows.format_block import FormatBlock, format_faults, formats
+from flows.formats.source_formats import LAPWING
 from flows.kafka_block import Kafka, kafka, moment_ms
 from flows.metrics_block import Metrics, metrics_faults
 from flows.run_block import Run
@@ -46,7 +48,7 @@ NOW: Final = "now"
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """Where events come from and what a message may be."""
 
-    format: Literal["lapwing"] = "lapwing"
+    format: str = LAPWING
     path: str = ""
     timezone: str = ""
     max_message_bytes: Annotated[int, Meta(ge=256, le=1 << 27)] = 1 << 20
@@ -142,6 +144,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     detector: tuple[Detector, ...] = DEFAULT_DETECTORS
     detection: tuple[rules.Rule, ...] = default_detections(DEFAULT_DETECTORS)
     exception: tuple[AlertException, ...] = ()
+    format: tuple[FormatBlock, ...] = ()
     example: tuple[Example, ...] = ()
     given: dict[str, str] = msgspec.field(default_factory=dict)
 
@@ -150,6 +153,8 @@ _BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
     "input": Input, "output": Output, "time": Time, "state": State, "run": Run, "kafka": Kafka, "metrics": Metrics,
 }  # fmt: skip
 _LISTS: Final = ("detector", "detection")
+_BESIDE: Final = ("exception", "format")
+"""Lists whose rows have checks of their own."""
 
 
 def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> Config:
@@ -173,8 +178,8 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
     tables = dict(_read(path)) if path else {}
     faults: list[str] = []
     for key in tables:
-        if key not in (*_BLOCKS, *_LISTS, "exception"):
-            faults.append(f"Unknown key {shown(key)}{meant(key, (*_BLOCKS, *_LISTS, 'exception'))} - at $")
+        if key not in (*_BLOCKS, *_LISTS, *_BESIDE):
+            faults.append(f"Unknown key {shown(key)}{meant(key, (*_BLOCKS, *_LISTS, *_BESIDE))} - at $")
     given = {f"{block}.{key}": "file" for block in _BLOCKS for key in _keys(tables.get(block))}
     flag_faults: list[str] = []
     for key, value in (flags or {}).items():
@@ -191,8 +196,12 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
     if "exception" in tables:
         known = lists.get("detection", rules.default_rules())
         lists["exception"] = exceptions(tables["exception"], known, faults)
-        for at, row in enumerate(tables["exception"] if isinstance(tables["exception"], list) else ()):
-            given |= {f"exception[{at}].{key}": "file" for key in _keys(row)}
+    if "format" in tables:
+        lists["format"] = formats(tables["format"], faults)
+    for name in _BESIDE:
+        rows = tables.get(name, ())
+        for at, row in enumerate(rows if isinstance(rows, list) else ()):
+            given |= {f"{name}[{at}].{key}": "file" for key in _keys(row)}
     if "detection" not in lists:
         lists["detection"] = default_detections(lists.get("detector", DEFAULT_DETECTORS))
     config = Config(**blocks, **lists, example=tuple(beside), given=given)  # type: ignore[arg-type]
@@ -224,8 +233,10 @@ def config_hash(config: Config) -> str:
     for name in _BLOCKS.keys() - {"run", "kafka", "metrics"}:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
-    for name in (*_LISTS, "exception"):
+    for name in (*_LISTS, *_BESIDE):
         rows = [canonical(row).items() for row in getattr(config, name)]
+        if name == "format" and not rows:
+            continue  # as it was before there were any
         shape[name] = [{key: value for key, value in row if (key, value) != ("mode", "live")} for row in rows]
     return blake2b(msgspec.json.encode(shape, order="deterministic"), digest_size=8).hexdigest()
 
@@ -252,7 +263,7 @@ def origins(config: Config) -> list[tuple[str, str | int | float, str]]:
         for field in msgspec.structs.fields(block):
             key = f"{name}.{field.name}"
             rows.append((key, getattr(block, field.name), config.given.get(key, "default")))
-    for name in (*_LISTS, "exception"):
+    for name in (*_LISTS, *_BESIDE):
         for at, row in enumerate(getattr(config, name)):
             place = f"{name}[{at}]"
             if (tag := row.__struct_config__.tag) is not None:
@@ -345,7 +356,7 @@ def _is_id(text: str) -> bool:
 
 def _cross_faults(config: Config) -> list[str]:
     """What no single value shows: keys that do not fit each other."""
-    faults = []
+    faults = format_faults(config.input.format, config.format)
     if config.state.shards & (config.state.shards - 1):
         faults.append(f"Expected a power of two from 1 to 64, got {config.state.shards} - at $.state.shards")
     if config.state.max_active > config.state.max_entities:

@@ -15,16 +15,20 @@ from flows.connectors.files import ClockParams, FileSource
 from flows.connectors.kafka import KafkaSource, Starts
 from flows.connectors.partition import Partition
 from flows.connectors.synthetic import SyntheticSource
+from flows.connectors.unwrapping import Unwrap
 from flows.detector_block import behaviour_of
 from flows.durations import microseconds
 from flows.errors import LapwingError
+from flows.format_block import by_topic, choice
 from flows.formats.canonical import canonical
 from flows.formats.lapwing import Decoded, decode
 from flows.formats.limits import Limits
+from flows.formats.mapped import Choice, Mapped
 from flows.formats.raw import RawBatch
 from flows.formats.rehearsal import rehearsal_events
 from flows.formats.scored import encode
 from flows.formats.simulated import simulate
+from flows.formats.unwrap import unwrap
 from flows.state_shape import learned_by, most_hours, table_limits
 from flows.steps.gather import gather
 from flows.steps.split import split
@@ -64,7 +68,8 @@ def make_source(
     `only` are its partitions where another process has found them, and has told what was passed over.
     `renewed`: another run follows when a topic has grown; `on_grown` is told instead where another process ends all.
     """
-    clock, reading, rows = clock_params(config), reading_of(config), config.input.batch_rows
+    clock, rows = clock_params(config), config.input.batch_rows
+    reading, unwrap = reading_of(config, path == KAFKA), unwrap_of(config, path == KAFKA)
     if path == KAFKA:
         return KafkaSource(
             config.kafka,
@@ -83,10 +88,11 @@ def make_source(
             alone=alone,
             on_note=lambda text: print(f"lapwing: {text}", file=sys.stderr),
             on_failure=on_failure,
+            unwrap=unwrap,
         )
     if path == "synthetic":
         chunks = partial(simulate, SYNTHETIC_EVENTS, SYNTHETIC_SEED)
-        return SyntheticSource(chunks, reading, clock, stop, close_at_end, rows)
+        return SyntheticSource(chunks, plain_reading(config), clock, stop, close_at_end, rows)
     return FileSource(
         path,
         reading,
@@ -100,6 +106,7 @@ def make_source(
         alone=alone,
         on_failure=on_failure,
         on_ignored=_passed_over if only is None else None,
+        unwrap=unwrap,
     )
 
 
@@ -119,23 +126,60 @@ def clock_params(config: Config) -> ClockParams:
     )
 
 
-def reading_of(config: Config) -> Callable[[RawBatch], Decoded]:
-    """What makes columns of messages."""
-    limits = Limits(
+def limits_of(config: Config) -> Limits:
+    """How much of a message is believed."""
+    return Limits(
         max_message_bytes=config.input.max_message_bytes,
         max_depth=config.input.max_depth,
         max_future_us=config.time.max_future_us,
         timezone=config.input.timezone or None,
         ipv6_prefix=config.input.ipv6_prefix,
     )
-    return partial(decode, limits=limits, program=program_of(config.detection))
+
+
+def plain_reading(config: Config) -> Callable[[RawBatch], Decoded]:
+    """What makes columns of messages of format `lapwing`."""
+    return partial(decode, limits=limits_of(config), program=program_of(config.detection))
+
+
+def reading_of(config: Config, topics: bool = False) -> Callable[[RawBatch], Decoded]:
+    """What makes columns of messages, each in its format; with `topics` a topic may have one of its own."""
+    plain, limits, program = plain_reading(config), limits_of(config), program_of(config.detection)
+
+    def made(formats: Choice | None) -> Callable[[RawBatch], Decoded]:
+        return plain if formats is None else Mapped(formats, limits, program).decode
+
+    usual = made(choice(config.input.format, config.format))
+    own = {topic: made(formats) for topic, formats in by_topic(config.format).items()} if topics else {}
+    return (lambda raw: own.get(_topic(raw), usual)(raw)) if own else usual
+
+
+def unwrap_of(config: Config, topics: bool = False) -> Unwrap | None:
+    """What takes events out of messages that carry several; None where all are of format `lapwing`.
+
+    A message of that format is an event as it stands.
+    """
+    whole = choice(config.input.format, config.format) is None
+    own = {*by_topic(config.format)} if topics else set()
+    if whole and not own:
+        return None
+    limits = limits_of(config)
+
+    def opened(raw: RawBatch, first: int) -> tuple[RawBatch, int]:
+        return (raw, len(raw)) if whole and _topic(raw) not in own else unwrap(raw, first, limits)
+
+    return opened
+
+
+def _topic(raw: RawBatch) -> str:
+    return raw.source.rpartition("/")[0]
 
 
 def rehearse(config: Config) -> None:
     """Pass a few events through all compiled code, so that no real one waits until that is compiled or loaded."""
     program = program_of(config.detection)
     joint = joints(program)
-    partition = Partition("rehearsal", ("rehearsal",), reading_of(config), clock_params(config))
+    partition = Partition("rehearsal", ("rehearsal",), plain_reading(config), clock_params(config))
     partition.feed(rehearsal_events(), ended=True)
     batches = []
     while partition.pending:

@@ -110,6 +110,9 @@ class EventBatch:
     marks: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))  # bit k: expression k holds
     hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty((0, 0), np.uint64))  # (d, n), 0: none
     numbers: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))  # (s, n), NaN: none
+    # Where in `buffer` the object stands that an alert may show of each row, if that is not the row's own.
+    shown_start: NDArray[np.int64] | None = None
+    shown_length: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -118,6 +121,13 @@ class EventBatch:
         """The row's JSON object as it will go out."""
         at = int(self.start[row])
         return self.buffer[at : at + int(self.length[row])].tobytes()
+
+    @property
+    def shown(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Where each row's canonical object begins, and its length: what alerts are told from."""
+        if self.shown_start is None or self.shown_length is None:
+            return self.start, self.length
+        return self.shown_start, self.shown_length
 
     def name(self, dimension: int, row: int) -> str:
         """The row's entity in a dimension, normalised; empty if it has none."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from flows.connectors.file_tree import STDIN, FileTree
 from flows.connectors.lines import LineReader
 from flows.connectors.streams import Pipe, Stream, named, open_stream
+from flows.connectors.unwrapping import Unwrap
 from flows.errors import InputError
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
@@ -54,10 +55,12 @@ class FileReader:
         max_message_bytes: int,
         position: Any = None,
         reached: int = -1,
+        unwrap: Unwrap | None = None,
     ) -> None:
         self._tree = tree
         self._partition = partition
         self._decode = decode
+        self._unwrap = unwrap
         self._batch_rows = batch_rows
         self._max_message = max_message_bytes
         self._saved = position
@@ -198,9 +201,17 @@ class FileReader:
             while not lines.ended and lines.position - stretch.position < _SNIFF_BYTES:
                 raw = lines.read()
                 if raw is not None and len(raw):
-                    times = self._decode(raw).time
-                    if len(times):
-                        return int(times[0])
+                    times = self._times(raw)
+                    if times:
+                        return times[0]
         finally:
             stream.close()
         return END_OF_TIME
+
+    def _times(self, raw: RawBatch) -> list[int]:
+        """The event times of a few messages, or of the first of them that give some."""
+        first, times = 0, list[int]()
+        while first < len(raw) and not times:
+            some, first = (raw, len(raw)) if self._unwrap is None else self._unwrap(raw, first)
+            times = self._decode(some).time.tolist()
+        return times

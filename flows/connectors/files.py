@@ -12,6 +12,7 @@ from flows.connectors.file_tree import check_input, find_files
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
 from flows.connectors.read_ahead import ReadAhead
+from flows.connectors.unwrapping import Unwrap, Unwrapping
 from flows.errors import InputError
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
@@ -43,6 +44,7 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
     on_ignored : told once which files there were passed over (the first 100).
     on_failure : told why the input cannot be read on; `stop` is set then and the flow ends in good order. Without it
         the `InputError` is raised through Bytewax, which wraps it and prints a panic.
+    unwrap : what takes events out of messages that carry several, None where none do.
 
     Notes
     -----
@@ -66,11 +68,13 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
         alone: bool = True,
         on_ignored: Callable[[tuple[str, ...]], None] | None = None,
         on_failure: Callable[[InputError], None] | None = None,
+        unwrap: Unwrap | None = None,
     ) -> None:
         self._tree = find_files(path)
         self.partitions = tuple(sorted({*self._tree.partitions, *known})) if only is None else only
         self.bytes_total = self._tree.bytes_total()
         self._decode = decode
+        self._unwrap = unwrap
         self._clock = clock
         self._stop = stop
         self._close_at_end = close_at_end
@@ -92,9 +96,11 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
         """Begin a partition, or go on where a snapshot says. Touches no file yet."""
         position, reached = resumed(resume_state, for_part)
         reader = FileReader(
-            self._tree, for_part, self._decode, self._batch_rows, self._max_message, position, reached.offset
-        )
-        ahead = ReadAhead(reader, self._decode, self._thread)
+            self._tree, for_part, self._decode, self._batch_rows, self._max_message, position, reached.offset,
+            self._unwrap,
+        )  # fmt: skip
+        whole = reader if self._unwrap is None else Unwrapping(reader, self._unwrap)
+        ahead = ReadAhead(whole, self._decode, self._thread)
         partition = Partition(for_part, self.partitions, ahead.decode, self._clock, self._batch_rows, reached)
         self._built[for_part] = (partition, reader)
         self.board.join(for_part)

@@ -25,6 +25,7 @@ from flows.connectors.kafka_reader import KafkaReader, Place
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
 from flows.connectors.read_ahead import ReadAhead
+from flows.connectors.unwrapping import Unwrap, Unwrapping
 from flows.durations import microseconds
 from flows.errors import InputError, Refused, UsageError
 from flows.formats.lapwing import Decoded
@@ -59,6 +60,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
     renewed : whether another run follows when the topic has grown, so that this one is to end then in good order.
     on_grown : told instead, in one line, where another process ends all.
     on_note : told, in one line, what was passed over.
+    unwrap : what takes events out of messages that carry several, None where none do.
 
     Raises
     ------
@@ -94,6 +96,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         alone: bool = True,
         on_note: Callable[[str], None] = lambda text: None,
         on_failure: Callable[[InputError], None] | None = None,
+        unwrap: Unwrap | None = None,
     ) -> None:
         found = topics(block, [block.topics.events]).get(block.topics.events)
         if found is None:
@@ -108,6 +111,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         if only is not None:
             self.partitions = only
         self._decode, self._clock, self._stop = decode, clock, _Ending(stop)
+        self._unwrap = unwrap
         self._renewed, self._on_grown = renewed, on_grown
         self._watching = not until and microseconds(block.new_partitions) > 0
         self._first_heard = float("inf")
@@ -142,7 +146,8 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             until=self._ends.get(for_part, -1), share=1 / len(self.partitions), on_gap=self._on_note,
             on_count=self._hear_count,
         )  # fmt: skip
-        ahead = ReadAhead(reader, self._decode, self._thread)
+        whole = reader if self._unwrap is None else Unwrapping(reader, self._unwrap)
+        ahead = ReadAhead(whole, self._decode, self._thread)
         partition = Partition(for_part, self.partitions, ahead.decode, self._clock, self._batch_rows, reached)
         self._built[for_part] = (partition, reader)
         self.board.join(for_part)

@@ -94,6 +94,20 @@ class Partition:
             return NONE_TIME
         return int(pending.place[pending.at])
 
+    @property
+    def whole(self) -> int:
+        """The offset of the last message of which nothing is still to come.
+
+        One message may carry several events, and `reached` may lie between two of them: the message is read again then
+        by the next run, and what was returned of it is passed over.
+        """
+        offset, pending = self.reached.offset, self._pending
+        following = [] if self._held is None else [int(self._held.offset[0])]
+        if pending is not None:
+            following += pending.decoded.offset[pending.at : pending.at + 1].tolist()
+            following += [letter.offset for letter in pending.dead[:1]]
+        return offset - 1 if offset in following else offset
+
     def feed(self, raw: RawBatch | None, ended: bool = False) -> None:
         """Decode a micro-batch and run the clock over it. Only when nothing is pending.
 
@@ -111,8 +125,7 @@ class Partition:
         decoded = self._decode(raw)
         ordinal = np.asarray(decoded.row, np.int64)
         if raw.oversize:
-            refused = np.array([letter.offset for letter in raw.oversize])
-            ordinal = ordinal + np.searchsorted(refused, decoded.offset)
+            ordinal = ordinal + _before(raw.oversize, decoded)
         rows = len(decoded.time)
         place, greatest, candidate = (np.empty(rows, np.int64) for _ in range(3))
         decided = tick(
@@ -183,6 +196,7 @@ class Partition:
             timestamp=raw.timestamp[kept],
             envelopes=raw.envelopes and raw.envelopes.take(np.flatnonzero(kept)),
             oversize=tuple(letter for letter in raw.oversize if (letter.offset, letter.index) > (offset, index)),
+            values=None,
         )
 
     def _batch(
@@ -213,7 +227,7 @@ class Partition:
 class _Pending:
     """A decoded micro-batch on its way out, from row `at` on."""
 
-    __slots__ = ("at", "candidate", "dead", "decoded", "envelopes", "flat", "greatest", "place", "stacked")
+    __slots__ = ("at", "candidate", "dead", "decoded", "envelopes", "flat", "greatest", "place", "shown", "stacked")
 
     def __init__(
         self,
@@ -229,6 +243,9 @@ class _Pending:
         self.flat = {name: _typed(getattr(decoded, name), name) for name in _FLAT} | {"place": place}
         self.flat["marks"] = _marked(decoded)
         self.stacked = {name: _typed(getattr(decoded, name), name) for name in _STACKED}
+        self.shown: tuple[NDArray[Any], NDArray[Any]] | None = None
+        if decoded.shown_start is not None and decoded.shown_length is not None:
+            self.shown = _typed(decoded.shown_start, "start"), _typed(decoded.shown_length, "length")
         self.place = place
         self.greatest = greatest
         self.candidate = candidate
@@ -244,6 +261,8 @@ class _Pending:
         for name, column in self.stacked.items():
             columns[name] = column[:, at:end]
         columns["buffer"], columns["names"] = self.decoded.buffer, self.decoded.names
+        if self.shown is not None:
+            columns["shown_start"], columns["shown_length"] = (column[at:end] for column in self.shown)
         if self.envelopes is not None:
             columns["row"], columns["envelopes"] = self.decoded.row[at:end], self.envelopes
         return columns
@@ -281,6 +300,13 @@ _FLAT: Final = tuple(name for name in _SHAPE if name not in (*_STACKED, "buffer"
 _NO_ROWS: Final[dict[str, Any]] = {
     name: np.empty((_STACKED[name], 0) if name in _STACKED else 0, kind) for name, kind in _SHAPE.items()
 }
+
+
+def _before(refused: tuple[DeadLetter, ...], decoded: Decoded) -> NDArray[np.int64]:
+    """How many refused messages came before each row."""
+    places = [(letter.offset, letter.index) for letter in refused]
+    rows = zip(decoded.offset.tolist(), decoded.index.tolist(), strict=True)
+    return np.array([bisect_left(places, row) for row in rows], np.int64)
 
 
 def _marked(decoded: Decoded) -> NDArray[np.uint64]:
@@ -337,4 +363,5 @@ def _joined(left: RawBatch, right: RawBatch) -> RawBatch:
         timestamp=np.concatenate((left.timestamp, right.timestamp)),
         oversize=left.oversize + right.oversize,
         envelopes=None if left.envelopes is None or right.envelopes is None else left.envelopes.joined(right.envelopes),
+        values=None,
     )

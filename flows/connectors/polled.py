@@ -130,7 +130,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         """Where the next run goes on: after the last item returned."""
         self._epochs += 1
         reached = self._partition.reached
-        position = self._reader.position(reached.offset)
+        position = self._reader.position(self._partition.whole)
         clock = (reached.greatest, reached.candidate)
         return (SNAPSHOT_VERSION, position, reached.offset, reached.index, *clock, self._over)
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from functools import cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -11,7 +12,7 @@ from models.event import DeadLetter
 
 REASONS: Final = (
     "empty", "malformed_json", "bad_utf8", "not_an_object", "missing_time", "bad_time", "future_time", "no_entity",
-    "too_large", "too_deep", "reserved_member", "output_too_large",
+    "too_large", "too_deep", "reserved_member", "output_too_large", "bad_gzip",
 )  # fmt: skip
 """The closed list of reasons."""
 
@@ -109,16 +110,36 @@ def redact(body: bytes) -> bytes:
     """
     if body.count(0) * 3 > len(body):
         return b""
+    return _BEARER.sub(BLANK, _JWT.sub(BLANK, _without(body, _VALUE)))
+
+
+def _without(body: bytes, names: re.Pattern[bytes]) -> bytes:
+    """A message without the values that follow what matches."""
     kept: list[bytes] = []
     done = 0
-    match = _VALUE.search(body)
+    match = names.search(body)
     while match is not None:
         end, blank = _value_end(body, match.end())
         kept += (body[done : match.end()], blank)
         done = end
-        match = _VALUE.search(body, end)
+        match = names.search(body, end)
     kept.append(body[done:])
-    return _BEARER.sub(BLANK, _JWT.sub(BLANK, b"".join(kept)))
+    return b"".join(kept)
+
+
+def hide(body: bytes, names: tuple[str, ...]) -> bytes:
+    """A message without the values of the members of these names, whatever the message is.
+
+    >>> hide(b'{"code_id":"abc","a":1', ("code_id",))
+    b'{"code_id":"***","a":1'
+    """
+    return _without(body, _named(names)) if names else body
+
+
+@cache
+def _named(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    words = b"|".join(re.escape(name.encode()) for name in names)
+    return re.compile(rb"(?<![\w.\-])(?:" + words + rb")(?:\\{0,8}+[\"'])[ \t\r\n]{0,64}+[:=][ \t\r\n]{0,64}+")
 
 
 def _header(name: str, value: bytes | None, body: Body) -> dict[str, str | None]:

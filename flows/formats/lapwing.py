@@ -62,6 +62,9 @@ class Decoded:
     hashes: NDArray[np.uint64]  # (d, m)
     numbers: NDArray[np.float64]  # (s, m)
     dead: tuple[DeadLetter, ...]  # sorted by (offset, index), the reader's own included
+    # Where the canonical object of each row stands, if that is another one.
+    shown_start: NDArray[np.int64] | None = None
+    shown_length: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.row)

@@ -217,51 +217,81 @@ def _judge(reading: Reading, member: int, value: Any, timezone: str | None, comp
         reading.spans[member] = span
 
 
-def read(message: bytes, limits: Limits, compared: Container[int] = ()) -> Reading | Death:
-    """Read one message as it may come from anywhere; the members in `compared` have spans though they are no columns.
+@dataclass(slots=True, frozen=True)
+class Opened:
+    """A message that is an object. `broken` is its text with what was repaired in `whole`, None where nothing was."""
+
+    value: Pairs
+    whole: str
+    broken: str | None
+    begin: int
+    stop: int
+
+
+def opened(message: bytes, max_depth: int) -> Opened | Death:
+    """Open one message as it may come from anywhere, or say why it cannot be done.
 
     The reasons are looked for in this order: `empty` (nothing but white space), `too_deep`, `malformed_json` (or
     `bad_utf8`, if it is not UTF-8 either; more than one value in a message is malformed too), `not_an_object`,
-    `reserved_member`. A missing or bad time and a missing entity are for the kernel to find. White space around the
-    object and one leading byte order mark are dropped. An empty string is absent, save as `time`.
-
-    Cost: about 20 us for an ordinary event, linear in its size.
+    `reserved_member`. White space around the object and one leading byte order mark are dropped.
     """
     begin, stop = _trimmed(message)
     if begin >= stop:
         return Death("empty")
     inner = message[begin:stop]
-    if nesting(np.frombuffer(inner, np.uint8)) > limits.max_depth:
-        return Death("too_deep", f"nested deeper than {limits.max_depth}")
-    broken: str | None = None
-    try:
-        text = inner.decode()
-    except UnicodeDecodeError:
-        text = inner.decode("utf-8", "replace")
-        broken = inner.decode("utf-8", "surrogateescape")
-    whole = _ESCAPE.sub(_paired, text) if "\\u" in text else text
-    if broken is None and whole != text:
-        broken = text
+    if nesting(np.frombuffer(inner, np.uint8)) > max_depth:
+        return Death("too_deep", f"nested deeper than {max_depth}")
+    whole, broken = repaired(inner)
     try:
         value = _STRICT.decode(whole)
     except ValueError as error:
         where = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)
-        return Death("malformed_json" if broken is None or broken is text else "bad_utf8", where)
+        damaged = broken is not None and any("\udc80" <= c <= "\udcff" for c in broken)
+        return Death("bad_utf8" if damaged else "malformed_json", where)
     if not isinstance(value, Pairs):
         return Death("not_an_object")
-    reading = Reading({}, {}, begin=begin, extent=stop - begin)
+    if any(key in _INDEX and _KIND[_INDEX[key]] == RESERVED_KIND for key, _ in value):
+        return Death("reserved_member", "the member lapwing is Lapwing's own")
+    return Opened(value, whole, broken, begin, stop)
+
+
+def repaired(message: bytes) -> tuple[str, str | None]:
+    """The text of a message with U+FFFD for what is no character, and as it was, None where nothing was repaired."""
+    broken: str | None = None
+    try:
+        text = message.decode()
+    except UnicodeDecodeError:
+        text = message.decode("utf-8", "replace")
+        broken = message.decode("utf-8", "surrogateescape")
+    whole = _ESCAPE.sub(_paired, text) if "\\u" in text else text
+    if broken is None and whole != text:
+        broken = text
+    return whole, broken
+
+
+def read(message: bytes, limits: Limits, compared: Container[int] = ()) -> Reading | Death:
+    """Read one message of format `lapwing`; the members in `compared` have spans though they are no columns.
+
+    It is dead for the reasons of `opened`; a missing or bad time and a missing entity are for the kernel to find. An
+    empty string is absent, save as `time`.
+
+    Cost: about 20 us for an ordinary event, linear in its size.
+    """
+    found = opened(message, limits.max_depth)
+    if isinstance(found, Death):
+        return found
+    value, broken = found.value, found.broken
+    reading = Reading({}, {}, begin=found.begin, extent=found.stop - found.begin)
     last: dict[int, Any] = {}
     for key, inside in value:
         member = _INDEX.get(key)
         if member is None:
             continue
-        if _KIND[member] == RESERVED_KIND:
-            return Death("reserved_member", "the member lapwing is Lapwing's own")
         if member in last:
             reading.noted.add(member)
         last[member] = inside
     if broken is not None:
-        reading.output = whole.encode()
+        reading.output = found.whole.encode()
         for (key, _), (raw_key, raw_value) in zip(value, _STRICT.decode(broken), strict=True):
             if _damaged(raw_value) or _damaged(raw_key):
                 member = _INDEX.get(key)

@@ -59,11 +59,12 @@ class Bundle:
         shares = [(key, piece.dimension, piece.shard, len(piece.rows)) for key, piece in self.slices]
         first = any(piece.dimension == TENANT and piece.shard == 0 for _, piece in self.slices)
         wanted = sorted({*range(len(DIMENSIONS)), *(piece.dimension for _, piece in self.slices)})
-        start, buffer = trimmed(batch.buffer, batch.start, batch.length)
+        shown, length = batch.shown
+        start, buffer = trimmed(batch.buffer, shown, length)
         name_length = batch.name_length[wanted]
         name_start, names = trimmed(batch.names, batch.name_start[wanted], name_length)
         columns = [getattr(batch, name) for name in _PLAIN]
-        columns += [batch.entity[wanted], name_start, name_length, names, start, batch.length, buffer, rows]
+        columns += [batch.entity[wanted], name_start, name_length, names, start, length, buffer, rows]
         letters = (batch.dead, batch.dead_place) if first else ((), batch.dead_place[:0])
         said = (
             batch.source, batch.sources, batch.number, batch.first, batch.reached, batch.watermark_before,

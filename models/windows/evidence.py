@@ -64,14 +64,15 @@ class Evidence:
     def add(self, batch: EventBatch, dimension: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Keep the events among some rows that a rule counts; their rows."""
         picked = np.empty(len(rows), np.int64)
-        n, size = _COLLECT(rows, self.counted, MESSAGE_LIMIT, batch.marks, batch.length, picked)
+        start, length = batch.shown
+        n, size = _COLLECT(rows, self.counted, MESSAGE_LIMIT, batch.marks, length, picked)
         picked = picked[:n]
         if not n:
             return picked
         entity = np.ascontiguousarray(batch.entity[dimension])  # what `direct` asks for
         identity, number, blob = np.empty((2, n), np.uint64), np.empty((4, n), np.int64), np.empty(size, np.uint8)
         newest = _COPY_ROWS(
-            picked, MESSAGE_LIMIT, batch.buffer, batch.start, batch.length, entity, batch.place,
+            picked, MESSAGE_LIMIT, batch.buffer, start, length, entity, batch.place,
             batch.time, batch.marks, identity, number, blob,
         )  # fmt: skip
         self.put(Chunk(identity[0], number[0], number[1], identity[1], number[2], number[3], blob, newest))

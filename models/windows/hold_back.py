@@ -200,7 +200,8 @@ def _part(kept: Kept, at: NDArray[np.intp]) -> Kept:
 def _messages(batch: EventBatch, rows: NDArray[np.int64]) -> list[bytes]:
     """The messages of some rows; empty where one is too long."""
     content = batch.buffer.data
-    where = zip(batch.start[rows].tolist(), batch.length[rows].tolist(), strict=True)
+    start, length = batch.shown
+    where = zip(start[rows].tolist(), length[rows].tolist(), strict=True)
     return [bytes(content[at : at + size]) if size <= MESSAGE_LIMIT else b"" for at, size in where]
 
 

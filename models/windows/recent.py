@@ -166,5 +166,6 @@ def _ends(
 
 
 def _witness(batch: EventBatch, row: int, time: int) -> Witness:
-    message = batch.message(row)
-    return witness(time, message if len(message) <= MESSAGE_LIMIT else b"")
+    start, length = batch.shown
+    at, size = int(start[row]), int(length[row])
+    return witness(time, batch.buffer[at : at + size].tobytes() if size <= MESSAGE_LIMIT else b"")

@@ -1,0 +1,112 @@
+"""The blocks `[[format]]`, and which format the messages of an input have by them."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from flows.formats.mapped import Choice
+from flows.formats.source_format import SourceFormat
+from flows.formats.source_formats import AUTO, FORMATS, LAPWING
+from flows.structure import meant, shown, structure
+
+_MOST_BLOCKS: Final = 64
+
+
+class FormatBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """One `[[format]]`: a platform's format, the name by which it is chosen, and the topics that come in it."""
+
+    type: str = ""
+    id: str = ""
+    topics: tuple[str, ...] = ()
+
+    def made(self) -> SourceFormat:
+        """The format."""
+        return next(one for one in FORMATS if one.type == self.type)
+
+    def faults(self, path: str) -> list[str]:
+        """What no single key shows."""
+        return []
+
+
+BLOCKS: Final[dict[str, type[FormatBlock]]] = {one.type: FormatBlock for one in FORMATS}
+"""The block of each type. A type that has keys of its own has a block of its own."""
+
+
+def formats(rows: object, faults: list[str]) -> tuple[FormatBlock, ...]:
+    """The blocks from their tables, the id of each its type where none is given; what is wrong is told in `faults`."""
+    if not isinstance(rows, list):
+        faults.append(f"Expected a list of tables, written [[format]], got {shown(rows)} - at $.format")
+        return ()
+    if len(rows) > _MOST_BLOCKS:
+        faults.append(f"Expected at most {_MOST_BLOCKS} formats, got {len(rows)} - at $.format")
+        return ()
+    made: list[FormatBlock] = []
+    ids: dict[str, str] = dict.fromkeys((LAPWING, AUTO), "a name of Lapwing's own")
+    topics: dict[str, str] = {}
+    for at, row in enumerate(rows):
+        place = f"$.format[{at}]"
+        if not isinstance(row, Mapping):
+            faults.append(f"Expected a table, got {shown(row)} - at {place}")
+            continue
+        name = row.get("type")
+        if not isinstance(name, str) or name not in BLOCKS:
+            told = f"Unknown type {shown(name)}{meant(str(name), BLOCKS)}" if "type" in row else _missing()
+            faults.append(f"{told} - at {place}{'.type' if 'type' in row else ''}")
+            continue
+        block = structure(BLOCKS[name], row, place, faults)
+        block = msgspec.structs.replace(block, type=name, id=block.id or name)
+        faults += block.faults(place)
+        if not _is_id(block.id):
+            faults.append(f"Expected 1 to 64 letters, digits, _, - or ., got {shown(block.id)} - at {place}.id")
+        elif block.id in ids:
+            faults.append(f"{shown(block.id)} is {ids[block.id]} - at {place}.id")
+        ids.setdefault(block.id, f"also the id of {place}")
+        for topic in block.topics:
+            if topic in topics:
+                faults.append(f"{shown(topic)} has the format of {topics[topic]} - at {place}.topics")
+            topics.setdefault(topic, place)
+        made.append(block)
+    return tuple(made)
+
+
+def _missing() -> str:
+    return f"Missing key type (known: {', '.join(BLOCKS)})"
+
+
+def _is_id(text: str) -> bool:
+    return 1 <= len(text) <= 64 and text.isascii() and all(c.isalnum() or c in "_-." for c in text)
+
+
+def names(blocks: tuple[FormatBlock, ...]) -> tuple[str, ...]:
+    """Every name that `[input] format` may have."""
+    return tuple(dict.fromkeys((LAPWING, AUTO, *(one.type for one in FORMATS), *(block.id for block in blocks))))
+
+
+def format_faults(name: str, blocks: tuple[FormatBlock, ...]) -> list[str]:
+    """What is wrong with the name of a format, with all that there are."""
+    known = names(blocks)
+    if name in known:
+        return []
+    return [f"Expected a format (known: {', '.join(known)}), got {shown(name)} - at $.input.format"]
+
+
+def choice(name: str, blocks: tuple[FormatBlock, ...]) -> Choice | None:
+    """The formats that messages may have, None where all are of format `lapwing`."""
+    if name == LAPWING:
+        return None
+    if name == AUTO:
+        own = {block.type for block in blocks}
+        return Choice((*(block.made() for block in blocks), *(one for one in FORMATS if one.type not in own)))
+    made = next((block.made() for block in blocks if block.id == name), None)
+    return Choice((made or next(one for one in FORMATS if one.type == name),), fixed=True)
+
+
+def by_topic(blocks: tuple[FormatBlock, ...]) -> dict[str, Choice]:
+    """The format of each topic that has one of its own."""
+    return {topic: Choice((block.made(),), fixed=True) for block in blocks for topic in block.topics}
+
+
+def told(name: str, blocks: tuple[FormatBlock, ...]) -> dict[str, Any]:
+    """What is read as what, for people: the input's format, and that of each topic with one of its own."""
+    return {"format": name, "topics": {topic: block.id for block in blocks for topic in block.topics}}

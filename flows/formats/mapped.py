@@ -1,0 +1,279 @@
+"""Platforms' formats: their objects become canonical ones, which are read as those of format `lapwing` are."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.formats.blank import Blanking
+from flows.formats.dead_letter import bury, hide
+from flows.formats.lapwing import Decoded, decode, sealed, spans_of
+from flows.formats.limits import Limits
+from flows.formats.raw import RawBatch
+from flows.formats.repair import Death, opened
+from flows.formats.source_format import SourceFormat
+from models.event import DeadLetter
+from models.kernels.scan import NO_SLOT, PLAIN, RESERVED_KIND, scan
+from models.kernels.text import words_of
+from models.rules.program import Program
+
+_WORDS: Final = words_of(("lapwing",))
+_KINDS: Final = np.array([RESERVED_KIND], np.uint8)
+_SLOTS: Final = np.array([NO_SLOT])
+_DEEPER: Final = 8
+"""A canonical object may be nested so much deeper than the source's own: `changes` holds values of it."""
+_LONGEST_INTEGER: Final = 64
+_READ: Final = msgspec.json.Decoder()
+_ENCODER: Final = msgspec.json.Encoder()
+_LF: Final = 10
+
+
+@dataclass(slots=True, frozen=True)
+class Choice:
+    """Which formats the messages of an input may have.
+
+    A message has the first format that it matches, and is read as `lapwing` where it matches none; with `fixed` all
+    have the one format there is, whatever they look like.
+    """
+
+    formats: tuple[SourceFormat, ...]
+    fixed: bool = False
+
+    def of(self, record: dict[str, Any]) -> SourceFormat | None:
+        """The format of an object, None for `lapwing`."""
+        if self.fixed:
+            return self.formats[0]
+        for one in self.formats:
+            if one.matches(record):
+                return one
+        return None
+
+
+class Mapped:
+    """Reads unwrapped messages of platforms' formats: every one is one row or one dead letter.
+
+    A row's columns come from its canonical object, its output is the source's own object with the secrets of its format
+    blanked. What an alert shows of it comes from the canonical object too, and that is made from the blanked one: a
+    secret reaches nothing. Dead letters have their secrets blanked by path where they can be read, and by name.
+
+    Cost: for each event about what reading JSON into a dict costs, the format's own mapping, and the kernels.
+    """
+
+    def __init__(self, choice: Choice, limits: Limits, program: Program | None = None) -> None:
+        self._choice, self._limits, self._program = choice, limits, program
+        self._blanking = [Blanking(one.secrets) for one in choice.formats]
+        self._hidden = tuple(sorted({name for one in self._blanking for name in one.names}))
+        self._canonical = replace(
+            limits, max_message_bytes=1 << 30, max_depth=min(200, limits.max_depth + _DEEPER)
+        )  # fmt: skip
+
+    def decode(self, raw: RawBatch) -> Decoded:
+        """Make columns of a batch of single objects; see `flows.formats.lapwing.decode`."""
+        batch = _Batch(raw, self._limits)
+        batch.open()
+        chosen = self._chosen(batch)
+        batch.blank(chosen, self._blanking)
+        rows, canonical = batch.canonical(chosen, self._choice.formats)
+        decoded = decode(canonical, self._canonical, self._program)
+        mapped = chosen[rows][decoded.row] >= 0
+        decoded.row = rows[decoded.row]
+        decoded.shown_start, decoded.shown_length = decoded.start, decoded.length
+        decoded.start = np.where(mapped, batch.begin[decoded.row], decoded.start)
+        decoded.length = np.where(mapped, batch.extent[decoded.row], decoded.length)
+        batch.note_repairs(decoded)
+        decoded.dead = self._buried(raw, batch, chosen, decoded.dead)
+        return decoded
+
+    def _chosen(self, batch: "_Batch") -> NDArray[np.int64]:
+        """The index of each row's format; -1 for `lapwing`, -2 for a row that is dead."""
+        if self._choice.fixed:
+            chosen = np.zeros(len(batch.values), np.int64)
+        else:
+            number = {id(one): at for at, one in enumerate(self._choice.formats)}
+            number[id(None)] = -1
+            of = self._choice.of
+            chosen = np.array([-1 if v is None else number[id(of(v))] for v in batch.values], np.int64)
+        chosen[list(batch.deaths)] = -2
+        return chosen
+
+    def _buried(
+        self, raw: RawBatch, batch: "_Batch", chosen: NDArray[np.int64], dead: tuple[DeadLetter, ...]
+    ) -> tuple[DeadLetter, ...]:
+        """The dead letters of all rows and the reader's own, of the source's bytes and without their secrets."""
+        if not dead and not batch.deaths:
+            return ()
+        position = {key: row for row, key in enumerate(zip(raw.offset.tolist(), raw.index.tolist(), strict=True))}
+        letters = []
+        for letter in dead:
+            row = position.get((letter.offset, letter.index))
+            if row is not None:
+                detail = _placed(raw, row, letter.detail)
+                letter = bury(letter.reason, raw.source, letter.offset, letter.index, raw.message(row), detail)
+                if chosen[row] >= 0:
+                    letter = replace(letter, body=self._blanking[chosen[row]].of(letter.body))
+            letters.append(replace(letter, body=hide(letter.body, self._hidden)))
+        for row, death in batch.deaths.items():
+            message = raw.message(row)
+            place = int(raw.offset[row]), int(raw.index[row])
+            letter = bury(death.reason, raw.source, *place, message, _placed(raw, row, death.detail))
+            letters.append(replace(letter, body=hide(letter.body, self._hidden)))
+        return tuple(sorted(letters, key=lambda letter: (letter.offset, letter.index)))
+
+
+class _Batch:
+    """A batch on its way: what its objects say, where they stand in the buffer to come, and which are dead."""
+
+    def __init__(self, raw: RawBatch, limits: Limits) -> None:
+        self.raw, self.limits = raw, limits
+        self.values: list[dict[str, Any] | None] = []
+        self.deaths: dict[int, Death] = {}
+        self.repaired: list[int] = []
+        self.buffer = raw.buffer
+        self.begin = np.empty(0, np.int64)
+        self.extent = np.empty(0, np.int32)
+
+    def open(self) -> None:
+        """Read every message; what is unusual in any way is looked at, and repaired, in Python."""
+        raw, n = self.raw, len(self.raw)
+        given: Sequence[Any] = raw.values if raw.values is not None else self._read()
+        spans = spans_of(n, 0)
+        buffer = sealed(raw.buffer, np.uint8)
+        start, length = (sealed(column, np.int64) for column in (raw.start, raw.length))
+        scan(
+            buffer, start, length, _WORDS, _KINDS, _SLOTS, self.limits.max_depth,
+            spans.at, spans.size, spans.tag, spans.begin, spans.extent, spans.state,
+        )  # fmt: skip
+        self.begin, self.extent = spans.begin, spans.extent
+        self.values = list(given)
+        plain = (spans.state == PLAIN) & (raw.length <= self.limits.max_message_bytes)
+        odd = set(np.flatnonzero(~plain).tolist())
+        odd.update(row for row, value in enumerate(self.values) if type(value) is not dict)
+        more = bytearray()
+        for row in sorted(odd):
+            self._open_slowly(row, more)
+        if more:
+            self.buffer = np.concatenate((raw.buffer, np.frombuffer(more, np.uint8)))
+
+    def blank(self, chosen: NDArray[np.int64], blanking: Sequence[Blanking]) -> None:
+        """Overwrite the secrets of every object, in what it says too."""
+        data = self.buffer.tobytes()
+        writable: NDArray[np.uint8] | None = None
+        for number, one in enumerate(blanking):
+            if not one.might(data):
+                continue
+            for row in np.flatnonzero(chosen == number).tolist():
+                at, size = int(self.begin[row]), int(self.extent[row])
+                message = data[at : at + size]
+                hidden = one.of(message)
+                if hidden is message:
+                    continue
+                if writable is None:
+                    writable = self.buffer = self.buffer.copy()
+                writable[at : at + size] = np.frombuffer(hidden, np.uint8)
+                self.values[row] = _value(hidden)
+
+    def canonical(
+        self, chosen: NDArray[np.int64], formats: Sequence[SourceFormat]
+    ) -> tuple[NDArray[np.int64], RawBatch]:
+        """The canonical objects of the rows that are not dead, behind the source's own in one buffer."""
+        raw = self.raw
+        mapped = np.flatnonzero(chosen >= 0)
+        if len(formats) == 1:
+            objects = [*map(formats[0].event, map(self.values.__getitem__, mapped.tolist()))]  # type: ignore[arg-type]
+        else:
+            pairs = zip(chosen[mapped].tolist(), map(self.values.__getitem__, mapped.tolist()), strict=True)
+            objects = [formats[number].event(value) for number, value in pairs]  # type: ignore[arg-type]
+        lines = np.frombuffer(_ENCODER.encode_lines(objects), np.uint8)
+        base = len(self.buffer)
+        start, length = raw.start.astype(np.int64), raw.length.astype(np.int64)
+        if len(mapped):
+            ends = np.flatnonzero(lines == _LF)
+            begins = np.concatenate(([0], ends[:-1] + 1))
+            start[mapped], length[mapped] = base + begins, ends - begins
+        rows = np.flatnonzero(chosen > -2)
+        self.buffer = np.concatenate((self.buffer, lines))
+        return rows, RawBatch(
+            source=raw.source,
+            buffer=self.buffer,
+            start=start[rows],
+            length=length[rows],
+            offset=raw.offset[rows],
+            index=raw.index[rows],
+            timestamp=raw.timestamp[rows],
+            oversize=raw.oversize,
+        )
+
+    def note_repairs(self, decoded: Decoded) -> None:
+        """Say of rows whose source was repaired that something in it was ignored."""
+        if not self.repaired:
+            return
+        at = {row: place for place, row in enumerate(decoded.row.tolist())}
+        more = bytearray()
+        for row in self.repaired:
+            place = at.get(row)
+            if place is None:
+                continue
+            begin, size = int(decoded.note_start[place]), int(decoded.note_length[place])
+            names = json.loads(decoded.buffer[begin : begin + size].tobytes() or b"[]")
+            note = json.dumps([*(name for name in names if name != "..."), "..."], separators=(",", ":")).encode()
+            decoded.note_start[place] = len(decoded.buffer) + len(more)
+            decoded.note_length[place] = len(note)
+            more += note
+        decoded.buffer = sealed(np.concatenate((decoded.buffer, np.frombuffer(more, np.uint8))), np.uint8)
+
+    def _read(self) -> list[Any]:
+        data = self.raw.buffer.tobytes()
+        view = memoryview(data)
+        spans = zip(self.raw.start.tolist(), self.raw.length.tolist(), strict=True)
+        return [_value(view[at : at + size]) for at, size in spans]
+
+    def _open_slowly(self, row: int, more: bytearray) -> None:
+        raw = self.raw
+        length = int(raw.length[row])
+        self.values[row] = None
+        if length > self.limits.max_message_bytes:
+            self.deaths[row] = Death("too_large", f"{length} bytes, at most {self.limits.max_message_bytes}")
+            return
+        found = opened(raw.message(row), self.limits.max_depth)
+        if isinstance(found, Death):
+            self.deaths[row] = found
+            return
+        if not found.value:
+            self.deaths[row] = Death("missing_time")
+            return
+        text = found.whole.encode()
+        self.values[row] = _value(text)
+        if found.broken is None:
+            self.begin[row], self.extent[row] = int(raw.start[row]) + found.begin, found.stop - found.begin
+        else:
+            self.begin[row], self.extent[row] = len(raw.buffer) + len(more), len(text)
+            more += text
+            self.repaired.append(row)
+
+
+def _value(text: bytes | memoryview) -> Any:
+    """What a JSON text says; numbers that no one needs may be lost."""
+    try:
+        return _READ.decode(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(bytes(text), parse_int=_integer)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if len(text) <= _LONGEST_INTEGER else None
+
+
+def _placed(raw: RawBatch, row: int, detail: str) -> str:
+    """A detail that also says which of its message's events is meant, where there are several."""
+    beside = [k for k in (row - 1, row + 1) if 0 <= k < len(raw)]
+    if raw.index[row] == 0 and not any(raw.offset[k] == raw.offset[row] for k in beside):
+        return detail
+    return f"event {int(raw.index[row])} of the message{': ' if detail else ''}{detail}"

@@ -1,0 +1,266 @@
+"""Messages that carry several events, or one inside something else: arrays, records, envelopes, gzip."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from flows.formats.dead_letter import bury
+from flows.formats.limits import Limits
+from flows.formats.raw import RawBatch
+from flows.formats.repair import Death, repaired
+from models.event import DeadLetter
+
+MOST_EVENTS: Final = 10_000
+"""Events in one message; a message with more is a dead letter, `too_large`."""
+MOST_LAYERS: Final = 4
+"""Wrappers in each other; what is in still more is read as it stands."""
+MOST_GROWTH: Final = 16
+"""A compressed message may grow to so many times `max_message_bytes`; one that grows more is `too_large`."""
+_ROWS: Final = 16_384
+_BYTES: Final = 8 << 20
+"""A batch whose messages give more than this is cut there, between two messages."""
+
+_GZIP: Final = b"\x1f\x8b"
+_SPACE: Final = b" \t\r\n"
+_READ: Final = msgspec.json.Decoder()
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_SHAPES: Final[dict[int, Any]] = {0x7B: {}, 0x5B: [], 0x22: ""}
+_LISTS: Final = ("Records", "records", "AuthEvents")
+_SPLUNK: Final = frozenset(("time", "host", "source", "sourcetype", "index", "fields"))
+
+Piece = tuple[bytes, dict[str, Any] | None]
+"""The bytes of one event and what they say, None where that has to be found out, or repaired, by the decoder."""
+
+
+def wrapper(record: dict[str, Any]) -> str:
+    """The member in which an object carries events, "" for an object that is an event itself.
+
+    >>> wrapper({"Records": []}), wrapper({"log_id": "1", "data": {}}), wrapper({"event": {}, "sourcetype": "_json"})
+    ('Records', 'data', 'event')
+    >>> wrapper({"event": {"type": "user.login"}}), wrapper({"records": 5})
+    ('', '')
+    """
+    for name in _LISTS:  # CloudTrail, Azure's diagnostic settings, Cognito's answers
+        if name in record and type(record[name]) is list:
+            return name
+    if "detail" in record and "detail-type" in record and type(record["detail"]) is dict:  # EventBridge
+        return "detail"
+    if "data" in record and "log_id" in record and type(record["data"]) is dict:  # Auth0's log streams
+        return "data"
+    if "value" in record and "@odata.context" in record and type(record["value"]) is list:  # Microsoft Graph
+        return "value"
+    if "event" in record and not _SPLUNK.isdisjoint(record):  # Splunk's HTTP event collector
+        inner = record["event"]
+        of_splunk = all(name == "event" or name in _SPLUNK for name in record)
+        if of_splunk and (type(inner) is dict or (type(inner) is str and inner.lstrip().startswith("{"))):
+            return "event"
+    return ""
+
+
+def pieces(message: bytes, limits: Limits) -> list[Piece | Death]:
+    """The events of one message, in order, and in their places what cannot be one; at least one of either.
+
+    A message that is no wrapper is one piece as it stands, whatever its bytes. Where bytes of a wrapper are no UTF-8,
+    its events have U+FFFD in their place.
+
+    >>> [piece[0] for piece in pieces(b'{"Records":[{"a":1},5]}', Limits())]
+    [b'{"a":1}', b'5']
+    >>> pieces(b'{"Records":[]}', Limits())
+    [Death(reason='empty', detail='no event in Records')]
+    """
+    if message.startswith(_GZIP):
+        inflated = _inflated(message, MOST_GROWTH * limits.max_message_bytes)
+        if isinstance(inflated, Death):
+            return [inflated]
+        message = inflated
+    found = [*islice(_unfolded(message, 0), MOST_EVENTS + 1)]
+    return found if len(found) <= MOST_EVENTS else [Death("too_large", f"more than {MOST_EVENTS} events in a message")]
+
+
+def _inflated(message: bytes, most: int) -> bytes | Death:
+    """What a gzip stream, of one or several members, holds."""
+    out: list[bytes] = []
+    room = most + 1
+    try:
+        while message:
+            stream = zlib.decompressobj(wbits=31)
+            piece = stream.decompress(message, room)
+            out.append(piece)
+            room -= len(piece)
+            if not room:
+                return Death("too_large", f"more than {most} bytes when decompressed")
+            if not stream.eof:
+                return Death("bad_gzip", "the compressed data end too early")
+            message = stream.unused_data
+    except zlib.error as error:
+        return Death("bad_gzip", str(error)[:200])
+    return b"".join(out)
+
+
+def _read(message: bytes) -> Any:
+    try:
+        return _READ.decode(message)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unfolded(message: bytes, layer: int) -> Iterator[Piece | Death]:
+    text = message.strip(_SPACE)
+    value = _read(text) if text[:1] == b"{" else None
+    if value is None and layer == 0 and text[:1] != b"[" and not text.startswith((b"{", b"\xef\xbb\xbf")):
+        yield message, None
+        return
+    name = ""
+    try:
+        if value is None:  # an array, or something that has to be looked at piece by piece
+            text, name, value, inner = _torn(text)
+        elif layer < MOST_LAYERS and (name := wrapper(value)):
+            inner = _MEMBERS.decode(text)[name]
+        if layer >= MOST_LAYERS or (type(value) is dict and not name):
+            yield message, value
+        elif type(value) is dict and type(value[name]) is str:
+            yield from _unfolded(msgspec.json.decode(inner).encode(), layer + 1)
+        elif type(value) is dict and type(value[name]) is dict:
+            yield from _unfolded(bytes(inner), layer + 1)
+        else:
+            elements = _ELEMENTS.decode(inner)
+            if not elements:
+                yield Death("empty", f"no event in {name}" if name else "an array without an event")
+            for element in elements:
+                yield from _unfolded(bytes(element), layer + 1)
+    except (ValueError, RecursionError):
+        yield message, None
+
+
+def _torn(text: bytes) -> tuple[bytes, str, Any, msgspec.Raw | bytes]:
+    """A text that was not read at once: repaired if need be; the wrapping member, the shape, and what is in it.
+
+    Raises ValueError where it is no wrapper.
+    """
+    text = text.removeprefix(b"\xef\xbb\xbf").lstrip(_SPACE)
+    whole, broken = repaired(text)
+    if broken is not None:
+        text = whole.encode()
+    if text[:1] == b"[":
+        return text, "", [], text
+    members = _MEMBERS.decode(text)
+    name = wrapper({key: _shape(raw) for key, raw in members.items()})
+    if not name:
+        raise ValueError("no wrapper")
+    return text, name, {name: _shape(members[name])}, members[name]
+
+
+def _shape(raw: msgspec.Raw) -> Any:
+    """An empty value of the same kind; of a string what it says."""
+    kind = bytes(raw)[0]
+    return msgspec.json.decode(raw) if kind == 0x22 else _SHAPES.get(kind)
+
+
+def unwrap(raw: RawBatch, first: int, limits: Limits) -> tuple[RawBatch, int]:
+    """The events of a batch's messages from `first` on, and the message to go on with.
+
+    Every event is a row with its message's offset and its own number as index; what cannot be one is among `oversize`.
+    A batch of plain objects is itself again, and has been read. The events of one message are never in two batches.
+    """
+    data = raw.buffer.tobytes()
+    view = memoryview(data)
+    read = _READ.decode
+    values: list[Any] = []
+    opened: dict[int, list[Piece | Death]] = {}
+    spans = zip(raw.start[first:].tolist(), raw.length[first:].tolist(), strict=True)
+    rows = size = 0
+    at = first
+    for begin, length in spans:
+        value = None
+        if data[begin : begin + 1] == b"{":
+            try:
+                value = read(view[begin : begin + length])
+            except (ValueError, RecursionError):
+                value = None
+        if value is None or wrapper(value):
+            found = pieces(data[begin : begin + length], limits)
+            if len(found) > 1 or isinstance(found[0], Death) or len(found[0][0]) != length:
+                opened[at] = found
+                rows += len(found)
+                size += sum(len(piece[0]) for piece in found if not isinstance(piece, Death))
+        values.append(value)
+        at += 1
+        if rows > _ROWS or size > _BYTES:
+            break
+    if not opened:
+        return _part(raw, first, at, values), at
+    return _expanded(raw, data, first, at, values, opened), at
+
+
+def _part(raw: RawBatch, first: int, stop: int, values: list[Any]) -> RawBatch:
+    if first == 0 and stop == len(raw):
+        return replace(raw, values=values)
+    return replace(
+        raw,
+        start=raw.start[first:stop],
+        length=raw.length[first:stop],
+        offset=raw.offset[first:stop],
+        index=raw.index[first:stop],
+        timestamp=raw.timestamp[first:stop],
+        envelopes=raw.envelopes and raw.envelopes.take(np.arange(first, stop)),
+        oversize=_refused(raw, first, stop),
+        values=values,
+    )
+
+
+def _refused(raw: RawBatch, first: int, stop: int) -> tuple[DeadLetter, ...]:
+    """The reader's own dead letters in front of a message, from the one before it on."""
+    low = int(raw.offset[first]) if first else -1
+    high = int(raw.offset[stop]) if stop < len(raw) else None
+    return tuple(one for one in raw.oversize if one.offset > low and (high is None or one.offset < high))
+
+
+def _expanded(
+    raw: RawBatch, data: bytes, first: int, stop: int, plain: list[Any], opened: dict[int, list[Piece | Death]]
+) -> RawBatch:
+    """The batch with the events of each message in its place."""
+    texts: list[bytes] = []
+    source: list[int] = []
+    number: list[int] = []
+    values: list[Any] = []
+    dead: list[DeadLetter] = [*_refused(raw, first, stop)]
+    for row in range(first, stop):
+        begin, length = int(raw.start[row]), int(raw.length[row])
+        message = data[begin : begin + length]
+        for at, piece in enumerate(opened.get(row) or [(message, plain[row - first])]):
+            if isinstance(piece, Death):
+                dead.append(_letter(raw, row, at, message, piece))
+                continue
+            texts.append(piece[0])
+            source.append(row)
+            number.append(at)
+            values.append(piece[1])
+    rows = np.array(source, np.int64)
+    length_of = np.array([len(text) for text in texts], np.int64)
+    return RawBatch(
+        source=raw.source,
+        buffer=np.frombuffer(b"".join(texts), np.uint8),
+        start=np.cumsum(length_of) - length_of,
+        length=length_of,
+        offset=raw.offset[rows],
+        index=np.array(number, np.int32),
+        timestamp=raw.timestamp[rows],
+        oversize=tuple(sorted(dead, key=lambda letter: (letter.offset, letter.index))),
+        envelopes=raw.envelopes and raw.envelopes.take(rows),
+        values=values,
+    )
+
+
+def _letter(raw: RawBatch, row: int, at: int, message: bytes, death: Death) -> DeadLetter:
+    letter = bury(death.reason, raw.source, int(raw.offset[row]), at, message, death.detail)
+    carried = raw.envelopes
+    if carried is None:
+        return letter
+    headers = carried.headers[row] if carried.headers is not None else ()
+    return replace(letter, key=carried.keys[row], headers=headers, timestamp=int(carried.timestamp[row]))
