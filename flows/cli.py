@@ -17,6 +17,7 @@ from flows.commands import (
     detect,
     detectors,
     lab,
+    map,
     score,
     simulate,
     state,
@@ -64,6 +65,7 @@ app.command("score")(score.score)
 app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)
 app.command("lab")(lab.lab)
+app.command("map")(map.map_samples)
 app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
 app.command("tune")(tune.tune)

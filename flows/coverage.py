@@ -12,7 +12,7 @@ from flows.formats.dead_letter import is_secret_name
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.mapping import MAPPED, DeclaredMapping, text_of
-from flows.formats.paths import Steps, spell
+from flows.formats.paths import spell
 from flows.formats.raw import raw_batch
 from flows.formats.source_format import SourceFormat
 from models.rules import Rule
@@ -67,7 +67,11 @@ def own_members(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def cover(
-    records: Sequence[dict[str, Any]], choose: Choose, detections: Sequence[Rule], limits: Limits, closed: dict[str, Any]
+    records: Sequence[dict[str, Any]],
+    choose: Choose,
+    detections: Sequence[Rule],
+    limits: Limits,
+    closed: dict[str, Any],
 ) -> Coverage:
     """Ask the format of each object what it becomes, then once more for each value: what changes if that one does?
 
@@ -88,9 +92,9 @@ def cover(
             for name, path, word in form.unlisted(record):
                 _count(found.unlisted, (name, spell(path), word))
         for name, values in closed.items():
-            word = events[-1].get(name)
-            if isinstance(word, str) and word and word not in values:
-                _count(found.unlisted, (name, "", word))
+            given = events[-1].get(name)
+            if isinstance(given, str) and given and given not in values:
+                _count(found.unlisted, (name, "", given))
     _judged(events, found, limits)
     found.left = {path: seen for path, seen in found.left.items() if not seen.paths}
     found.members = {name: found.members[name] for name in MAPPED if name in found.members}
@@ -192,7 +196,7 @@ def _judged(events: Sequence[dict[str, Any]], found: Coverage, limits: Limits) -
         if length:
             notes[int(at)] = msgspec.json.decode(decoded.buffer[start : start + length].tobytes(), type=list[str])
     for at, (event, message) in enumerate(zip(events, messages, strict=True)):
-        taken = event if at in dead else canonical(message)
+        taken = _alive(event) if at in dead else canonical(message)
         for name in event:
             seen = found.members[name] if name in taken else None
             if seen is None:
@@ -204,6 +208,13 @@ def _judged(events: Sequence[dict[str, Any]], found: Coverage, limits: Limits) -
             seen.example = seen.example or shown_value(taken[name])
     for name in [name for name, seen in found.members.items() if not seen.events]:
         del found.members[name]
+
+
+def _alive(event: dict[str, Any]) -> dict[str, Any]:
+    """What would be taken of a dead event's other members, if it had a time and an entity."""
+    lent = {"time": 1_763_874_000} | ({} if isinstance(event.get("actor"), str) else {"actor": "-"})
+    taken = canonical(msgspec.json.encode(_encodable(event | lent)))
+    return {name: value for name, value in taken.items() if name not in lent}
 
 
 def _encodable(value: Any) -> Any:

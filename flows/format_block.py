@@ -5,31 +5,18 @@ from typing import Any, Final
 
 import msgspec
 
+from flows.format_base import FormatBlock
 from flows.formats.mapped import Choice
-from flows.formats.source_format import SourceFormat
 from flows.formats.source_formats import AUTO, FORMATS, LAPWING
+from flows.mapping_block import MappingBlock
 from flows.structure import meant, shown, structure
+
+__all__ = ("BLOCKS", "FormatBlock", "by_topic", "choice", "format_faults", "formats", "names", "told")
 
 _MOST_BLOCKS: Final = 64
 
 
-class FormatBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """One `[[format]]`: a platform's format, the name by which it is chosen, and the topics that come in it."""
-
-    type: str = ""
-    id: str = ""
-    topics: tuple[str, ...] = ()
-
-    def made(self) -> SourceFormat:
-        """The format."""
-        return next(one for one in FORMATS if one.type == self.type)
-
-    def faults(self, path: str) -> list[str]:
-        """What no single key shows."""
-        return []
-
-
-BLOCKS: Final[dict[str, type[FormatBlock]]] = {one.type: FormatBlock for one in FORMATS}
+BLOCKS: Final[dict[str, type[FormatBlock]]] = {**{one.type: FormatBlock for one in FORMATS}, "mapping": MappingBlock}
 """The block of each type. A type that has keys of its own has a block of its own."""
 
 

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
+from flows.format_base import FormatBlock
 from flows.formats.mapping import MAPPED, Candidate, DeclaredMapping, Scalar, text_of
 from flows.formats.paths import Steps, parse, spell
 from flows.formats.timestamps import RFC_3339, Reader, reader, zone
 from flows.structure import meant, shown
 from models.base import ACTIONS, OUTCOMES, REASONS
-from models.exceptions import Network, network
+from models.exceptions import network
 from models.kernels.scan import KINDS, NUMBER_KIND, STRING_KIND
 
 MOST_CANDIDATES: Final = 16
@@ -29,24 +30,32 @@ _ONLY: Final = {
 _EACH: Final = ("path", "old", "new")
 
 
-class MappingFormat(msgspec.Struct, frozen=True, kw_only=True, tag="mapping", tag_field="type"):
-    """A mapping as it is written; `compiled` makes the format of it."""
+class MappingBlock(FormatBlock, frozen=True, kw_only=True):
+    """A mapping as it is written: of each canonical member where its value stands; docs/mapping.md has the language."""
 
-    id: str = ""
-    topics: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
-    when: dict[str, Any] = {}
-    member: dict[str, Any] = {}
+    when: dict[str, Any] = msgspec.field(default_factory=dict)
+    member: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def made(self) -> DeclaredMapping:
+        """The format, compiled."""
+        return compiled(self, "", [])
+
+    def faults(self, path: str) -> list[str]:
+        """What is wrong with its paths, tables, formats and networks."""
+        found: list[str] = []
+        compiled(self, path, found)
+        return found
 
 
-def compiled(row: MappingFormat, at: str, faults: list[str]) -> DeclaredMapping:
+def compiled(row: MappingBlock, at: str, faults: list[str]) -> DeclaredMapping:
     """The format that a block declares, and in `faults` a line for each thing that is wrong; `at` is its path.
 
     With faults, what stands in the result is not to be used.
 
     >>> faults: list[str] = []
-    >>> row = MappingFormat(id="idp", member={"time": "ts", "action": {"path": "evt", "table": {"IN": "logn"}}})
+    >>> row = MappingBlock(id="idp", member={"time": "ts", "action": {"path": "evt", "table": {"IN": "logn"}}})
     >>> _ = compiled(row, "$.format[0]", faults)
     >>> print("\\n".join(faults))
     Expected one of the action values, got "logn", did you mean "login"? - at $.format[0].member.action.table.IN
@@ -79,11 +88,7 @@ def compiled(row: MappingFormat, at: str, faults: list[str]) -> DeclaredMapping:
         faults.append(f"No entity is mapped: expected at least one of {wanted} - at {at}.member")
     when = _when(row.when, f"{at}.when", faults)
     blank = tuple(tuple("*" if step is None else str(step) for step in steps) for steps in secrets)
-    return DeclaredMapping(members, blank, when, _networks(trusted))
-
-
-def _networks(found: list[Network]) -> tuple[Network, ...]:
-    return tuple(dict.fromkeys(found))
+    return DeclaredMapping(members, blank, when, tuple(trusted), row.id or "mapping")
 
 
 def _key(text: str) -> str:

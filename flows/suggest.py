@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -11,7 +13,7 @@ from flows.coverage import leaves
 from flows.formats.dead_letter import is_secret_name
 from flows.formats.mapping import text_of
 from flows.formats.paths import Steps, spell
-from flows.formats.timestamps import RFC_3339, reader
+from flows.formats.timestamps import RFC_3339, Reader, reader
 
 MOST_CANDIDATES: Final = 3
 MOST_WORDS: Final = 60
@@ -32,27 +34,47 @@ _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 Values = list[Any]
 
 _ACTION_WORDS: Final = (
-    ("password_reset_request", r"(forgot|reset.*(request|start|sent|init)|recovery)"), ("password_reset", r"pass.*reset|reset.*pass"),
-    ("password_change", r"pass.*(chang|updat|set)|chang.*pass"), ("email_change", r"e?mail.*(chang|updat)|chang.*e?mail"),
-    ("mfa_challenge", r"mfa|otp|2fa|factor|second|challenge"), ("token_refresh", r"refresh"), ("token_issue", r"token|grant|issue"),
-    ("logout", r"log_?out|log_?off|sign_?out|session_?end"), ("login", r"log_?in|log_?on|sign_?in|auth"),
-    ("register", r"regist|sign_?up|user_?creat|creat.*(user|account)"), ("account_delete", r"(delet|remov).*(user|account)|(user|account).*(delet|remov)"),
-    ("account_unlock", r"unlock"), ("account_lock", r"lock|disabl|suspend"), ("role_change", r"role|group|permission|grant"),
-    ("policy_change", r"polic"), ("api_key_change", r"api_?key|client_?secret"), ("data_export", r"export|download"),
-    ("data_read", r"read|view|list|get"), ("profile_update", r"updat|profile|chang"),
-)  # fmt: skip
+    ("password_reset_request", r"(forgot|reset.*(request|start|sent|init)|recovery)"),
+    ("password_reset", r"pass.*reset|reset.*pass"),
+    ("password_change", r"pass.*(chang|updat|set)|chang.*pass"),
+    ("email_change", r"e?mail.*(chang|updat)|chang.*e?mail"),
+    ("mfa_challenge", r"mfa|otp|2fa|factor|second|challenge"),
+    ("token_refresh", r"refresh"),
+    ("token_issue", r"token|grant|issue"),
+    ("logout", r"log_?out|log_?off|sign_?out|session_?end"),
+    ("login", r"log_?in|log_?on|sign_?in|auth"),
+    ("register", r"regist|sign_?up|user_?creat|creat.*(user|account)"),
+    ("account_delete", r"(delet|remov).*(user|account)|(user|account).*(delet|remov)"),
+    ("account_unlock", r"unlock"),
+    ("account_lock", r"lock|disabl|suspend"),
+    ("role_change", r"role|group|permission|grant"),
+    ("policy_change", r"polic"),
+    ("api_key_change", r"api_?key|client_?secret"),
+    ("data_export", r"export|download"),
+    ("data_read", r"read|view|list|get"),
+    ("profile_update", r"updat|profile|chang"),
+)
 _OUTCOME_WORDS: Final = (
-    ("blocked", r"block|lock|limit|throttl|reject"), ("challenge", r"challeng|pending|requir|step"),
+    ("blocked", r"block|lock|limit|throttl|reject"),
+    ("challenge", r"challeng|pending|requir|step"),
     ("failure", r"fail|den|err|invalid|wrong|bad|false|unauth|forbid|no\b"),
     ("success", r"succ|ok|allow|pass|grant|true|complet|yes"),
-)  # fmt: skip
+)
 _REASON_WORDS: Final = (
-    ("unknown_user", r"(unknown|no|invalid|not).*(user|account)"), ("mfa_denied", r"(mfa|otp|push).*den"),
-    ("mfa_failed", r"mfa|otp|factor|code"), ("locked", r"lock|disabl|suspend"), ("expired", r"expir"),
-    ("rate_limited", r"rate|limit|throttl|too_?many"), ("bad_credentials", r"pass|cred|pwd"),
-    ("forbidden", r"forbid|den|permission|unauth"), ("not_found", r"not_?found"), ("server_error", r"server|internal|timeout"),
-)  # fmt: skip
+    ("unknown_user", r"(unknown|no|invalid|not).*(user|account)"),
+    ("mfa_denied", r"(mfa|otp|push).*den"),
+    ("mfa_failed", r"mfa|otp|factor|code"),
+    ("locked", r"lock|disabl|suspend"),
+    ("expired", r"expir"),
+    ("rate_limited", r"rate|limit|throttl|too_?many"),
+    ("bad_credentials", r"pass|cred|pwd"),
+    ("forbidden", r"forbid|den|permission|unauth"),
+    ("not_found", r"not_?found"),
+    ("server_error", r"server|internal|timeout"),
+)
 _TABLES: Final = {"action": _ACTION_WORDS, "outcome": _OUTCOME_WORDS, "reason": _REASON_WORDS}
+_USUAL: Final = {"action": "other", "outcome": "unknown", "reason": "other"}
+"""What a word means that says nothing."""
 
 
 def _is_text(value: Any) -> bool:
@@ -89,58 +111,66 @@ def _is_id(value: Any) -> bool:
     return type(value) is int or _is_text(value)
 
 
-def time_format(values: Sequence[Any]) -> str | None:
-    """The format in which all values are times, None if there is none.
+def time_format(values: Values) -> str | None:
+    """The format in which most values are times, None if there is none.
 
     >>> time_format(["23/Nov/2026:07:00:00 +0200"]), time_format([1795410000123]), time_format(["sam"])
     ('%d/%b/%Y:%H:%M:%S %z', 'epoch_ms', None)
     """
-    if all(type(value) in (int, float) or (isinstance(value, str) and value.isdecimal()) for value in values):
-        for form, low in (("epoch_s", 1e9), ("epoch_ms", 1e12), ("epoch_us", 1e15)):
-            if all(low <= float(value) < 4.2 * low for value in values):
-                return form
+    for form, low in (("epoch_s", 1e9), ("epoch_ms", 1e12), ("epoch_us", 1e15)):
+        if _most(partial(_is_count, low=low), values):
+            return form
     for form in (RFC_3339, *FORMS):
-        read = reader(form, None if form == RFC_3339 or "%z" in form else _utc())
-        if all(read(value) is not None for value in values):
+        read = reader(form, None if form == RFC_3339 or "%z" in form else UTC)
+        whole = re.compile(r"[Zz]$|[+-]\d\d:?\d\d$" if form == RFC_3339 else "")
+        if _most(partial(_is_time, read=read, whole=whole), values):
             return form
     return None
 
 
-def _utc() -> Any:
-    from datetime import UTC
+def _is_count(value: Any, low: float) -> bool:
+    number = type(value) in (int, float) or (isinstance(value, str) and value.isascii() and value.isdecimal())
+    return number and low <= float(value) < 4.2 * low
 
-    return UTC
+
+def _is_time(value: Any, read: Reader, whole: re.Pattern[str]) -> bool:
+    return read(value) is not None and whole.search(value) is not None
+
+
+def _most(shape: Callable[[Any], Any], values: Values) -> bool:
+    """Whether three of four values have a shape: samples have their odd ones."""
+    return 4 * sum(1 for value in values if shape(value)) >= 3 * len(values)
 
 
 _GUESSES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
-    # member, the shape of every value, what the path's words must say (the earlier alternative the better)
-    ("ip", lambda v: _is_address(v) or _is_chain(v), r"x_forwarded|forwarded|xff|client|remote|src|source|ip|addr|peer|"),
-    ("user_agent", _is_text, r"user_agent|useragent|agent|browser|\bua\b"),
-    ("username", _is_text, r"user_?name|\bupn\b|principal|\blogin\b|e_?mail|account_name|\bwho\b"),
-    ("actor", _is_id, r"actor_id|admin_id|performed_by|initiat|operator_id|changed_by|\bactor\b"),
-    ("target", _is_id, r"target_id|target|object_id|subject_id|resource_id"),
-    ("user", _is_id, r"user_id|\buid\b|user_uuid|\bsub\b|account_id|customer_id|identity_id|subject|member_id|\buser\b"),
-    ("action", _is_text, r"event_type|event_name|action|operation|activity|\bevent\b|\bevt\b|\btype\b|\bverb\b|\bop\b"),
-    ("outcome", lambda v: _is_text(v) or isinstance(v, bool), r"outcome|result|success|\bok\b|status|state|decision"),
-    ("reason", _is_text, r"reason|failure|cause|why|deny"),
-    ("status", _is_status, r"http_status|status_code|status|response|code"),
-    ("method", lambda v: isinstance(v, str) and v in _METHODS, r"method|verb|"),
-    ("endpoint", _is_path, r"endpoint|path|route|uri|url|resource|"),
-    ("tenant", _is_id, r"tenant|org_id|organi[sz]ation|realm|workspace|\borg\b|customer\b"),
-    ("id", _is_id, r"event_id|log_id|\buuid\b|^id$|record_id|\beid\b"),
-    ("session", _is_text, r"session_id|session|\bsid\b"),
-    ("request_id", _is_text, r"request_id|correlation|trace|\breq\b"),
-    ("device", _is_text, r"device_id|device|fingerprint"),
-    ("app", _is_text, r"client_name|application|app_name|client_id|\bapp\b|service"),
-    ("country", lambda v: isinstance(v, str) and len(v) == 2 and v.isupper(), r"country|\bcc\b|geo"),
+    # member, the shape of every value, what the path's words must say (parted by spaces, the best first)
+    ("ip", lambda v: _is_address(v) or _is_chain(v), r"forwarded xff client src source remote peer "),
+    ("user_agent", _is_text, r"user_agent useragent agent browser \bua\b"),
+    ("username", _is_text, r"user_?name \bupn\b principal e_?mail \bmail\b \blogin\b account_name \bwho\b"),
+    ("actor", _is_id, r"actor_id admin_id performed_by initiat operator_id changed_by \bactor\b"),
+    ("target", _is_id, r"target_id target object_id subject_id resource_id"),
+    ("user", _is_id, r"user_id \buid\b user_uuid \bsub\b account_id customer_id identity subject \buser\b"),
+    ("action", _is_text, r"event_type event_name action operation activity \bevent\b \bevt\b \btype\b \bop\b"),
+    ("outcome", lambda v: _is_text(v) or isinstance(v, bool), r"outcome result \bres\b success \bok\b status state decision"),
+    ("reason", _is_text, r"reason failure cause why deny"),
+    ("status", _is_status, r"http_status status_code status response code"),
+    ("method", lambda v: isinstance(v, str) and v in _METHODS, r"method verb "),
+    ("endpoint", _is_path, r"endpoint path route uri url resource "),
+    ("tenant", _is_id, r"tenant org_id organi[sz]ation realm workspace \borg\b customer\b"),
+    ("id", _is_id, r"event_id log_id \buuid\b ^id$ record_id \beid\b"),
+    ("session", _is_text, r"session_id session \bsid\b"),
+    ("request_id", _is_text, r"request_id correlation trace \breq\b"),
+    ("device", _is_text, r"device_id device fingerprint"),
+    ("app", _is_text, r"client_name application app_name client_id \bapp\b service"),
+    ("country", lambda v: isinstance(v, str) and len(v) == 2 and v.isupper(), r"country \bcc\b geo"),
     ("city", _is_text, r"\bcity\b"),
     ("lat", _is_number, r"\blat(itude)?\b"),
-    ("lon", _is_number, r"\blon(g|gitude)?\b|\blng\b"),
-    ("asn", lambda v: type(v) is int, r"\basn\b|as_number"),
-    ("latency_ms", _is_number, r"latency|duration|elapsed|took"),
-    ("factor", _is_text, r"factor|mfa_type|auth_method|amr"),
-    ("error_code", _is_id, r"error_code|err_code|\bcode\b"),
-    ("error", _is_text, r"error|message|\bmsg\b"),
+    ("lon", _is_number, r"\blon(g|gitude)?\b \blng\b"),
+    ("asn", lambda v: type(v) is int, r"\basn\b as_number"),
+    ("latency_ms", _is_number, r"latency duration elapsed took"),
+    ("factor", _is_text, r"factor mfa_type auth_method amr"),
+    ("error_code", _is_id, r"error_code err_code \bcode\b"),
+    ("error", _is_text, r"error message \bmsg\b"),
 )  # fmt: skip
 
 
@@ -160,35 +190,33 @@ def suggest(records: Iterable[dict[str, Any]], name: str) -> tuple[str, list[str
     that the samples have: each guess stands there to be read and put right.
     """
     seen: dict[Steps, Values] = {}
+    events = 0
     for record in records:
+        events += 1
         for holder, key, path in leaves(record):
-            general = tuple(0 if isinstance(step, int) else step for step in path)
+            general: Steps = tuple([0 if isinstance(step, int) else step for step in path])
             if len(seen) < _MOST_PATHS or general in seen:
                 values = seen.setdefault(general, [])
                 if len(values) < _MOST_VALUES:
                     values.append(holder[key])
-    secrets = [path for path in seen if any(isinstance(step, str) and is_secret_name(step) for step in path)]
-    free = {path: values for path, values in seen.items() if path not in secrets}
+    secrets = [way for way in seen if any(isinstance(step, str) and is_secret_name(step) for step in way)]
+    free = {way: values for way, values in seen.items() if way not in secrets}
     lines = _time(free)
     found = {"time"} if lines and not lines[0].startswith("#") else set()
     for member, shape, names in _GUESSES:
-        chosen = _chosen(free, shape, names)
-        if not chosen:
-            continue
-        values = [value for path in chosen for value in free[path]]
-        lines.append(f"{member} = {_written(member, chosen, values)}")
-        found.add(member)
-        for path in chosen:
-            del free[path]
+        chosen = _chosen(free, shape, names, 1 if member == "ip" else events)
+        if chosen:
+            lines.append(f"{member} = {_written(member, {way: free.pop(way) for way in chosen}, free)}")
+            found.add(member)
     lacking = [] if "time" in found else ["time"]
     lacking += [] if found & {"ip", "user", "username", "actor", "endpoint"} else ["ip, user, username or endpoint"]
     head = ["[[format]]", 'type = "mapping"', f"id = {_quoted(name)}"]
     if secrets:
-        texts = dict.fromkeys(spell(tuple(None if isinstance(s, int) else s for s in path)) for path in secrets)
+        texts = dict.fromkeys(spell(tuple([None if isinstance(s, int) else s for s in way])) for way in secrets)
         head.append(f"secrets = [{', '.join(map(_quoted, texts))}]")
     if any("forwarded" in line for line in lines):
         head.append('trusted_proxies = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]  # your own proxies')
-    left = [f"# {spell(path)} = {_example(values)}" for path, values in free.items()]
+    left = [f"# {_quoted(spell(way))} = {_example(values)}" for way, values in free.items()]
     more = ["", "# Left over, with an example of each:", *left] if left else []
     return "\n".join([*head, "", "[format.member]", *lines, *more]), lacking
 
@@ -212,12 +240,12 @@ def _time(free: dict[Steps, Values]) -> list[str]:
     return [f"time = {{path = {_quoted(spell(path))}, format = {_quoted(form)}{zone}}}"]
 
 
-def _chosen(free: dict[Steps, Values], shape: Callable[[Any], bool], names: str) -> list[Steps]:
-    """The paths whose every value has the shape and whose words fit, the best first, in at most as many as fit alike."""
-    alternatives = names.split("|")
+def _chosen(free: dict[Steps, Values], shape: Callable[[Any], bool], names: str, events: int) -> list[Steps]:
+    """The path of that shape whose words fit best, and further ones where not every event has the first."""
+    alternatives = names.split(" ")
     rated = []
     for path, values in free.items():
-        if not all(map(shape, values)):
+        if not _most(shape, values):
             continue
         text = words(path)
         own = text.rpartition(" ")[2]
@@ -228,24 +256,33 @@ def _chosen(free: dict[Steps, Values], shape: Callable[[Any], bool], names: str)
             if re.search(pattern, of)
         ]
         if hits:
-            rated.append((min(rank for _, rank in hits), min(where for where, _ in hits), -len(values), len(path), path))
+            rated.append(
+                (min(rank for _, rank in hits), min(where for where, _ in hits), -len(values), len(path), path)
+            )
     rated.sort(key=lambda one: one[:4])
-    return [one[4] for one in rated[: MOST_CANDIDATES if len(rated) > 1 and rated[0][2] == 0 else 1]]
+    if not rated or -rated[0][2] >= min(events, _MOST_VALUES):
+        return [one[4] for one in rated[:1]]
+    return [one[4] for at, one in enumerate(rated[:MOST_CANDIDATES]) if at == 0 or one[1] == 0]
 
 
-def _written(member: str, chosen: list[Steps], values: Values) -> str:
-    paths = [_quoted(spell(path)) for path in chosen]
+def _written(member: str, chosen: dict[Steps, Values], free: dict[Steps, Values]) -> str:
+    """The value of a member in TOML; the peer of a chain of proxies is taken out of what is free."""
+    values = [value for some in chosen.values() for value in some]
+    paths = [_quoted(spell(way)) for way in chosen]
     path = paths[0] if len(paths) == 1 else f"[{', '.join(paths)}]"
     if member == "ip" and any(map(_is_chain, values)):
-        return f"{{path = {path}, forwarded = true}}"
+        peers = _chosen(free, _is_address, r"remote peer connection", 1)[:1]
+        peer = "".join(f", peer = {_quoted(spell(way))}" for way in peers if free.pop(way))
+        return f"{{path = {path}, forwarded = true{peer}}}"
     if member in _TABLES:
         texts = [text for value in values if (text := text_of(value)) is not None]
-        usual = {"action": "other", "outcome": "unknown", "reason": "other"}[member]
+        usual = _USUAL[member]
         cells = [
             f"{_quoted(word)} = {_quoted(_meaning(word, _TABLES[member], usual))}"
             for word in [*dict.fromkeys(texts)][:MOST_WORDS]
         ]
-        return f"{{path = {path}, default = {_quoted(usual)}, table = {{{', '.join(cells)}}}}}"
+        default = f", default = {_quoted(usual)}" if member == "action" else ""
+        return f"{{path = {path}{default}, table = {{{', '.join(cells)}}}}}"
     return path
 
 
@@ -256,11 +293,17 @@ def _meaning(word: str, table: Sequence[tuple[str, str]], usual: str) -> str:
 
 def _example(values: Values) -> str:
     text = msgspec.json.encode(values[0]).decode()
-    return text if len(text) <= 60 else text[:57] + "..."
+    return _printable(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in text
+    )
 
 
 def _quoted(text: str) -> str:
     """A string of TOML: in single quotes where that saves escapes."""
     if '"' in text and "'" not in text and text.isprintable():
         return f"'{text}'"
-    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
+    return _printable(msgspec.json.encode(text).decode())

@@ -137,15 +137,14 @@ class DeclaredMapping:
                 event.setdefault(name, value.text if name == "time" else {})
         return event
 
-
     def unlisted(self, record: dict[str, Any]) -> list[tuple[str, Steps, str]]:
         """The words of an object that are in no table of theirs: member, path, word. For whoever writes the tables."""
         found = []
         for name, candidates in self.members.items():
             for one in candidates:
-                if one.table is not None and (word := text_of(getter(one.path)(record))) is not None:
-                    if word not in one.table:
-                        found.append((name, one.path, word))
+                word = None if one.table is None else text_of(getter(one.path)(record))
+                if one.table is not None and word is not None and word not in one.table:
+                    found.append((name, one.path, word))
         return found
 
 
