@@ -16,7 +16,7 @@ from flows import kernels_cache
 from flows.asked import write_asked
 from flows.config import NOW, Config
 from flows.connectors.kafka import KafkaSource
-from flows.detect import check_format, open_source, publish
+from flows.detect import in_format, open_source, publish
 from flows.errors import LapwingError, UsageError
 from flows.lineage import lineage as lineage_of
 from flows.lineage import moved as moved_mark
@@ -60,7 +60,7 @@ def run(
     LapwingError
         What a process said that cannot be mended by starting again, or that came too often.
     """
-    check_format(format)
+    config = in_format(config, format)
     if input == "-":
         raise UsageError("standard input goes to one process only: give --processes 1, or a file or directory")
     if config.time.learn_until == NOW:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bytewax.operators as op
+import msgspec
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.operators import KeyedStream
@@ -45,6 +46,7 @@ from flows.connectors.stdout_sink import StdoutSink
 from flows.connectors.window_sink import WindowSink, merge_windows
 from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
+from flows.format_block import format_faults
 from flows.formats.canonical import canonical
 from flows.formats.windows import table_of
 from flows.kernels_cache import load_numba
@@ -222,7 +224,7 @@ def run(
     LapwingError
         The input or output failed, or the state directory is refused. Nothing is marked done that is not.
     """
-    check_format(format)
+    config = in_format(config, format)
     get_ready(config)
     if observed is not None:
         observed.compiled()
@@ -283,10 +285,11 @@ def _run(
     return done, isinstance(source, KafkaSource) and source.grown
 
 
-def check_format(format: str) -> None:
-    """Refuse a format that there is not."""
-    if format != "lapwing":
-        raise UsageError(f"no format {format!r}; there is: lapwing")
+def in_format(config: Config, format: str) -> Config:
+    """The configuration for an input of this format; refuses one that there is not."""
+    if faults := format_faults(format, config.format):
+        raise UsageError(faults[0])
+    return msgspec.structs.replace(config, input=msgspec.structs.replace(config.input, format=format))
 
 
 def get_ready(config: Config) -> None:

@@ -2,10 +2,16 @@
 
 from typing import Final
 
+from flows.formats.auth0 import AUTH0
+from flows.formats.entra import ENTRA
+from flows.formats.okta import OKTA
 from flows.formats.source_format import SourceFormat
 
-FORMATS: Final[tuple[SourceFormat, ...]] = ()
+FORMATS: Final[tuple[SourceFormat, ...]] = (
+    OKTA,
+    AUTH0,
+    ENTRA,
+)
 """Every platform's format. To add one: its module, and its line here."""
 LAPWING: Final = "lapwing"
 AUTO: Final = "auto"
-TYPES: Final = tuple(one.type for one in FORMATS)
