@@ -23,7 +23,8 @@ from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
 from flows.format_block import FormatBlock, format_faults, formats
-from flows.formats.source_formats import LAPWING
+from flows.geo_block import geography_faults
+from flows.input_block import Input, unset
 from flows.kafka_block import Kafka, kafka, moment_ms
 from flows.metrics_block import Metrics, metrics_faults
 from flows.run_block import Run
@@ -43,18 +44,6 @@ _MOST_BYTES: Final = 1 << 20
 
 
 NOW: Final = "now"
-
-
-class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """Where events come from and what a message may be."""
-
-    format: str = LAPWING
-    path: str = ""
-    timezone: str = ""
-    max_message_bytes: Annotated[int, Meta(ge=256, le=1 << 27)] = 1 << 20
-    max_depth: Annotated[int, Meta(ge=2, le=512)] = 32
-    batch_rows: Annotated[int, Meta(ge=1, le=65_536)] = 4096
-    ipv6_prefix: Annotated[int, Meta(ge=16, le=128)] = 64
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +222,8 @@ def config_hash(config: Config) -> str:
     for name in _BLOCKS.keys() - {"run", "kafka", "metrics"}:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
+    for key in unset(config.input):
+        del shape["input"][key]
     for name in (*_LISTS, *_BESIDE):
         rows = [canonical(row).items() for row in getattr(config, name)]
         if name == "format" and not rows:
@@ -368,7 +359,7 @@ def _cross_faults(config: Config) -> list[str]:
             zone = shown(config.input.timezone)
             faults.append(f'Expected an IANA time zone such as "Europe/Berlin", got {zone} - at $.input.timezone')
     faults += program_faults(config.detection) + unread_faults(config.detector, config.detection)
-    faults += metrics_faults(config.metrics)
+    faults += metrics_faults(config.metrics) + geography_faults(config.input.geo)
     if config.time.learn_until not in ("", NOW):
         try:
             moment_ms(config.time.learn_until)

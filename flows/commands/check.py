@@ -16,6 +16,7 @@ from flows.detector_block import behaviour_of
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
 from flows.formats.explain import described
+from flows.geo_block import silenced
 from flows.kafka_block import RESULTS
 from flows.state_shape import state_identity, table_limits
 from models import rules
@@ -78,7 +79,10 @@ def plan(config: Config) -> dict[str, Any]:
         "detectors": [{"id": row.id, "type": row.__struct_config__.tag, **_settings(row)} for row in config.detector],
         "detections": [_detection(rule) for rule in config.detection],
         "exceptions": [_exception(one) for one in config.exception],
-        "warnings": warnings(config.exception, time.time_ns() // 1000),
+        "warnings": [
+            *warnings(config.exception, time.time_ns() // 1000),
+            *silenced(config.input.geo, config.detection),
+        ],
         "max_incidents_per_hour": config.output.max_incidents_per_hour,
         "memory_bytes": _memory_bytes(config),
     }

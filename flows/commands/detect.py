@@ -16,6 +16,7 @@ from flows.commands.progress import live
 from flows.commands.stopping import say_stopped, stoppable
 from flows.config import Config, load
 from flows.errors import UsageError
+from flows.geo_block import silenced
 
 
 def detect(
@@ -107,6 +108,8 @@ def detect(
         if fresh and kept is None:
             raise UsageError("--fresh starts a state from nothing: give --state DIR")
         tell = (lambda _: None) if quiet else say
+        for warning in silenced(chosen.input.geo, chosen.detection):
+            tell(warning)
         settle = kernels_cache.announce(tell)
         run = _running(chosen)
         from flows.connectors.output_directory import existing_results

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final, TypeAlias
 
 Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
@@ -62,17 +62,25 @@ def _judged(hop: str, trusted: Networks) -> tuple[str | None, bool]:
     if "=" in hop:
         pairs = (pair.partition("=") for pair in hop.split(";"))
         text = next((value.strip() for name, _, value in pairs if name.strip().lower() == "for"), "")
-    text = text.strip('"')
+    address = address_of(text.strip('"'))
+    return (None, False) if address is None else (str(address), any(address in one for one in trusted))
+
+
+def address_of(text: str) -> IPv4Address | IPv6Address | None:
+    """The address in a text such as `203.0.113.7:443`, `[2001:db8::1]:443` or `::ffff:203.0.113.7`; None for another.
+
+    >>> address_of("[2001:db8::1]:443"), address_of("::ffff:203.0.113.7"), address_of("fe80::1%eth0")
+    (IPv6Address('2001:db8::1'), IPv4Address('203.0.113.7'), None)
+    """
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     if "%" in text:
-        return None, False
+        return None
     try:
         address = ip_address(text)
     except ValueError:
-        return None, False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return str(address), any(address in one for one in trusted)
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped
