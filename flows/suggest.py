@@ -144,14 +144,16 @@ def _most(shape: Callable[[Any], Any], values: Values) -> bool:
 
 _GUESSES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
     # member, the shape of every value, what the path's words must say (parted by spaces, the best first)
-    ("ip", lambda v: _is_address(v) or _is_chain(v), r"forwarded xff client src source remote peer "),
+    ("ip", _is_chain, r"forwarded xff client "),
+    ("ip", _is_address, r"client src source remote peer "),
     ("user_agent", _is_text, r"user_agent useragent agent browser \bua\b"),
     ("username", _is_text, r"user_?name \bupn\b principal e_?mail \bmail\b \blogin\b account_name \bwho\b"),
+    ("username", lambda v: isinstance(v, str) and _EMAIL.fullmatch(v) is not None, ""),
     ("actor", _is_id, r"actor_id admin_id performed_by initiat operator_id changed_by \bactor\b"),
     ("target", _is_id, r"target_id target object_id subject_id resource_id"),
     ("user", _is_id, r"user_id \buid\b user_uuid \bsub\b account_id customer_id identity subject \buser\b"),
     ("action", _is_text, r"event_type event_name action operation activity \bevent\b \bevt\b \btype\b \bop\b"),
-    ("outcome", lambda v: _is_text(v) or isinstance(v, bool), r"outcome result \bres\b success \bok\b status state decision"),
+    ("outcome", lambda v: _is_text(v) or isinstance(v, bool), r"outcome result \bres\b success \bok\b status decision"),
     ("reason", _is_text, r"reason failure cause why deny"),
     ("status", _is_status, r"http_status status_code status response code"),
     ("method", lambda v: isinstance(v, str) and v in _METHODS, r"method verb "),
@@ -194,17 +196,22 @@ def suggest(records: Iterable[dict[str, Any]], name: str) -> tuple[str, list[str
     for record in records:
         events += 1
         for holder, key, path in leaves(record):
+            value = holder[key]
+            if isinstance(holder, list) and len(holder) > 1 and all(map(_is_address, holder)):
+                if key:
+                    continue
+                value, path = ",".join(holder), path[:-1]  # a chain of proxies as a list
             general: Steps = tuple([0 if isinstance(step, int) else step for step in path])
             if len(seen) < _MOST_PATHS or general in seen:
                 values = seen.setdefault(general, [])
                 if len(values) < _MOST_VALUES:
-                    values.append(holder[key])
+                    values.append(value)
     secrets = [way for way in seen if any(isinstance(step, str) and is_secret_name(step) for step in way)]
     free = {way: values for way, values in seen.items() if way not in secrets}
     lines = _time(free)
     found = {"time"} if lines and not lines[0].startswith("#") else set()
     for member, shape, names in _GUESSES:
-        chosen = _chosen(free, shape, names, 1 if member == "ip" else events)
+        chosen = [] if member in found else _chosen(free, shape, names, 1 if member == "ip" else events)
         if chosen:
             lines.append(f"{member} = {_written(member, {way: free.pop(way) for way in chosen}, free)}")
             found.add(member)

@@ -60,7 +60,7 @@ class _Bad:
     __slots__ = ("text",)
 
     def __init__(self, value: Any) -> None:
-        self.text = value[:_LONGEST_BAD] if isinstance(value, str) else None
+        self.text = value[:_LONGEST_BAD] if isinstance(value, str) else ""
 
 
 def text_of(value: Any) -> str | None:
@@ -134,7 +134,7 @@ class DeclaredMapping:
                 if type(value) is not _Bad:
                     event[name] = value
                     break
-                event.setdefault(name, value.text if name == "time" else {})
+                event.setdefault(name, value.text or {})
         return event
 
     def unlisted(self, record: dict[str, Any]) -> list[tuple[str, Steps, str]]:

@@ -41,9 +41,7 @@ def parse(text: str) -> Steps:
     while at < len(text):
         found = _STEP.match(text, at)
         bracket = found is not None and found["place"] is not None
-        if found is None or (found["dot"] is None and bool(steps) != bracket) or (found["dot"] and bracket):
-            break
-        if not steps and found["dot"]:
+        if found is None or (found["dot"] is not None) != (bool(steps) and not bracket):
             break
         at = found.end()
         if bracket or found["any"]:
