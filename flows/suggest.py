@@ -12,7 +12,7 @@ import msgspec
 from flows.coverage import leaves
 from flows.formats.dead_letter import is_secret_name
 from flows.formats.mapping import text_of
-from flows.formats.paths import Steps, spell
+from flows.formats.paths import LONGEST, MOST_ANY, MOST_STEPS, Steps, spell
 from flows.formats.timestamps import RFC_3339, Reader, reader
 
 MOST_CANDIDATES: Final = 3
@@ -202,12 +202,12 @@ def suggest(records: Iterable[dict[str, Any]], name: str) -> tuple[str, list[str
                     continue
                 value, path = ",".join(holder), path[:-1]  # a chain of proxies as a list
             general: Steps = tuple([0 if isinstance(step, int) else step for step in path])
-            if len(seen) < _MOST_PATHS or general in seen:
+            if len(path) <= MOST_STEPS and (len(seen) < _MOST_PATHS or general in seen):
                 values = seen.setdefault(general, [])
                 if len(values) < _MOST_VALUES:
                     values.append(value)
     secrets = [way for way in seen if any(isinstance(step, str) and is_secret_name(step) for step in way)]
-    free = {way: values for way, values in seen.items() if way not in secrets}
+    free = {way: values for way, values in seen.items() if way not in secrets and len(spell(way)) <= LONGEST}
     lines = _time(free)
     found = {"time"} if lines and not lines[0].startswith("#") else set()
     for member, shape, names in _GUESSES:
@@ -219,7 +219,8 @@ def suggest(records: Iterable[dict[str, Any]], name: str) -> tuple[str, list[str
     lacking += [] if found & {"ip", "user", "username", "actor", "endpoint"} else ["ip, user, username or endpoint"]
     head = ["[[format]]", 'type = "mapping"', f"id = {_quoted(name)}"]
     if secrets:
-        texts = dict.fromkeys(spell(tuple([None if isinstance(s, int) else s for s in way])) for way in secrets)
+        ways = [tuple([None if isinstance(s, int) else s for s in way]) for way in secrets]
+        texts = dict.fromkeys(spell(way) for way in ways if way.count(None) <= MOST_ANY and len(spell(way)) <= LONGEST)
         head.append(f"secrets = [{', '.join(map(_quoted, texts))}]")
     if any("forwarded" in line for line in lines):
         head.append('trusted_proxies = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]  # your own proxies')

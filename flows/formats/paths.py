@@ -16,7 +16,7 @@ MOST_ELEMENTS: Final = 64
 LONGEST: Final = 512
 
 _STEP: Final = re.compile(
-    r"(?P<dot>\.)?(?:\[(?P<place>\*|-?\d{1,4})\]|(?P<any>\*)|\"(?P<quoted>(?:[^\"\\]|\\[\"\\])+)\"|(?P<bare>[^.\[\]\"*\s]+))"
+    r"(?P<dot>\.)?(?:\[(?P<place>\*|-?\d{1,4})\]|(?P<any>\*)|\"(?P<quoted>(?:[^\"\\]|\\[\"\\])*)\"|(?P<bare>[^.\[\]\"*\s]+))"
 )
 
 
@@ -47,7 +47,7 @@ def parse(text: str) -> Steps:
         if bracket or found["any"]:
             steps.append(None if "*" in (found["place"], found["any"]) else int(found["place"]))
         else:
-            steps.append(found["bare"] or re.sub(r"\\(.)", r"\1", found["quoted"]))
+            steps.append(found["bare"] or re.sub(r"\\(.)", r"\1", found["quoted"], flags=re.DOTALL))
     if at < len(text) or not steps:
         where = f" at character {at + 1}" if text else ""
         raise ValueError(f'Expected a path such as client.ip, targets[0].id or "a.b".c{where}')

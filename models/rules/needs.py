@@ -16,6 +16,7 @@ GEOGRAPHY: Final = ("asn", "country", "city", "lat", "lon")
 
 _ENTITY: Final = {"ip": ("ip",), "endpoint": ("endpoint",), "user": ("username", "user", "actor")}
 _OUTCOME: Final = ("outcome", "status")
+_OBJECT: Final = ("target", "user")
 _COUNTED: Final = {
     "failure": (("action",), _OUTCOME),
     "success": (("action",), _OUTCOME),
@@ -82,7 +83,8 @@ def _aggregate(one: Threshold | Condition, where: str, have: Collection[str]) ->
             group = _ENTITY.get(one.distinct, ())
             lacking += [group] if group and not _any(group, have) else []
         case "distinct":
-            lacking += [(one.distinct,)] if one.distinct not in have else []
+            group = _OBJECT if one.distinct == "target" else (one.distinct,)
+            lacking += [group] if not _any(group, have) else []
         case "sum":
             lacking += [(one.sum,)] if one.sum not in have else []
         case "ratio":
