@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt bench bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers quality chaos soak clean
+.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt bench bench-formats bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers quality chaos soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ fmt: .venv/.check ## format, and fix what can be fixed
 
 bench: .venv/.test ## speed, beside typed decoding alone and the straightforward flow
 	$(BIN)/python -m benchmarks.run
+
+bench-formats: .venv/.test ## speed over platforms' own formats, beside format lapwing
+	$(BIN)/python -m benchmarks.formats
 
 bench-kafka: .venv/.test ## speed and delays from topic to topic, over a real Kafka
 	$(BIN)/python -m benchmarks.kafka

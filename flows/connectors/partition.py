@@ -196,7 +196,6 @@ class Partition:
             timestamp=raw.timestamp[kept],
             envelopes=raw.envelopes and raw.envelopes.take(np.flatnonzero(kept)),
             oversize=tuple(letter for letter in raw.oversize if (letter.offset, letter.index) > (offset, index)),
-            values=None,
         )
 
     def _batch(
@@ -363,5 +362,4 @@ def _joined(left: RawBatch, right: RawBatch) -> RawBatch:
         timestamp=np.concatenate((left.timestamp, right.timestamp)),
         oversize=left.oversize + right.oversize,
         envelopes=None if left.envelopes is None or right.envelopes is None else left.envelopes.joined(right.envelopes),
-        values=None,
     )

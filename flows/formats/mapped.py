@@ -1,7 +1,7 @@
 """Platforms' formats: their objects become canonical ones, which are read as those of format `lapwing` are."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -76,11 +76,13 @@ class Mapped:
 
     def decode(self, raw: RawBatch) -> Decoded:
         """Make columns of a batch of single objects; see `flows.formats.lapwing.decode`."""
+        formats = self._choice.formats
         batch = _Batch(raw, self._limits)
         batch.open()
-        chosen = self._chosen(batch)
-        batch.blank(chosen, self._blanking)
-        rows, canonical = batch.canonical(chosen, self._choice.formats)
+        chosen = batch.chosen(self._choice)
+        for number, one in enumerate(self._blanking):
+            one.rows(batch.buffer, batch.begin, batch.extent, np.flatnonzero(chosen == number))
+        rows, canonical = batch.canonical(chosen, formats)
         decoded = decode(canonical, self._canonical, self._program, self._geography)
         mapped = chosen[rows][decoded.row] >= 0
         decoded.row = rows[decoded.row]
@@ -90,18 +92,6 @@ class Mapped:
         batch.note_repairs(decoded)
         decoded.dead = self._buried(raw, batch, chosen, decoded.dead)
         return decoded
-
-    def _chosen(self, batch: "_Batch") -> NDArray[np.int64]:
-        """The index of each row's format; -1 for `lapwing`, -2 for a row that is dead."""
-        if self._choice.fixed:
-            chosen = np.zeros(len(batch.values), np.int64)
-        else:
-            number = {id(one): at for at, one in enumerate(self._choice.formats)}
-            number[id(None)] = -1
-            of = self._choice.of
-            chosen = np.array([-1 if v is None else number[id(of(v))] for v in batch.values], np.int64)
-        chosen[list(batch.deaths)] = -2
-        return chosen
 
     def _buried(
         self, raw: RawBatch, batch: "_Batch", chosen: NDArray[np.int64], dead: tuple[DeadLetter, ...]
@@ -128,11 +118,10 @@ class Mapped:
 
 
 class _Batch:
-    """A batch on its way: what its objects say, where they stand in the buffer to come, and which are dead."""
+    """A batch on its way: where its objects stand in the buffer to come, and which messages are dead."""
 
     def __init__(self, raw: RawBatch, limits: Limits) -> None:
         self.raw, self.limits = raw, limits
-        self.values: list[dict[str, Any] | None] = []
         self.deaths: dict[int, Death] = {}
         self.repaired: list[int] = []
         self.buffer = raw.buffer
@@ -140,10 +129,9 @@ class _Batch:
         self.extent = np.empty(0, np.int32)
 
     def open(self) -> None:
-        """Read every message; what is unusual in any way is looked at, and repaired, in Python."""
-        raw, n = self.raw, len(self.raw)
-        given: Sequence[Any] = raw.values if raw.values is not None else self._read()
-        spans = spans_of(n, 0)
+        """Find every message's object; what is unusual in any way is looked at, and repaired, in Python."""
+        raw = self.raw
+        spans = spans_of(len(raw), 0)
         buffer = sealed(raw.buffer, np.uint8)
         start, length = (sealed(column, np.int64) for column in (raw.start, raw.length))
         scan(
@@ -151,33 +139,23 @@ class _Batch:
             spans.at, spans.size, spans.tag, spans.begin, spans.extent, spans.state,
         )  # fmt: skip
         self.begin, self.extent = spans.begin, spans.extent
-        self.values = list(given)
-        plain = (spans.state == PLAIN) & (raw.length <= self.limits.max_message_bytes)
-        odd = set(np.flatnonzero(~plain).tolist())
-        odd.update(row for row, value in enumerate(self.values) if type(value) is not dict)
         more = bytearray()
-        for row in sorted(odd):
+        plain = (spans.state == PLAIN) & (raw.length <= self.limits.max_message_bytes)
+        for row in np.flatnonzero(~plain).tolist():
             self._open_slowly(row, more)
-        if more:
-            self.buffer = np.concatenate((raw.buffer, np.frombuffer(more, np.uint8)))
+        self.buffer = np.concatenate((raw.buffer, np.frombuffer(more, np.uint8)))
 
-    def blank(self, chosen: NDArray[np.int64], blanking: Sequence[Blanking]) -> None:
-        """Overwrite the secrets of every object, in what it says too."""
-        data = self.buffer.tobytes()
-        writable: NDArray[np.uint8] | None = None
-        for number, one in enumerate(blanking):
-            if not one.might(data):
-                continue
-            for row in np.flatnonzero(chosen == number).tolist():
-                at, size = int(self.begin[row]), int(self.extent[row])
-                message = data[at : at + size]
-                hidden = one.of(message)
-                if hidden is message:
-                    continue
-                if writable is None:
-                    writable = self.buffer = self.buffer.copy()
-                writable[at : at + size] = np.frombuffer(hidden, np.uint8)
-                self.values[row] = _value(hidden)
+    def chosen(self, choice: Choice) -> NDArray[np.int64]:
+        """The index of each row's format; -1 for `lapwing`, -2 for a row that is dead."""
+        if choice.fixed:
+            chosen = np.zeros(len(self.raw), np.int64)
+        else:
+            number = {id(one): at for at, one in enumerate(choice.formats)} | {id(None): -1}
+            alive = [row for row in range(len(self.raw)) if row not in self.deaths]
+            chosen = np.full(len(self.raw), -2)
+            chosen[alive] = [number[id(choice.of(value))] for value in self._read(alive)]
+        chosen[[*self.deaths]] = -2
+        return chosen
 
     def canonical(
         self, chosen: NDArray[np.int64], formats: Sequence[SourceFormat]
@@ -185,11 +163,14 @@ class _Batch:
         """The canonical objects of the rows that are not dead, behind the source's own in one buffer."""
         raw = self.raw
         mapped = np.flatnonzero(chosen >= 0)
+        values = self._read(mapped.tolist())
+        # One object after another: many that are held at once keep the collector of garbage busy.
         if len(formats) == 1:
-            objects = [*map(formats[0].event, map(self.values.__getitem__, mapped.tolist()))]  # type: ignore[arg-type]
+            objects = [*map(formats[0].event, values)]
         else:
-            pairs = zip(chosen[mapped].tolist(), map(self.values.__getitem__, mapped.tolist()), strict=True)
-            objects = [formats[number].event(value) for number, value in pairs]  # type: ignore[arg-type]
+            objects = [
+                formats[number].event(value) for number, value in zip(chosen[mapped].tolist(), values, strict=True)
+            ]
         lines = np.frombuffer(_ENCODER.encode_lines(objects), np.uint8)
         base = len(self.buffer)
         start, length = raw.start.astype(np.int64), raw.length.astype(np.int64)
@@ -228,46 +209,39 @@ class _Batch:
             more += note
         decoded.buffer = sealed(np.concatenate((decoded.buffer, np.frombuffer(more, np.uint8))), np.uint8)
 
-    def _read(self) -> list[Any]:
-        data = self.raw.buffer.tobytes()
-        view = memoryview(data)
-        spans = zip(self.raw.start.tolist(), self.raw.length.tolist(), strict=True)
-        return [_value(view[at : at + size]) for at, size in spans]
+    def _read(self, rows: list[int]) -> Iterator[dict[str, Any]]:
+        """What the objects of some rows say, one at a time."""
+        view = memoryview(self.buffer)
+        begin, extent = self.begin.tolist(), self.extent.tolist()
+        return (_value(view[begin[row] : begin[row] + extent[row]]) for row in rows)
 
     def _open_slowly(self, row: int, more: bytearray) -> None:
         raw = self.raw
         length = int(raw.length[row])
-        self.values[row] = None
         if length > self.limits.max_message_bytes:
             self.deaths[row] = Death("too_large", f"{length} bytes, at most {self.limits.max_message_bytes}")
             return
         found = opened(raw.message(row), self.limits.max_depth)
         if isinstance(found, Death):
             self.deaths[row] = found
-            return
-        if not found.value:
+        elif not found.value:
             self.deaths[row] = Death("missing_time")
-            return
-        text = found.whole.encode()
-        self.values[row] = _value(text)
-        if found.broken is None:
+        elif found.broken is None:
             self.begin[row], self.extent[row] = int(raw.start[row]) + found.begin, found.stop - found.begin
         else:
+            text = found.whole.encode()
             self.begin[row], self.extent[row] = len(raw.buffer) + len(more), len(text)
             more += text
             self.repaired.append(row)
 
 
-def _value(text: bytes | memoryview) -> Any:
-    """What a JSON text says; numbers that no one needs may be lost."""
+def _value(text: memoryview) -> dict[str, Any]:
+    """What a JSON object says; a number that is too long to be one is lost."""
     try:
-        return _READ.decode(text)
+        value: dict[str, Any] = _READ.decode(text)
     except (ValueError, RecursionError):
-        pass
-    try:
-        return json.loads(bytes(text), parse_int=_integer)
-    except (ValueError, RecursionError):
-        return None
+        value = json.loads(bytes(text), parse_int=_integer)
+    return value
 
 
 def _integer(text: str) -> int | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,8 @@ class RawBatch:
 
     `timestamp` is the record's own in microseconds UTC, `models.base.NONE_TIME` where it has none. `oversize` are the
     messages that the reader has already refused as `too_large`; they have no row. `envelopes` are the records' keys and
-    headers, of n rows, where the source is a broker. `values` is what each message says where that is known already,
-    None for one that could not be read at once. A message that carried several events is several rows: they share its
-    offset, and `index` counts them.
+    headers, of n rows, where the source is a broker. A message that carried several events is several
+    rows: they share its offset, and `index` counts them.
     """
 
     source: str
@@ -31,7 +29,6 @@ class RawBatch:
     timestamp: NDArray[np.int64]
     oversize: tuple[DeadLetter, ...] = ()
     envelopes: Envelopes | None = None
-    values: Sequence[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
