@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from flows.formats.blank import Blanking
 from flows.formats.canonical import canonical
 from flows.formats.dead_letter import is_secret_name
 from flows.formats.lapwing import decode
@@ -81,8 +82,9 @@ def cover(
     """
     found = Coverage(events=len(records))
     events: list[dict[str, Any]] = []
-    for record in records:
-        form = choose(record)
+    for sample in records:
+        form = choose(sample)
+        record = sample if form is None or not form.secrets else _blanked(sample, form, found)
         event_of = own_members if form is None else form.event
         kind = LAPWING if form is None else form.type
         found.formats[kind] = found.formats.get(kind, 0) + 1
@@ -103,6 +105,20 @@ def cover(
         if groups := missing(rule, found.members):
             found.off[rule.id] = groups
     return found
+
+
+def _blanked(record: dict[str, Any], form: SourceFormat, found: Coverage) -> dict[str, Any]:
+    """An object as its format sees it: without its secrets, also those in strings that hold JSON."""
+    for _, _, path in _first(leaves(record)):
+        if any(is_below(path, secret) for secret in form.secrets):
+            _count(found.secrets, _general(path))
+    blank: dict[str, Any] = msgspec.json.decode(Blanking(form.secrets).of(msgspec.json.encode(_encodable(record))))
+    return blank
+
+
+def _general(path: Sequence[str | int]) -> str:
+    """A path with `[*]` for every place in a list."""
+    return spell(tuple([None if isinstance(step, int) else step for step in path])).replace(".*", "[*]")
 
 
 def _count(counts: dict[Any, int], key: Any) -> None:
@@ -146,10 +162,9 @@ def _leaves_of(
     used: dict[str, dict[str, int]] = {name: {} for name in before}
     seen_here: set[str] = set()
     for holder, key, path in [*_first(leaves(record))]:
-        general = spell(tuple(None if isinstance(step, int) else step for step in path)).replace(".*", "[*]")
         if any(is_below(path, secret) for secret in secrets):
-            _count(found.secrets, general)
             continue
+        general = _general(path)
         value = holder[key]
         touched: set[str] = set()
         for other in (_changed(value), None):

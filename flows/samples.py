@@ -50,10 +50,9 @@ def read(path: str, limits: Limits, most: int) -> Samples:
             if isinstance(piece, Death):
                 found.dead.append((number, piece.reason, piece.detail))
                 continue
-            body, value = piece
-            record = value if value is not None else _object(body)
+            record = _object(piece)
             if record is None:
-                letter = decode(raw_batch("sample", [body]), limits).dead
+                letter = decode(raw_batch("sample", [piece]), limits).dead
                 found.dead += [(number, one.reason, one.detail) for one in letter]
             else:
                 found.records.append(record)

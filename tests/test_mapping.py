@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,32 @@ def test_the_client_of_odd_chains() -> None:
 )
 def test_times_by_format(form: str, within: str, value: Any, expected: str | None) -> None:
     assert reader(form, zone(within) if within else None)(value) == expected
+
+
+FORMS = ["%d/%b/%Y:%H:%M:%S %z", "%Y-%m-%d %H:%M:%S", "%Y%m%d%H%M%S", "%Y-%m-%dT%H:%M:%S.%f%z", "%d.%m.%Y %H:%M"]
+
+
+@settings(max_examples=150)
+@given(
+    st.sampled_from(FORMS),
+    st.datetimes(datetime(1, 1, 1), timezones=st.sampled_from([UTC, timezone(timedelta(hours=-3, minutes=-30))])),
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from("0123456789:/. +-Zn\u0660")), max_size=2),
+)
+def test_a_format_reads_what_strptime_reads(form: str, moment: datetime, typos: list[tuple[int, str]]) -> None:
+    berlin = zone("Europe/Berlin")
+    text = moment.strftime(form)
+    for at, c in typos:
+        text = text[:at] + c + text[at + 1 :]
+    try:
+        expected = datetime.strptime(text, form)
+        expected = expected if expected.tzinfo else expected.replace(tzinfo=berlin)
+        offset = expected.utcoffset()
+        assert offset is not None
+        whole = expected if not offset % timedelta(minutes=1) else expected.astimezone(UTC)
+    except (ValueError, OverflowError):
+        assert reader(form, berlin)(text) is None
+    else:
+        assert reader(form, berlin)(text) == whole.isoformat()
 
 
 def test_candidates_are_asked_in_their_order() -> None:

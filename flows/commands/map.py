@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows import kernels_cache
 from flows.commands.console import columns, plain, result, say
 from flows.commands.options import ConfigFile, Json
 from flows.config import Config, load
@@ -64,6 +65,7 @@ def map_samples(
     if suggest:
         _suggest(found, sample)
         return
+    kernels_cache.announce(say)  # not all of them are needed here: whether all are compiled, a run will say
     from flows.coverage import cover
 
     formats = choice(name, settings.format)

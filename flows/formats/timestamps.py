@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -11,6 +12,14 @@ EPOCHS: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 RFC_3339: Final = "rfc3339"
 LONGEST: Final = 128
 
+_FIELDS: Final = {
+    "Y": r"\d{4}", "m": r"\d\d", "b": r"[A-Za-z]{3}", "d": r"\d\d", "H": r"\d\d", "M": r"\d\d", "S": r"\d\d",
+    "f": r"\d{1,6}", "z": r"[+-]\d\d:?[0-5]\d",
+}  # fmt: skip
+_MONTHS: Final = {
+    name: at
+    for at, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_US: Final = 4_102_444_800_000_000
 _PROBE: Final = datetime(2026, 11, 23, 17, 6, 7, tzinfo=timezone(timedelta(hours=2)))
@@ -63,7 +72,53 @@ def reader(form: str, within: tzinfo | None) -> Reader:
         raise ValueError("Expected a format that can be read, with directives such as %Y %m %d %H %M %S %z") from None
     if back.replace(tzinfo=None, second=0) != _PROBE.replace(tzinfo=None, second=0):
         raise ValueError("Expected a format with year, month, day, hour and minute (%p beside %I)")
-    return lambda value: _strptime(value, form, within)
+    return _usual(form, within) or (lambda value: _strptime(value, form, within))
+
+
+def _usual(form: str, within: tzinfo | None) -> Reader | None:
+    """What reads the usual spelling of usual formats, a tenth of `strptime`'s work, and leaves all else to that."""
+    names: list[str] = []
+    pattern = ""
+    for directive, literal in re.findall(r"%(.)|([^%]+)", form, re.DOTALL):
+        if directive and (directive not in _FIELDS or directive in names or literal):
+            return None
+        names += directive
+        pattern += f"({_FIELDS[directive]})" if directive else re.escape(literal)
+    if not {*"YdHM"} <= {*names} or ("m" in names) == ("b" in names):
+        return None
+    match = re.compile(pattern, re.ASCII).fullmatch
+    order = [names.index(name) if name in names else -1 for name in ("Y", "m" if "m" in names else "b", *"dHMSfz")]
+    year, month, day, hour, minute, second, fraction, offset = order
+
+    def read(value: Any) -> str | None:
+        found = match(value) if type(value) is str and len(value) <= LONGEST else None
+        if found is None:
+            return _strptime(value, form, within)
+        part = found.groups()
+        name = part[month]
+        try:
+            moment = datetime(
+                int(part[year]),
+                _MONTHS[name.lower()] if name.isalpha() else int(name),
+                int(part[day]),
+                int(part[hour]),
+                int(part[minute]),
+                int(part[second]) if second >= 0 else 0,
+                int(part[fraction].ljust(6, "0")) if fraction >= 0 else 0,
+                _offset(part[offset]) if offset >= 0 else within,
+            )
+            return _text(moment, within)
+        except (KeyError, ValueError, OverflowError):
+            return _strptime(value, form, within)
+
+    return read
+
+
+@lru_cache(256)
+def _offset(text: str) -> timezone:
+    """The zone of an offset such as `+0200`."""
+    sign = -1 if text[0] == "-" else 1
+    return timezone(sign * timedelta(hours=int(text[1:3]), minutes=int(text[-2:])))
 
 
 def _text(moment: datetime, within: tzinfo | None) -> str | None:
