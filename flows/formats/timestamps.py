@@ -12,6 +12,7 @@ EPOCHS: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 RFC_3339: Final = "rfc3339"
 LONGEST: Final = 128
 
+_MINUTE: Final = timedelta(minutes=1)
 _FIELDS: Final = {
     "Y": r"\d{4}", "m": r"\d\d", "b": r"[A-Za-z]{3}", "d": r"\d\d", "H": r"\d\d", "M": r"\d\d", "S": r"\d\d",
     "f": r"\d{1,6}", "z": r"[+-]\d\d:?[0-5]\d",
@@ -107,7 +108,7 @@ def _usual(form: str, within: tzinfo | None) -> Reader | None:
                 int(part[fraction].ljust(6, "0")) if fraction >= 0 else 0,
                 _offset(part[offset]) if offset >= 0 else within,
             )
-            return _text(moment, within)
+            return moment.isoformat() if offset >= 0 else _text(moment, within)
         except (KeyError, ValueError, OverflowError):
             return _strptime(value, form, within)
 
@@ -127,7 +128,7 @@ def _text(moment: datetime, within: tzinfo | None) -> str | None:
             return None
         moment = moment.replace(tzinfo=within)
     offset = moment.utcoffset()
-    if offset is None or offset % timedelta(minutes=1):  # a local mean time: RFC 3339 has no seconds in an offset
+    if offset is None or offset % _MINUTE:  # a local mean time: RFC 3339 has no seconds in an offset
         return moment.astimezone(UTC).isoformat()
     return moment.isoformat()
 
