@@ -42,7 +42,6 @@ LOOKED_BACK: Final = {"1m": 23, "10m": 20, "15m": 30}
 _MOST_DETECTIONS: Final = 64
 _MOST_BYTES: Final = 1 << 20
 
-
 NOW: Final = "now"
 
 
@@ -143,7 +142,6 @@ _BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
 }  # fmt: skip
 _LISTS: Final = ("detector", "detection")
 _BESIDE: Final = ("exception", "format")
-"""Lists whose rows have checks of their own."""
 
 
 def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> Config:
@@ -227,7 +225,7 @@ def config_hash(config: Config) -> str:
     for name in (*_LISTS, *_BESIDE):
         rows = [canonical(row).items() for row in getattr(config, name)]
         if name == "format" and not rows:
-            continue  # as it was before there were any
+            continue
         shape[name] = [{key: value for key, value in row if (key, value) != ("mode", "live")} for row in rows]
     return blake2b(msgspec.json.encode(shape, order="deterministic"), digest_size=8).hexdigest()
 
@@ -347,7 +345,7 @@ def _is_id(text: str) -> bool:
 
 def _cross_faults(config: Config) -> list[str]:
     """What no single value shows: keys that do not fit each other."""
-    faults = format_faults(config.input.format, config.format)
+    faults = format_faults(config.input.format, config.format, config.kafka.topics.events)
     if config.state.shards & (config.state.shards - 1):
         faults.append(f"Expected a power of two from 1 to 64, got {config.state.shards} - at $.state.shards")
     if config.state.max_active > config.state.max_entities:

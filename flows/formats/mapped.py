@@ -211,7 +211,7 @@ class _Batch:
 
     def _read(self, rows: list[int]) -> Iterator[dict[str, Any]]:
         """What the objects of some rows say, one at a time."""
-        view = memoryview(self.buffer)
+        view = self.buffer.data
         begin, extent = self.begin.tolist(), self.extent.tolist()
         return (_value(view[begin[row] : begin[row] + extent[row]]) for row in rows)
 
