@@ -11,7 +11,7 @@ from flows.formats.source_formats import AUTO, FORMATS, LAPWING
 from flows.mapping_block import MappingBlock
 from flows.structure import meant, shown, structure
 
-__all__ = ("BLOCKS", "FormatBlock", "by_topic", "choice", "format_faults", "formats", "names", "told")
+__all__ = ("BLOCKS", "FormatBlock", "by_topic", "choice", "format_faults", "formats", "names")
 
 _MOST_BLOCKS: Final = 64
 

@@ -7,7 +7,7 @@ import typer
 
 from flows import kernels_cache
 from flows.commands.console import columns, plain, result, say
-from flows.commands.options import ConfigFile, Json
+from flows.commands.options import ConfigFile, InputFormat, Json
 from flows.config import Config, load
 from flows.errors import UsageError
 from flows.format_block import choice
@@ -27,10 +27,7 @@ def map_samples(
         str, typer.Option("--sample", metavar="FILE", help="Lines of JSON, or one JSON text; - is stdin.")
     ],
     config: ConfigFile = None,
-    input_format: Annotated[
-        str | None,
-        typer.Option("--format", metavar="NAME", help="A type, an id or auto; default is what the configuration says."),
-    ] = None,
+    input_format: InputFormat = None,
     suggest: Annotated[bool, typer.Option("--suggest", help="Write a first [[format]] block, guessed.")] = False,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="Messages to read.")] = 100,
     json: Json = False,
@@ -39,7 +36,8 @@ def map_samples(
 
     The values are shown as they are, those at secret paths never. Nothing is run or kept. With --suggest a [[format]]
     block is written to stdout instead, guessed from the names and the shapes of the values: read it, put it right,
-    then look at it again with --config.
+    then look at it again with --config. Without --format it is the configuration's, else its only [[format]], else
+    auto.
 
     \b
     Examples:
