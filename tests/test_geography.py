@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from flows.config import config_hash, load
@@ -15,7 +16,7 @@ from flows.geo_block import geography
 from models.rules.program import compile_rules
 from models.rules.threshold import Threshold
 from tests import mmdb
-from tests.command import command
+from tests.command import ROOT, command
 
 WHERE = 'country == "NL" or asn == 64511 or (lat < 0 and city startswith "S")'
 ABROAD = Threshold(id="abroad", by="user", where=WHERE, distinct="country", count=False, at_least=2)
@@ -139,6 +140,8 @@ def test_a_run_finds_who_is_in_two_countries(tmp_path: Path, databases: list[str
     code, _, said = command("detect", "--config", config, "--input", source, "--output", tmp_path / "out", "--quiet")
     assert (code, said) == (0, [])
     first = json.loads((tmp_path / "out" / "alerts.ndjson").read_text().splitlines()[0])
+    schema = json.loads((ROOT / "tests" / "ocsf-1.8.0.schema.json").read_text())
+    assert not [*jsonschema.Draft202012Validator(schema).iter_errors(first)]
     shown = {one["src_endpoint"]["ip"]: one for one in first["evidences"]}
     assert shown["198.51.100.1"]["src_endpoint"]["location"]["city"] == "S\u00e3o Paulo"
     assert shown["192.0.2.7"]["src_endpoint"]["autonomous_system"] == {"number": 64_511}
