@@ -20,6 +20,7 @@ from flows.commands import (
     fields,
     forward,
     lab,
+    map,
     score,
     simulate,
     state,
@@ -70,6 +71,7 @@ app.command("blocklist")(blocklist.blocklist)
 app.command("detectors")(detectors.detectors)
 app.command("forward")(forward.forward)
 app.command("lab")(lab.lab)
+app.command("map")(map.map_samples)
 app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
 app.command("tune")(tune.tune)

@@ -23,8 +23,9 @@ from flows.errors import ConfigError
 from flows.example_block import Example, examples, without_examples
 from flows.exception_block import exceptions
 from flows.format_block import FormatBlock, format_faults, formats
-from flows.formats.source_formats import LAPWING
 from flows.forward_block import Destination, destinations
+from flows.geo_block import geography_faults
+from flows.input_block import Input, unset
 from flows.kafka_block import Kafka, kafka, moment_ms
 from flows.metrics_block import Metrics, metrics_faults
 from flows.run_block import Run
@@ -42,20 +43,7 @@ LOOKED_BACK: Final = {"1m": 23, "10m": 20, "15m": 30}
 _MOST_DETECTIONS: Final = 64
 _MOST_BYTES: Final = 1 << 20
 
-
 NOW: Final = "now"
-
-
-class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """Where events come from and what a message may be."""
-
-    format: str = LAPWING
-    path: str = ""
-    timezone: str = ""
-    max_message_bytes: Annotated[int, Meta(ge=256, le=1 << 27)] = 1 << 20
-    max_depth: Annotated[int, Meta(ge=2, le=512)] = 32
-    batch_rows: Annotated[int, Meta(ge=1, le=65_536)] = 4096
-    ipv6_prefix: Annotated[int, Meta(ge=16, le=128)] = 64
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,10 +225,12 @@ def config_hash(config: Config) -> str:
     for name in _BLOCKS.keys() - {"run", "kafka", "metrics"}:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
+    for key in unset(config.input):
+        del shape["input"][key]
     for name in (*_LISTS, *_BESIDE):
         rows = [canonical(row).items() for row in getattr(config, name)]
         if name == "format" and not rows:
-            continue  # as it was before there were any
+            continue
         shape[name] = [{key: value for key, value in row if (key, value) != ("mode", "live")} for row in rows]
     return blake2b(msgspec.json.encode(shape, order="deterministic"), digest_size=8).hexdigest()
 
@@ -360,7 +350,7 @@ def _is_id(text: str) -> bool:
 
 def _cross_faults(config: Config) -> list[str]:
     """What no single value shows: keys that do not fit each other."""
-    faults = format_faults(config.input.format, config.format)
+    faults = format_faults(config.input.format, config.format, config.kafka.topics.events)
     if config.state.shards & (config.state.shards - 1):
         faults.append(f"Expected a power of two from 1 to 64, got {config.state.shards} - at $.state.shards")
     if config.state.max_active > config.state.max_entities:
@@ -372,7 +362,7 @@ def _cross_faults(config: Config) -> list[str]:
             zone = shown(config.input.timezone)
             faults.append(f'Expected an IANA time zone such as "Europe/Berlin", got {zone} - at $.input.timezone')
     faults += program_faults(config.detection) + unread_faults(config.detector, config.detection)
-    faults += metrics_faults(config.metrics)
+    faults += metrics_faults(config.metrics) + geography_faults(config.input.geo)
     if config.time.learn_until not in ("", NOW):
         try:
             moment_ms(config.time.learn_until)

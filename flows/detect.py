@@ -47,14 +47,13 @@ from flows.connectors.window_sink import WindowSink, merge_windows
 from flows.durations import microseconds
 from flows.errors import LapwingError, UsageError
 from flows.format_block import format_faults
-from flows.formats.canonical import canonical
 from flows.formats.windows import table_of
 from flows.kernels_cache import load_numba
 from flows.lineage import known_starts
 from flows.lineage import lineage as lineage_of
 from flows.lineage import moved as moved_mark
 from flows.observed import Observed
-from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, table_secret
+from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, shown_of, table_secret
 from flows.running import result, told_as_ours, watching
 from flows.state_dir import StateDir, known_sources, open_state
 from flows.state_shape import state_identity
@@ -117,7 +116,7 @@ def build(
     watched = (*range(len(DIMENSIONS)), *joint)
     settings = {dimension: shard_settings(config, WATCHED[dimension], program) for dimension in watched}
     rules = {rule.id: rule for rule in config.detection}
-    shown = lru_cache(maxsize=1024)(canonical)  # an incident's alerts show the same few events again and again
+    shown = lru_cache(maxsize=1024)(shown_of(config))  # an incident's alerts show the same few events again and again
 
     def make_shard(at: int, state: bytes | None) -> Shard:
         shard = Shard(at, settings[at], secret, shown, state)

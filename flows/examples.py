@@ -14,6 +14,7 @@ from flows.connectors.output_directory import ALERTS, DEAD_LETTERS, SCORED, SUPP
 from flows.detect import run
 from flows.errors import ConfigError
 from flows.example_block import LONGEST, MOST_BYTES, Example, lines
+from flows.formats.source_formats import LAPWING
 from models import rules
 from models.rules.describe import bound_text, meter_text
 from models.rules.program import NO_METER, Bound, compile_rules
@@ -146,7 +147,7 @@ def _outcome(config: Config, example: Example, events: Path, place: Path, stop: 
         time = msgspec.structs.replace(config.time, max_jump=durations.spell(2 * int(LONGEST.total_seconds()) * 10**6))
         config = msgspec.structs.replace(config, time=time)
     output = place / "out"
-    done = run(config, str(events), str(output), None, True, config.input.format, stop)
+    done = run(config, str(events), str(output), None, True, LAPWING, stop)
     if written and not done.interrupted and (faults := [*_event_faults(example, output)]):
         raise ConfigError(faults)
     fired = [] if done.interrupted else [*_fired(output)]  # there may be no files yet
@@ -231,7 +232,7 @@ def _measured(
     output = msgspec.structs.replace(config.output, max_incidents_per_hour=1_000_000)
     detection = tuple(probe.rule for probe in probes)
     probing = msgspec.structs.replace(config, detection=detection, exception=(), output=output)
-    done = run(probing, str(events), str(place / "probes"), None, True, config.input.format, stop)
+    done = run(probing, str(events), str(place / "probes"), None, True, LAPWING, stop)
     if done.interrupted:
         return ()
     by_probe: dict[str, dict[str, float]] = {probe.rule.id: {} for probe in probes}

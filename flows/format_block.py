@@ -5,31 +5,18 @@ from typing import Any, Final
 
 import msgspec
 
+from flows.format_base import FormatBlock
 from flows.formats.mapped import Choice
-from flows.formats.source_format import SourceFormat
 from flows.formats.source_formats import AUTO, FORMATS, LAPWING
+from flows.mapping_block import MappingBlock
 from flows.structure import meant, shown, structure
+
+__all__ = ("BLOCKS", "FormatBlock", "by_topic", "choice", "format_faults", "formats", "names")
 
 _MOST_BLOCKS: Final = 64
 
 
-class FormatBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """One `[[format]]`: a platform's format, the name by which it is chosen, and the topics that come in it."""
-
-    type: str = ""
-    id: str = ""
-    topics: tuple[str, ...] = ()
-
-    def made(self) -> SourceFormat:
-        """The format."""
-        return next(one for one in FORMATS if one.type == self.type)
-
-    def faults(self, path: str) -> list[str]:
-        """What no single key shows."""
-        return []
-
-
-BLOCKS: Final[dict[str, type[FormatBlock]]] = {one.type: FormatBlock for one in FORMATS}
+BLOCKS: Final[dict[str, type[FormatBlock]]] = {**{one.type: FormatBlock for one in FORMATS}, "mapping": MappingBlock}
 """The block of each type. A type that has keys of its own has a block of its own."""
 
 
@@ -83,12 +70,18 @@ def names(blocks: tuple[FormatBlock, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((LAPWING, AUTO, *(one.type for one in FORMATS), *(block.id for block in blocks))))
 
 
-def format_faults(name: str, blocks: tuple[FormatBlock, ...]) -> list[str]:
-    """What is wrong with the name of a format, with all that there are."""
+def format_faults(name: str, blocks: tuple[FormatBlock, ...], topic: str = "") -> list[str]:
+    """What is wrong with the name of a format, with all that there are; and topics that nobody reads."""
     known = names(blocks)
-    if name in known:
-        return []
-    return [f"Expected a format (known: {', '.join(known)}), got {shown(name)} - at $.input.format"]
+    faults = [
+        f"{shown(one)} is not the topic that is read ({topic}, as kafka.topics.events says) - at $.format[{at}].topics"
+        for at, block in enumerate(blocks if topic else ())
+        for one in block.topics
+        if one != topic
+    ]
+    if name not in known:
+        faults.append(f"Expected a format (known: {', '.join(known)}), got {shown(name)} - at $.input.format")
+    return faults
 
 
 def choice(name: str, blocks: tuple[FormatBlock, ...]) -> Choice | None:
@@ -107,6 +100,11 @@ def by_topic(blocks: tuple[FormatBlock, ...]) -> dict[str, Choice]:
     return {topic: Choice((block.made(),), fixed=True) for block in blocks for topic in block.topics}
 
 
-def told(name: str, blocks: tuple[FormatBlock, ...]) -> dict[str, Any]:
-    """What is read as what, for people: the input's format, and that of each topic with one of its own."""
-    return {"format": name, "topics": {topic: block.id for block in blocks for topic in block.topics}}
+def read_as(name: str, blocks: tuple[FormatBlock, ...]) -> dict[str, Any]:
+    """What is read as what: the input's format, the types it stands for, and the format of each topic with its own."""
+    found = choice(name, blocks)
+    return {
+        "format": name,
+        "reads": [LAPWING] if found is None else [one.type for one in found.formats],
+        "topics": {topic: block.id for block in blocks for topic in block.topics},
+    }

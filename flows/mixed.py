@@ -14,6 +14,7 @@ from flows.connectors.output_directory import SCORED
 from flows.detect import run
 from flows.errors import InputError, Refused
 from flows.formats.simulated import simulate
+from flows.formats.source_formats import AUTO, LAPWING
 from flows.formats.truth import Truth
 from flows.rethreshold import Rethreshold
 from flows.tuning import Recall, index_of, recall
@@ -50,7 +51,9 @@ def simulated_recall(directory: str, config: Config, index: Rethreshold, limit: 
         mixed = Path(place) / "events.ndjson"
         with scored.open("rb") as source, mixed.open("wb") as out:
             out.writelines(merged(source, lines))
-        run(config, str(mixed), f"{place}/out", None, False, config.input.format, threading.Event())
+        # Simulated attacks are of format lapwing, whatever the events among which they are.
+        read_as = LAPWING if config.input.format == LAPWING else AUTO
+        run(config, str(mixed), f"{place}/out", None, False, read_as, threading.Event())
         return recall(index_of(f"{place}/out", config, index.detection), limit, truth)
 
 
@@ -80,7 +83,7 @@ def merged(scored: Iterable[bytes], lines: list[tuple[int, bytes]]) -> Iterator[
     for line in scored:
         found = _ADDED.match(line, line.rfind(_BEFORE))  # the last: a string of the event's own may look like it
         if found is None:
-            raise InputError(f"{SCORED}: a line is no scored event of format lapwing")
+            raise InputError(f"{SCORED}: a line is no scored event")
         time = int(found[1])
         while at < len(lines) and lines[at][0] <= time:
             yield lines[at][1]

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ from flows.formats.rehearsal import rehearsal_events
 from flows.formats.scored import encode
 from flows.formats.simulated import simulate
 from flows.formats.unwrap import unwrap
+from flows.formats.user_agent import families
+from flows.geo_block import geography
 from flows.state_shape import learned_by, most_hours, table_limits
 from flows.steps.gather import gather
 from flows.steps.split import split
@@ -139,15 +142,31 @@ def limits_of(config: Config) -> Limits:
 
 def plain_reading(config: Config) -> Callable[[RawBatch], Decoded]:
     """What makes columns of messages of format `lapwing`."""
-    return partial(decode, limits=limits_of(config), program=program_of(config.detection))
+    known = geography(config.input.geo)
+    return partial(decode, limits=limits_of(config), program=program_of(config.detection), geography=known)
+
+
+def shown_of(config: Config) -> Callable[[bytes], dict[str, Any]]:
+    """What an alert shows of an event: its canonical members, where its address is, what its user agent says."""
+    known = geography(config.input.geo)
+
+    def shown(message: bytes) -> dict[str, Any]:
+        members = canonical(message)
+        if known:
+            members = known.completed(members)
+        agent = members.get("user_agent") if config.input.user_agents else None
+        return members | {"client": families(agent)} if isinstance(agent, str) else members
+
+    return canonical if known is None and not config.input.user_agents else shown
 
 
 def reading_of(config: Config, topics: bool = False) -> Callable[[RawBatch], Decoded]:
     """What makes columns of messages, each in its format; with `topics` a topic may have one of its own."""
     plain, limits, program = plain_reading(config), limits_of(config), program_of(config.detection)
+    known = geography(config.input.geo)
 
     def made(formats: Choice | None) -> Callable[[RawBatch], Decoded]:
-        return plain if formats is None else Mapped(formats, limits, program).decode
+        return plain if formats is None else Mapped(formats, limits, program, known).decode
 
     usual = made(choice(config.input.format, config.format))
     own = {topic: made(formats) for topic, formats in by_topic(config.format).items()} if topics else {}
@@ -185,7 +204,7 @@ def rehearse(config: Config) -> None:
     while partition.pending:
         batches.append(partition.take())
     shards = {
-        at: Shard(at, shard_settings(config, WATCHED[at], program), table_secret(config), canonical)
+        at: Shard(at, shard_settings(config, WATCHED[at], program), table_secret(config), shown_of(config))
         for at in (*range(len(DIMENSIONS)), *joint)
     }
     for batch in (*batches, partition.last_item(close=True)):

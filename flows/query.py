@@ -13,14 +13,16 @@ import pyarrow.parquet as pq
 from flows.connectors.output_directory import ACTIONS, ALERTS, SCORED
 from flows.errors import InputError
 from flows.formats.actions import Action
-from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
+from flows.formats.mapped import Choice, Mapped
 from flows.formats.raw import raw_batch
+from flows.formats.source_formats import FORMATS
 from flows.formats.windows import SCHEMA
 from flows.result_lines import LONGEST, lines
 from models.base import DIMENSIONS
 
 WINDOWS = "windows.parquet"
+ANY_FORMAT = Choice(FORMATS)
 _CREATE, _CLOSE = 1, 3
 _BLOCK = 1 << 22
 _MEMBER = b',"lapwing":{'
@@ -275,12 +277,20 @@ def linked(found: Sequence[Incident], one: Incident) -> list[Incident]:
 
 
 def events(
-    directory: str, tenant: str, dimension: str, entity: str, start: int, end: int, most: int = 200
+    directory: str,
+    tenant: str,
+    dimension: str,
+    entity: str,
+    start: int,
+    end: int,
+    most: int = 200,
+    formats: Choice = ANY_FORMAT,
 ) -> list[dict[str, Any]]:
     """Scored events of an entity with `start` <= time < `end` (epoch ms), the first `most` of them in the file's order.
 
     An event belongs to the entities that it was scored for. One pass over the file; memory is what is returned.
-    Of what is no dimension of events, such as a source, there are none.
+    Of what is no dimension of events, such as a source, there are none. `formats` are those that the events may have
+    beside `lapwing`; a layout that a configuration declares has to be given (`flows.format_block.choice`).
 
     Raises
     ------
@@ -293,11 +303,12 @@ def events(
     at = DIMENSIONS.index(dimension)
     names = [(0, tenant.encode()), (at, entity.encode())]
     found: list[dict[str, Any]] = []
+    read_as = Mapped(formats, Limits(max_message_bytes=LONGEST))
     try:
         with path.open("rb") as file:
             while len(found) < most and (read := file.readlines(_BLOCK)):
                 came = [line[: line.rfind(_MEMBER)] + b"}" for line in read]
-                seen = decode(raw_batch(SCORED, came), Limits(max_message_bytes=LONGEST))
+                seen = read_as.decode(raw_batch(SCORED, came))
                 if not len(seen):
                     raise InputError(f"{path}: {seen.dead[0].reason} ({seen.dead[0].detail})")
                 hit = (seen.time >= start * 1000) & (seen.time < end * 1000)

@@ -24,7 +24,9 @@ def state_identity(config: Config, output: str = "") -> dict[str, str]:
 
     Thresholds, severities and texts are not in it: they may change between runs. What is in it, and why: the layout of
     tables and rings (dimensions, shards, sizes, panes and the time they must span), who an entity is, and the
-    parameters that give a learned number its meaning.
+    parameters that give a learned number its meaning. Another `input.format` is refused, because it says who an entity
+    is. What a `[[format]]` block declares, and its topics, may change between runs: a place in the input is a message
+    and an event's number in it, whatever the mapping, and the events that are kept as evidence are canonical.
     """
     identity = {
         "layout": str(SNAPSHOT),

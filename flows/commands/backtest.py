@@ -10,7 +10,7 @@ from rich.console import Console
 from flows import kernels_cache
 from flows.commands.console import result, say
 from flows.commands.engine import noise_held_back
-from flows.commands.options import ConfigFile, Json, Quiet
+from flows.commands.options import ConfigFile, InputFormat, Json, Quiet
 from flows.commands.progress import live
 from flows.commands.stopping import stoppable
 from flows.config import Config, load
@@ -28,6 +28,7 @@ def backtest(
     source: Annotated[
         str | None, typer.Option("--input", metavar="PATH|DIR|kafka", help="The history; as in lapwing detect.")
     ] = None,
+    input_format: InputFormat = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME", help="Report from here; what comes before is learned from (warm-up)."),
@@ -69,7 +70,7 @@ def backtest(
       lapwing backtest --input e.ndjson --truth e.ndjson.truth.ndjson --output trial --json
       lapwing backtest --config new.toml --against config.toml --input logs/ --verdicts out --output trial
     """
-    new, old = _configs(config, against)
+    new, old = _configs(config, against, input_format)
     source = source or new.input.path
     if not source:
         raise UsageError("no input: give --input PATH, DIR or kafka, or set path under [input] in the config")
@@ -111,13 +112,13 @@ def backtest(
         raise typer.Exit(stop.exit_code)
 
 
-def _configs(new: str | None, old: str | None) -> tuple[Config, Config | None]:
+def _configs(new: str | None, old: str | None, input_format: str | None) -> tuple[Config, Config | None]:
     """Both configurations, or the faults of both at once."""
     found: list[Config] = []
     faults: list[str] = []
     for path in [new] if old is None else [new, old]:
         try:
-            found.append(load(path))
+            found.append(load(path, {} if input_format is None else {"input.format": input_format}))
         except ConfigError as error:
             faults += error.faults
     if faults:

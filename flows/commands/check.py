@@ -9,13 +9,15 @@ import typer
 from flows import durations
 from flows.commands import connecting
 from flows.commands.console import columns, plain, result
-from flows.commands.options import Json
+from flows.commands.options import InputFormat, Json
 from flows.config import PANES, Config, config_hash, load, ring_panes
 from flows.detection_block import WINDOW_OF
 from flows.detector_block import behaviour_of, default_detections
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
+from flows.format_block import read_as
 from flows.formats.explain import described, filled
+from flows.geo_block import silenced
 from flows.kafka_block import RESULTS
 from flows.state_shape import state_identity, table_limits
 from models import rules
@@ -36,6 +38,7 @@ def check(
     state: Annotated[
         str | None, typer.Option("--state", metavar="DIR", help="Could a run go on from this state?")
     ] = None,
+    input_format: InputFormat = None,
     connect: Annotated[
         bool, typer.Option("--connect", help="Ask Kafka too: topics, permissions, a transaction that is aborted.")
     ] = False,
@@ -54,7 +57,8 @@ def check(
       lapwing check config.toml --state state --json
       lapwing check config.toml --connect
     """
-    config = load(file, {} if state is None else {"state.path": state})
+    flags = {"state.path": state, "input.format": input_format}
+    config = load(file, {key: value for key, value in flags.items() if value is not None})
     found = plan(config)
     asked = connecting.tried(config) if connect else None
     if json:
@@ -82,7 +86,10 @@ def plan(config: Config) -> dict[str, Any]:
         "destinations": [
             {"id": one.id, "type": one.__struct_config__.tag, "from": one.kind} for one in config.destination
         ],
-        "warnings": warnings(config.exception, time.time_ns() // 1000),
+        "warnings": [
+            *warnings(config.exception, time.time_ns() // 1000),
+            *silenced(config.input.geo, config.detection),
+        ],
         "max_incidents_per_hour": config.output.max_incidents_per_hour,
         "memory_bytes": _memory_bytes(config),
     }
@@ -96,7 +103,8 @@ def _left_out(config: Config) -> list[str]:
 
 def _input(config: Config) -> dict[str, Any]:
     path = config.input.path
-    about: dict[str, Any] = {"path": path, "format": config.input.format, "partitions": [], "problem": ""}
+    about: dict[str, Any] = {"path": path, "partitions": [], "problem": ""}
+    about |= read_as(config.input.format, config.format)
     if path == "kafka":
         about["topic"] = config.kafka.topics.events
     elif path and path != "-" and path != "synthetic":
@@ -251,7 +259,8 @@ def _text(found: dict[str, Any], file: str | None) -> str:
     names = [plain(name) for name in source["partitions"]]
     where = plain(source["path"]) or "to be given with --input"
     where += f", topic {source['topic']}" if "topic" in source else ""
-    lines.append(f"input          {where}, format {source['format']}")
+    lines.append(f"input          {where}, format {source['format']}{_meaning(source)}")
+    lines += [f"               topic {topic}, format {name}" for topic, name in source["topics"].items()]
     if source["problem"]:
         lines.append(f"               {plain(source['problem'])}")
     if names:
@@ -295,6 +304,13 @@ def _text(found: dict[str, Any], file: str | None) -> str:
         rows = [(row["id"], row["type"], row["from"]) for row in found["destinations"]]
         lines += ["", columns([("destination", "type", "from"), *rows])]
     return "\n".join([*lines, *(f"warning: {plain(warning)}" for warning in found["warnings"])])
+
+
+def _meaning(source: dict[str, Any]) -> str:
+    """What a format's name does not say itself."""
+    if len(source["reads"]) == 1 and source["reads"][0] in (source["format"], "lapwing"):
+        return ""
+    return f": {', '.join(source['reads'])}{' or lapwing, message by message' if source['format'] == 'auto' else ''}"
 
 
 def _state_text(state: dict[str, Any]) -> list[str]:

@@ -11,11 +11,12 @@ import typer
 from flows import kernels_cache
 from flows.commands.console import plain, result, say
 from flows.commands.engine import noise_held_back
-from flows.commands.options import ConfigFile, Json, Quiet
+from flows.commands.options import ConfigFile, InputFormat, Json, Quiet
 from flows.commands.progress import live
 from flows.commands.stopping import say_stopped, stoppable
 from flows.config import Config, load
 from flows.errors import UsageError
+from flows.geo_block import silenced
 
 
 def detect(
@@ -31,7 +32,7 @@ def detect(
     state: Annotated[
         str | None, typer.Option("--state", metavar="DIR", help="Remember here, and go on from here next time.")
     ] = None,
-    input_format: Annotated[str | None, typer.Option("--format", metavar="NAME", help="Format of the input.")] = None,
+    input_format: InputFormat = None,
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="earliest|latest|TIME", help="Where a first run over a topic begins."),
@@ -84,6 +85,7 @@ def detect(
     Examples:
       lapwing detect --input events.ndjson --output out
       lapwing detect --input logs/ --output out --state state
+      lapwing detect --input okta.ndjson --format okta --output out
       zcat events.gz | lapwing detect --input - --output - | jq .message
       lapwing detect --config config.toml --json
       lapwing detect --input kafka --output kafka --state state --start latest
@@ -107,6 +109,8 @@ def detect(
         if fresh and kept is None:
             raise UsageError("--fresh starts a state from nothing: give --state DIR")
         tell = (lambda _: None) if quiet else say
+        for warning in silenced(chosen.input.geo, chosen.detection):
+            tell(warning)
         settle = kernels_cache.announce(tell)
         run = _running(chosen)
         from flows.connectors.output_directory import existing_results

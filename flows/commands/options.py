@@ -7,3 +7,9 @@ import typer
 ConfigFile = Annotated[str | None, typer.Option("--config", metavar="FILE", help="TOML file; the defaults need none.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+InputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="NAME", help="Format of the input: lapwing, auto, a platform's or a [[format]]'s."
+    ),
+]

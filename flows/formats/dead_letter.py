@@ -65,6 +65,15 @@ def bury(
     )
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a member of this name holds a secret, as far as a name can tell.
+
+    >>> is_secret_name("newPassword"), is_secret_name("access_token"), is_secret_name("passed")
+    (True, True, False)
+    """
+    return _VALUE.search(name.encode(errors="replace") + b":") is not None
+
+
 def _container_end(body: bytes, at: int) -> int:
     """After the object or array at `at`, or the body's end where it is not closed."""
     depth = 0

@@ -10,6 +10,9 @@ LONGEST = 256
 """No string of an evidence has more characters than this."""
 _PATHS = 10  # how many changed members an evidence names
 
+_SYSTEMS = {"Windows": 100, "Linux": 200, "Ubuntu": 200, "Android": 201, "Mac OS X": 300, "iOS": 301}
+"""OCSF's os.type_id of the families it knows."""
+
 _PLAIN = (
     "time", "received", "action", "outcome", "reason", "error_code", "error", "factor", "ip_type", "app_version",
 )  # fmt: skip
@@ -84,7 +87,8 @@ def evidence(members: Mapping[str, Any], tenant: str) -> dict[str, Any]:
     response: dict[str, Any] = {}
     if "status" in whole:
         response = _named(code=whole["status"], latency=round(real["latency_ms"]) if "latency_ms" in real else None)
-    device = {"uid": text["device"], "type_id": 0, "type": "Unknown"} if "device" in text else None
+    client = members.get("client")
+    device = _device(text.get("device"), client if isinstance(client, dict) else {}, data)
     resources = [{"uid": text["target"], "type": "account"}] if "target" in text else None
     found = _named(
         uid=text.get("id"), name=text.get("action"), actor=actor, user=user, src_endpoint=source,
@@ -92,6 +96,16 @@ def evidence(members: Mapping[str, Any], tenant: str) -> dict[str, Any]:
         resources=resources,
     )  # fmt: skip
     return found | {"data": data}
+
+
+def _device(uid: str | None, client: Mapping[str, Any], data: dict[str, Any]) -> dict[str, Any] | None:
+    """The device and its system as a user agent names them; the browser, which OCSF has no field for, into `data`."""
+    said = {name: clean(value) for name, value in client.items() if isinstance(value, str) and value}
+    if "browser" in said:
+        data["browser"] = said["browser"]
+    system = {"name": said["os"], "type_id": _SYSTEMS.get(said["os"], 99)} if "os" in said else None
+    found = _named(uid=uid, os=system, model=said.get("device"))
+    return found | {"type_id": 0, "type": "Unknown"} if found else None
 
 
 def _named(**members: Any) -> dict[str, Any]:

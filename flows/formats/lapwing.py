@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.formats.dead_letter import bury
+from flows.formats.geography import Geography
 from flows.formats.limits import Limits
 from flows.formats.raw import RawBatch
 from flows.formats.repair import Death, Reading, read
@@ -225,12 +226,15 @@ class SlowPath:
             self.more += note
 
 
-def decode(raw: RawBatch, limits: Limits, program: Program | None = None) -> Decoded:
+def decode(
+    raw: RawBatch, limits: Limits, program: Program | None = None, geography: Geography | None = None
+) -> Decoded:
     """Make columns of a raw batch: every message is one row or one dead letter, whatever its bytes.
 
     An ordinary message never leaves compiled code. One that is unusual in any way (an escape in a member that becomes
     a column, a duplicate, a wrong type, a bad value, a name outside ASCII) is read again in Python, and its values go
-    through the same kernel, so there is one meaning. A program's expressions are then evaluated on the same spans.
+    through the same kernel, so there is one meaning. A program's expressions are then evaluated on the same spans, and
+    on what `geography` knows of an address where the event does not say it.
 
     Cost: below a microsecond an ordinary event of 430 bytes, 20 or more an unusual one; memory as the batch's. With a
     program more members can make an event unusual: those it compares, if they hold an escape or a number with an
@@ -241,10 +245,12 @@ def decode(raw: RawBatch, limits: Limits, program: Program | None = None) -> Dec
     ValueError
         If a row does not lie in the buffer, or the batch's columns differ in length: the reader's mistake.
     """
-    return _decode(raw, limits, program, every_row_slow=False)
+    return _decode(raw, limits, program, every_row_slow=False, geography=geography)
 
 
-def _decode(raw: RawBatch, limits: Limits, program: Program | None, every_row_slow: bool) -> Decoded:
+def _decode(
+    raw: RawBatch, limits: Limits, program: Program | None, every_row_slow: bool, geography: Geography | None = None
+) -> Decoded:
     n = len(raw.start)
     if not len(raw.length) == len(raw.offset) == len(raw.index) == len(raw.timestamp) == n:
         raise ValueError("the columns of a raw batch differ in length")
@@ -264,8 +270,14 @@ def _decode(raw: RawBatch, limits: Limits, program: Program | None, every_row_sl
         buffer, fast, spans.at, spans.size, spans.tag, recorded,
         limits.max_future_us, limits.ipv6_prefix, CODES, 0, columns,
     )  # fmt: skip
-    if program:
-        mark(program.code, buffer, fast, Spans(spans.at, spans.size, spans.tag), columns, marks)
+
+    def evaluate(text: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
+        if program:
+            found = Spans(spans.at, spans.size, spans.tag)
+            text = geography.add(text, rows, found, wanted.slots, columns) if geography else text
+            mark(program.code, text, rows, found, columns, marks)
+
+    evaluate(buffer, fast)
     note_start, note_length = np.zeros(n, np.int64), np.zeros(n, np.int32)
     dead = raw.oversize
     kept: slice | NDArray[np.int64] = slice(None)
@@ -274,9 +286,7 @@ def _decode(raw: RawBatch, limits: Limits, program: Program | None, every_row_sl
         columns.fault[slow] = 0
         path = SlowPath(raw, limits, spans, columns, program)
         used = path.run(slow, used)
-        if program:
-            alive_rows = np.array([*path.readings], np.int64)
-            mark(program.code, path.buffer, alive_rows, Spans(spans.at, spans.size, spans.tag), columns, marks)
+        evaluate(path.buffer, np.array([*path.readings], np.int64))
         path.place(note_start, note_length)
         if path.more:
             buffer = sealed(np.concatenate((buffer, np.frombuffer(path.more, np.uint8))), np.uint8)

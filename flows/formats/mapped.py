@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flows.formats.blank import Blanking
 from flows.formats.dead_letter import bury, hide
+from flows.formats.geography import Geography
 from flows.formats.lapwing import Decoded, decode, sealed, spans_of
 from flows.formats.limits import Limits
 from flows.formats.raw import RawBatch
@@ -63,8 +64,10 @@ class Mapped:
     Cost: for each event about what reading JSON into a dict costs, the format's own mapping, and the kernels.
     """
 
-    def __init__(self, choice: Choice, limits: Limits, program: Program | None = None) -> None:
-        self._choice, self._limits, self._program = choice, limits, program
+    def __init__(
+        self, choice: Choice, limits: Limits, program: Program | None = None, geography: Geography | None = None
+    ) -> None:
+        self._choice, self._limits, self._program, self._geography = choice, limits, program, geography
         self._blanking = [Blanking(one.secrets) for one in choice.formats]
         self._hidden = tuple(sorted({name for one in self._blanking for name in one.names}))
         self._canonical = replace(
@@ -80,7 +83,7 @@ class Mapped:
         for number, one in enumerate(self._blanking):
             one.rows(batch.buffer, batch.begin, batch.extent, np.flatnonzero(chosen == number))
         rows, canonical = batch.canonical(chosen, formats)
-        decoded = decode(canonical, self._canonical, self._program)
+        decoded = decode(canonical, self._canonical, self._program, self._geography)
         mapped = chosen[rows][decoded.row] >= 0
         decoded.row = rows[decoded.row]
         decoded.shown_start, decoded.shown_length = decoded.start, decoded.length
@@ -208,7 +211,7 @@ class _Batch:
 
     def _read(self, rows: list[int]) -> Iterator[dict[str, Any]]:
         """What the objects of some rows say, one at a time."""
-        view = memoryview(self.buffer)
+        view = self.buffer.data
         begin, extent = self.begin.tolist(), self.extent.tolist()
         return (_value(view[begin[row] : begin[row] + extent[row]]) for row in rows)
 
