@@ -3,7 +3,7 @@
 from typing import Any, Final
 from urllib.parse import unquote
 
-from flows.formats.auth0_events import CODES, MANAGEMENT, RESOURCES, Meaning
+from flows.formats.auth0_events import CODES, MANAGEMENT, OPERATIONS, RESOURCES, Meaning
 from flows.formats.members_of import Record, change, fields, members, normal, text, utc
 from flows.formats.source_format import SourceFormat
 
@@ -144,6 +144,7 @@ def _call(event: Record, log: Record, details: Record) -> None:
         event["actor"] = by
         event["actor_type"] = "user" if name else "service"
     action, target = _done(method, path, members(request, "body"))
+    action = OPERATIONS.get(text(log, "description"), action)
     event["action"] = action
     body = request.get("body")
     if target:

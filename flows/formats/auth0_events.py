@@ -166,6 +166,22 @@ CODES: Final[dict[str, Meaning]] = {
 
 MANAGEMENT: Final = frozenset({"sapi", "fapi", "mgmt_api_read"})
 
+OPERATIONS: Final = {
+    "Create a role": "role_change",
+    "Update a role": "role_change",
+    "Delete a role": "role_change",
+    "Assign roles to a user": "role_change",
+    "Assign users to a role": "role_change",
+    "Remove roles from a user": "role_change",
+    "Rotate a client secret": "api_key_change",
+    "Create a password change ticket": "password_reset_request",
+    "Delete a user": "account_delete",
+    "Delete a User": "account_delete",
+    "Create a user": "register",
+    "Create a User": "register",
+}
+"""Operations of the Management API that their description names beyond doubt, whatever the path."""
+
 RESOURCES: Final[dict[tuple[str, ...], str]] = {
     ("users",): "profile_update",
     ("users", "roles"): "role_change",
@@ -173,8 +189,8 @@ RESOURCES: Final[dict[tuple[str, ...], str]] = {
     ("users", "organizations"): "role_change",
     ("roles",): "role_change",
     ("organizations", "members"): "role_change",
-    ("organizations", "invitations"): "role_change",
-    ("tenants", "invitations"): "role_change",
+    ("organizations", "invitations"): "api_call",  # no right yet
+    ("tenants", "invitations"): "api_call",
     ("client-grants",): "role_change",
     ("tickets", "password-change"): "password_reset_request",
     ("user-blocks",): "account_unlock",

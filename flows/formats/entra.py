@@ -166,7 +166,8 @@ def _audit(event: Record, record: Record, properties: Record) -> None:
         event["time"] = utc(value)
     initiator = members(properties, "initiatedBy")
     person, program = members(initiator, "user"), members(initiator, "app")
-    if (value := person.get("ipAddress") or record.get("callerIpAddress")) is not None and value != "":
+    more = _additional(properties)
+    if (value := person.get("ipAddress") or record.get("callerIpAddress") or more.get("ipaddr")) is not None:
         event["ip"] = value
     name, identity = normal(person.get("userPrincipalName")), person.get("id")
     by = name or identity or program.get("servicePrincipalId") or program.get("displayName")
@@ -194,13 +195,23 @@ def _audit(event: Record, record: Record, properties: Record) -> None:
     if about is not None and action not in _ABOUT_ACTOR:
         if (value := about.get("id")) is not None:
             event["user"] = value
-        if (value := normal(about.get("userPrincipalName"))) is not None and value != "":
-            event["username"] = value
+        value = about.get("userPrincipalName") or more.get("invitedUserEmailAddress")
+        if value is not None and action != "account_delete":  # a deleted user's name has its id before it
+            event["username"] = normal(value)
     else:
         if identity is not None:
             event["user"] = identity
         if name is not None and name != "":
             event["username"] = name
+
+
+def _additional(properties: Record) -> Record:
+    """The additional details by their keys."""
+    return {
+        entry["key"]: entry.get("value")
+        for entry in entries(properties, "additionalDetails")[:64]
+        if type(entry) is dict and type(entry.get("key")) is str
+    }
 
 
 def _changes(changes: list[Record], properties: list[Any]) -> None:

@@ -28,8 +28,7 @@ RESULTS: Final[dict[str, Result]] = {
         700023, 700024, 700027, 7000215, 7000218, 5000811, 399284,
     ),
     **_each("failure", "unknown_user", 50034, 50020, 50128, 50177, 51004, 90072, 90023, 81012),
-    **_each("blocked", "locked", 50053),
-    **_each("failure", "locked", 50057, 135011, 7000112, 500014),
+    **_each("failure", "locked", 50053, 50057, 135011, 7000112, 500014),
     **_each(
         "failure", "expired", 50055, 50089, 50132, 50133, 50135, 50142, 50144, 50173, 70008, 70019, 70043, 70044,
         500133, 700082, 700084, 7000222, 130005,
@@ -67,6 +66,8 @@ ACTIVITIES: Final = {
     "add user": "register",
     "bulk create users - finished (bulk)": "register",
     "invite external user": "register",
+    "invite internal user": "register",
+    "invite internal user to b2b collaboration": "register",
     "delete user": "account_delete",
     "hard delete user": "account_delete",
     "disable account": "account_lock",

@@ -19,6 +19,8 @@ _SECRET: Final = (
     "salt", "assertion", "key", "answer",
 )  # fmt: skip
 
+_SECRET_NAMES: Final = frozenset({"pin", "sott", "value", "code", "ticket", "configuration"})
+
 
 def members(record: Record, name: str) -> Record:
     """The object under a name, empty where there is none. It must not be written to.
@@ -105,7 +107,7 @@ def is_secret(path: str) -> bool:
     (True, False)
     """
     name = path.lower()
-    return any(word in name for word in _SECRET)
+    return name.rpartition(".")[2] in _SECRET_NAMES or any(word in name for word in _SECRET)
 
 
 def change(path: str, old: Any = None, new: Any = None) -> Record:

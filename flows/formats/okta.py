@@ -57,9 +57,9 @@ class Okta:
     )
 
     def matches(self, record: Record) -> bool:
-        """By `eventType` and `actor`, with `published`, `outcome` or `debugContext` beside them."""
+        """By `eventType` and `actor`, in Okta's spelling, in lower case, or flattened (`actorId`)."""
         if "eventType" in record:
-            return "actor" in record and ("published" in record or "outcome" in record or "debugContext" in record)
+            return "actor" in record or "actorId" in record
         return "eventtype" in record and "actor" in record
 
     def event(self, record: Record) -> Record:
@@ -69,6 +69,8 @@ class Okta:
         """
         if "eventType" not in record and "eventtype" in record:
             record = spelled(record, _NAMES)
+        elif "actorId" in record or "sourceIP" in record:
+            record = _nested(record)
         kind = text(record, "eventType")
         action = _action(kind) if len(kind) <= 128 else "other"
         debug = members(members(record, "debugContext"), "debugData")
@@ -115,6 +117,16 @@ class Okta:
             if type(attributes) is str and action in ("profile_update", "email_change"):
                 event["changes"] = [change(path.strip()) for path in attributes.split(",")[:64]]
         return event
+
+
+def _nested(record: Record) -> Record:
+    """A record whose members a query has made flat, as the System Log has it."""
+    return {
+        "actor": {"alternateId": record.get("actorId"), "type": "User"},
+        "client": {"ipAddress": record.get("sourceIP"), "userAgent": {"rawUserAgent": record.get("userAgent")}},
+        "outcome": {"result": record.get("result")},
+        **record,
+    }
 
 
 def _people(event: Record, record: Record, action: str) -> None:

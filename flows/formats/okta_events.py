@@ -28,6 +28,7 @@ ACTIONS: Final = {
     "app.oauth2.signon": "token_issue",
     "app.oauth2.token.detect_reuse": "token_refresh",
     "app.oauth2.as.token.detect_reuse": "token_refresh",
+    "app.token.reuse": "token_refresh",
     "app.oauth2.token.grant.refresh_token": "token_refresh",
     "app.oauth2.as.token.grant.refresh_token": "token_refresh",
     # accounts
