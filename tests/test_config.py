@@ -108,7 +108,7 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         "- at $.output.dead_letter_body",
         'config.toml: Unknown key "surprise" (known: input, output, time, state, run, kafka, metrics, detector, '
         "detection, "
-        "exception) - at $",
+        "exception, format) - at $",
         "config.toml: Expected int, got str - at $.input.max_depth",
         'config.toml: Expected a duration, got the bare number 5: write it as "5s" - at $.time.lateness',
         'config.toml: Unknown key "latness", did you mean "lateness"? - at $.time',
