@@ -39,4 +39,4 @@ def plain_decode(raw):
         "hashes": np.zeros((0, n), np.uint64), "numbers": np.zeros((0, n)),
     } | {name: np.zeros(n, np.uint8) for name in ("counts", "action", "outcome", "reason", "method")}  # fmt: skip
     dead.sort(key=lambda letter: (letter.offset, letter.index))
-    return SimpleNamespace(**column, dead=tuple(dead))
+    return SimpleNamespace(**column, dead=tuple(dead), shown_start=None, shown_length=None)

@@ -6,11 +6,14 @@ import msgspec
 
 from flows.formats.canonical import LONGEST_EVIDENCE, canonical
 from flows.formats.evidence import clean
+from flows.formats.mapped import Choice
 from flows.formats.siem_event import LONGEST_MESSAGE, NoRecord, Scalar, SiemEvent, address, each, severity_of
+from flows.formats.source_formats import FORMATS
 from models.base import DIMENSIONS
 
 OUTCOMES: Final = ("success", "failure", "challenge", "blocked", "unknown")
 _SCORES: Final = ("feature", "score", "quantile", "z", "expected", "observed")
+_PLATFORMS: Final = Choice(FORMATS)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -55,8 +58,9 @@ class Scored(msgspec.Struct, frozen=True):
 
 
 def _as_event(source: dict[str, Any]) -> dict[str, Any]:
-    """The source's object as one of format `lapwing`: the place where other formats are mapped."""
-    return source
+    """The canonical members of a source's object, whichever platform's it is."""
+    format_ = _PLATFORMS.of(source)
+    return source if format_ is None else format_.event(source)
 
 
 def canonical_members(source: dict[str, Any]) -> dict[str, Any]:

@@ -136,7 +136,10 @@ def _unfolded(message: bytes, layer: int) -> Iterator[Piece | Death]:
         elif type(value) is dict and type(value[name]) is str:
             yield from _unfolded(msgspec.json.decode(inner).encode(), layer + 1)
         elif type(value) is dict and type(value[name]) is dict:
-            yield from _unfolded(bytes(inner), layer + 1)
+            if value[name] and not wrapper(value[name]):
+                yield bytes(inner)  # has been read already, with what it is in
+            else:
+                yield from _unfolded(bytes(inner), layer + 1)
         else:
             elements = _ELEMENTS.decode(inner)
             if not elements:
