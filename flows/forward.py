@@ -10,8 +10,9 @@ An epoch is a flush. What an epoch has read is delivered, or refused for good an
 sink's snapshot ends it; only then the place behind it is durable. So a record is delivered at least once, and what a
 crash makes to be sent again has the same id as before.
 
-Threads and not processes: they wait for the network nearly all of their time, and to share one core is enough for
-some ten thousand records a second. For more, `--only` starts a process for some of the destinations.
+Threads and not processes: they wait for the network nearly all of their time. A core forwards some 40,000 scored
+events a second as they are, and some 4,000 in a form that has to be made of each (CEF), all destinations of a process
+together. For more, `--only` starts a process for some of the destinations.
 """
 
 import threading

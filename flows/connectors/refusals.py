@@ -55,7 +55,8 @@ class FileRefusals:
             if self._file < 0:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
                 self._file = os.open(self._path, flags, 0o600)
-            os.write(self._file, line)
+            while line:
+                line = line[os.write(self._file, line) :]
         except OSError as error:
             raise cannot_write(self._path, error) from error
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from flows.formats.json_line import one_line
 
@@ -63,6 +64,9 @@ class Unreadable(ValueError):
     """The message cannot be forwarded to anybody: it is no JSON object, or not what it should be."""
 
 
+_Moment = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
+
+
 class _Finding(msgspec.Struct):
     uid: str
 
@@ -75,15 +79,15 @@ class _Metadata(msgspec.Struct):
 
 
 class _Alert(msgspec.Struct):
-    time: int
-    severity_id: int
+    time: _Moment
+    severity_id: Annotated[int, Meta(ge=0)]
     finding_info: _Finding
     metadata: _Metadata
     risk_score: int = 0
 
 
 class _Added(msgspec.Struct):
-    time: int
+    time: _Moment
     risk: int | None = None
 
 
