@@ -21,13 +21,13 @@ def _():
     from flows.config_diff import diff, with_limits
     from flows.errors import LapwingError
     from flows.intervals import wilson
-    from flows.rethreshold import measure
+    from flows.rethreshold import answered as can_answer
 
-    return LapwingError, Path, alt, diff, load, measure, mo, read_truth, tuning, wilson, with_limits
+    return LapwingError, Path, alt, can_answer, diff, load, mo, read_truth, tuning, wilson, with_limits
 
 
 @app.cell
-def _(LapwingError, Path, load, measure, mo, read_truth):  # noqa: N803
+def _(LapwingError, Path, can_answer, load, mo, read_truth):  # noqa: N803
     given = {
         name: str(mo.cli_args().get(name) or mo.query_params().get(name) or "") for name in ("dir", "config", "truth")
     }
@@ -38,7 +38,7 @@ def _(LapwingError, Path, load, measure, mo, read_truth):  # noqa: N803
     answered, unanswered = {}, []
     for rule in config.detection:
         try:
-            measure(rule)
+            can_answer(rule)
             answered[rule.id] = rule
         except LapwingError as error:
             unanswered.append({"detection": rule.id, "why": str(error)})
@@ -96,8 +96,8 @@ def _(before, index, limit, mo, truth, tuning, wilson):
     numbers = []
     for name, found in (("in force", now), ("chosen", fired)):
         if found is not None:
-            row = {"": name, "limit": found.limit, "incidents": found.most, "a day": round(found.a_day, 2),
-                   "entities": found.entities, "unsure": found.most - found.least}  # fmt: skip
+            row = {"": name, "limit": found.limit, "incidents": found.total, "a day": round(found.a_day, 2),
+                   "entities": found.entities}  # fmt: skip
             if truth:
                 seen = tuning.beside(index, found, truth)
                 row |= {"precision": share(seen.incidents - seen.false, seen.incidents),
@@ -131,7 +131,7 @@ def _(fired, mo):
 
     listed = [
         {"from": moment(one.start // 60_000_000), "to": moment(one.end // 60_000_000), "entity": one.entity,
-         "tenant": one.tenant, "reached": one.value, "unsure": not one.sure}
+         "tenant": one.tenant, "reached": one.value}
         for one in (fired.incidents(200) if fired is not None else [])
     ]  # fmt: skip
     burners = [{"entity": one.entity, "tenant": one.tenant, "incidents": one.incidents, "share": f"{one.share:.0%}"}

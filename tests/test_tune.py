@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.made_windows import levels
 from flows.budget import propose
 from flows.config import config_hash, load
 from flows.config_diff import diff, with_limits
@@ -57,8 +58,7 @@ def windows(config: str, days: int = 14, a_day: int = 40, seed: int = 1) -> pa.T
     return table({
         "tenant": "acme", "dimension": pa.array(["user"] * many), "entity": pa.array(names), "detector": "ewma",
         "start": minute * 60_000_000, "end": (minute + 1) * 60_000_000, "guarded": pa.array([False] * many),
-        "sample_weight": np.ones(many), "config_hash": config, "failures_10m": peak, "peak_failures_10m": peak,
-        "failures_1m": peak,
+        "sample_weight": np.ones(many), "config_hash": config, "levels": levels("brute_force_user", peak),
     })  # fmt: skip
 
 
@@ -228,7 +228,8 @@ def test_too_few_days_or_peaks_are_refused_with_their_number() -> None:
     with pytest.raises(Refused, match="cover 6 whole days"):
         propose(Rethreshold(windows("0", days=6), BruteForceUser()), 5.0)
     rows = windows("0")
-    few = rows.filter(pc.or_(pc.equal(rows["entity"], "quiet"), pc.greater(rows["peak_failures_10m"], 16.0)))
+    peak = np.array([0.0 if one is None else one[0][1][0] for one in rows["levels"].to_pylist()])
+    few = rows.filter(pc.or_(pc.equal(rows["entity"], "quiet"), pa.array(peak > 16.0)))
     few = few.filter(pc.not_equal(few["entity"], "u0@example.com"))
     with pytest.raises(Refused, match=r"^\d\d incidents in 14 days at 5, the lowest limit .* a tail needs 50 peaks"):
         propose(Rethreshold(few, BruteForceUser()), 1.0)
