@@ -17,6 +17,7 @@ from flows.detect import run
 from flows.errors import InputError, Refused
 from flows.formats.windows import LEVELS, table
 from flows.mixed import attacks, merged, simulated_recall
+from flows.recast import Range
 from flows.rethreshold import Rethreshold, answered
 from flows.simulate import simulate, write
 from flows.tuning import index_of, limit_of, recall
@@ -135,8 +136,9 @@ def test_simulated_attacks_go_through_the_flow_among_the_events(runs: Runs, tmp_
     assert found.attacks == found.now == 4
     assert found.proposed == 0
     assert len(found.lost) == 4
+    unseen = next(rule for rule in config.detection if rule.id == "far_south_ip")
     with pytest.raises(Refused, match="no attack that it should see"):
-        simulated_recall(runs.out(0), config, index_of(runs.out(0), config, config.detection[1]), 7, 4, 11)
+        simulated_recall(runs.out(0), config, index_of(runs.out(0), config, unseen), 700, 4, 11)
     with pytest.raises(InputError, match="leave --attacks out"):
         simulated_recall(str(tmp_path), config, index, 7, 4, 11)
 
@@ -144,13 +146,15 @@ def test_simulated_attacks_go_through_the_flow_among_the_events(runs: Runs, tmp_
 def test_events_come_back_as_they_were_with_the_attacks_between_them(runs: Runs) -> None:
     config = load(str(runs.config(0)))
     index = index_of(runs.out(0), config, config.detection[0])
-    lines, truth = attacks(index, ("brute_force",), 3, 11)
+    scored = Path(runs.out(0)) / "scored.ndjson"
+    with scored.open("rb") as source:
+        lines, truth = attacks(index, ("brute_force",), 3, 11, Range(source, 11))
     assert len(truth) == 3
     assert len(lines) == sum(len(one.events) for one in truth)
     assert all(index.start * 60_000 <= time <= index.end * 60_000 for time, _ in lines)
     events = (runs.folder / "events.ndjson").read_bytes().splitlines(keepends=True)
-    with open(f"{runs.out(0)}/scored.ndjson", "rb") as scored:
-        mixed = list(merged(scored, lines))
+    with scored.open("rb") as source:
+        mixed = list(merged(source, lines))
     added = {line for _, line in lines}
     assert sorted(line for line in mixed if line not in added) == sorted(events)
     places = [at for at, line in enumerate(mixed) if line in added]
