@@ -203,6 +203,23 @@ class Rethreshold:
         """The values with which something may open, each once and in order."""
         return np.unique(self._level[self._opens])
 
+    @property
+    def step(self) -> float:
+        """By how much limits may differ: whole numbers where something is counted, else a hundredth of the limit."""
+        return 1.0 if counts(self.detection) else answered(self.detection).at_least / 100
+
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest limit worth asking for: up to what was reached, at least twice that in force."""
+        before = answered(self.detection).at_least
+        greatest = max(2.0 * before, float(self._level.max(initial=0.0)) + self.step)
+        return self.floor, min(greatest, 100.0 * before)
+
+    def spread(self, most: int) -> list[float]:
+        """At most so many limits between the bounds, evenly."""
+        least, greatest = self.bounds()
+        steps = max(round((greatest - least) / self.step), 1)
+        return [least + self.step * at for at in range(0, steps + 1, -(-steps // max(most - 1, 1)))]
+
     def _index(self, rows: pa.Table) -> None:
         rows = rows.combine_chunks()
         pairs = pa.table({"tenant": rows["tenant"], "entity": rows["entity"]})

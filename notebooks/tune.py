@@ -60,7 +60,7 @@ def _(LapwingError, Path, can_answer, load, mo, read_truth):  # noqa: N803
 
 @app.cell
 def _(LapwingError, config, detection, directory, mo, tuning):  # noqa: N803
-    index, why = None, "No detection of this configuration is carried by a column of the windows."
+    index, why = None, "Windows say of no detection of this configuration what it reaches."
     if detection.value is not None:
         try:
             index = tuning.index_of(directory, config, detection.value)
@@ -70,24 +70,22 @@ def _(LapwingError, config, detection, directory, mo, tuning):  # noqa: N803
         limit, before = None, 0.0
     else:
         before = tuning.limit_of(detection.value)
-        _least = int(index.floor)
-        _greatest = max(2 * int(before), int(index.peak.max(initial=0)) + 1)
         limit = mo.ui.slider(
-            _least,
-            min(_greatest, 100 * int(before)),
-            value=int(before),
-            label="limit",
-            show_value=True,
-            full_width=True,
+            *index.bounds(), step=index.step, value=before, label="limit", show_value=True, full_width=True
         )
     limit if limit is not None else mo.plain_text(why)
     return before, index, limit, why
 
 
 @app.cell
-def _(before, index, limit, mo, truth, tuning, wilson):
-    fired = index.at(limit.value) if index is not None else None
+def _(before, index):
     now = index.at(before) if index is not None else None
+    return (now,)
+
+
+@app.cell
+def _(index, limit, mo, now, truth, tuning, wilson):
+    fired = index.at(limit.value) if index is not None else None
 
     def share(count, of):
         low, high = wilson(count, of)
@@ -104,20 +102,26 @@ def _(before, index, limit, mo, truth, tuning, wilson):
                         "recall": share(seen.found, seen.attacks)}  # fmt: skip
             numbers.append(row)
     mo.ui.table(numbers, selection=None) if numbers else mo.md("")
-    return fired, now, numbers
+    return fired, numbers
 
 
 @app.cell
-def _(alt, fired, index, limit, mo):
-    step = max(1, (limit.stop - limit.start) // 60) if limit is not None else 1
-    levels = [*range(int(limit.start), int(limit.stop) + 1, int(step))] if limit is not None else []
-    curve = [{"limit": level, "a_day": index.at(level).a_day} for level in levels]
+def _(alt, index, limit):
+    # Apart from the mark, so that a move of the slider does not ask for all limits again.
+    curve = [
+        {"limit": level, "a_day": index.at(level).a_day} for level in (index.spread(60) if limit is not None else ())
+    ]
     line = (
         alt.Chart(alt.Data(values=curve))
         .mark_line(interpolate="step-after", point=False)
         .encode(x=alt.X("limit:Q", scale=alt.Scale(type="log", nice=False)),
                 y=alt.Y("a_day:Q", title="incidents a day", scale=alt.Scale(type="symlog")))
     )  # fmt: skip
+    return curve, line
+
+
+@app.cell
+def _(alt, curve, fired, limit, line, mo):
     chosen = [{"limit": limit.value, "a_day": fired.a_day}] if fired is not None else []
     mark = alt.Chart(alt.Data(values=chosen)).mark_circle(size=120, color="#d62728").encode(x="limit:Q", y="a_day:Q")
     chart = (line + mark).properties(width=700, height=200)

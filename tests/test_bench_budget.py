@@ -81,7 +81,7 @@ def test_a_held_back_week_is_inside_only_if_it_is_like_those_before(
 def test_a_slider_is_moved_over_the_windows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["slider", "--windows", "20000", "--json"])
+    monkeypatch.setattr(sys, "argv", ["slider", "--windows", "20000", "--moves", "0", "--json"])
     slider.main()
     found = json.loads(capsys.readouterr().out)
     incidents = [move["incidents"] for move in found["moves"]]

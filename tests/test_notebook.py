@@ -232,7 +232,7 @@ def test_tune_shows_what_another_limit_would_have_done(
     assert rule.id == "brute_force_user"
     assert made["limit"].value == before == rule.at_least
     assert made["change"] == ""
-    assert {row["detection"] for row in made["unanswered"]} >= {"traffic_spike_ip", "brute_force_ip"}
+    assert {row["detection"] for row in made["unanswered"]} >= {"traffic_spike_ip", "slow_spray_ip"}
     opened = [one for one in query.incidents(out) if one.detection == rule.id]
     assert made["numbers"][0]["incidents"] == made["fired"].total == len(opened) > 0
     assert {(row["tenant"], row["entity"]) for row in made["listed"]} == {(one.tenant, one.entity) for one in opened}

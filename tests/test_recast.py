@@ -43,7 +43,7 @@ def attacked(kind: str, whom: Range) -> tuple[list[dict], list[bytes], list, lis
 
 def test_attacks_are_on_the_platforms_own() -> None:
     events, before, truth, labels = attacked("brute_force", Range(PLATFORM, 1))
-    assert {event["user"] for event in events} <= {*OWN}
+    assert {event["user"].lower() for event in events} <= {name.lower() for name in OWN}
     assert {event.get("tenant") for event in events} <= {"big", None}
     assert all(event["endpoint"].startswith(("/in/", "/sign-in")) for event in events if event["action"] == "login")
     for line, event in zip(before, events, strict=True):
@@ -70,7 +70,11 @@ def test_a_deletion_names_its_object_and_who_did_it() -> None:
     events, _, truth, labels = attacked("deletion_surge", Range(PLATFORM, 1))
     deleted = [event for event in events if event["action"] == "account_delete"]
     assert deleted
-    assert {event["target"] for event in deleted} | {event["actor"] for event in deleted if "actor" in event} <= {*OWN}
+    mine = {name.lower() for name in OWN}
+    assert {event[member].lower() for event in deleted for member in ("target", "actor") if member in event} <= mine
+        *OWN,
+        *(name.lower() for name in OWN),
+    }
     assert {event["endpoint"] for event in deleted if event.get("tenant") == "big"} <= {"/rm"}
     assert truth != labels
     assert {name for one in labels for name in one.entities["user"]} <= {
