@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from benchmarks.made_windows import levels
 from flows.config import config_hash, load
 from flows.formats.windows import table
-from flows.rethreshold import COLUMNS, Rethreshold
+from flows.rethreshold import Rethreshold
 from models.rules import BruteForceUser
 
 _START = 1_793_577_600_000_000
@@ -34,12 +34,11 @@ def windows(rows: int, seed: int) -> pa.Table:
     peak = np.floor(5 + 3 * rng.pareto(2.0, len(first)))
     start = _START + minute * 60_000_000
     names = pa.array([f"user{n}@example.com" for n in range(entities)])
-    found = table({
+    return table({
         "tenant": "acme", "dimension": pa.array(["user"] * len(first)), "entity": names.take(pa.array(number)),
         "detector": "ewma", "start": start, "end": start + 60_000_000, "guarded": pa.array([False] * len(first)),
         "sample_weight": np.ones(len(first)), "config_hash": "0", "levels": levels("brute_force_user", peak, held=6),
     })  # fmt: skip
-    return found.select(list(COLUMNS))
 
 
 WATCH = """

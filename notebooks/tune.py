@@ -106,11 +106,10 @@ def _(index, limit, mo, now, truth, tuning, wilson):
 
 
 @app.cell
-def _(alt, index, limit):
-    # Apart from the mark, so that a move of the slider does not ask for all limits again.
-    curve = [
-        {"limit": level, "a_day": index.at(level).a_day} for level in (index.spread(60) if limit is not None else ())
-    ]
+def _(alt, index):
+    # It does not name the slider, so that a move of it does not ask for all limits again.
+    levels = index.spread(60) if index is not None else []
+    curve = [{"limit": level, "a_day": index.at(level).a_day} for level in levels]
     line = (
         alt.Chart(alt.Data(values=curve))
         .mark_line(interpolate="step-after", point=False)

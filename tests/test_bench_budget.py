@@ -65,7 +65,7 @@ def test_a_held_back_week_is_inside_only_if_it_is_like_those_before(
         "tenant": pa.array([name.split("-")[0] + "-acme" for name in entity]), "entity": pa.array(entity.tolist()),
         "dimension": pa.array(["ip"] * len(rows)), "detector": "ewma", "start": start, "end": start + 60_000_000,
         "guarded": pa.array([False] * len(rows)), "sample_weight": np.ones(len(rows)), "config_hash": "0",
-        "levels": levels("failures_of_an_address", peak),
+        "levels": levels("failures", peak),
     })  # fmt: skip
     pq.write_table(windows, tmp_path / "windows.parquet")
     (tmp_path / "config.toml").write_text(CONFIG)
