@@ -74,7 +74,7 @@ def test_a_deletion_names_its_object_and_who_did_it() -> None:
     assert {event[member].lower() for event in deleted for member in ("target", "actor") if member in event} <= mine
     assert {event["endpoint"] for event in deleted if event.get("tenant") == "big"} <= {"/rm"}
     assert truth != labels
-    assert {name for one in labels for name in one.entities["user"]} <= {
+    assert {name.lower() for one in labels for name in one.entities["user"]} <= {
         event["actor"].lower() for event in events if "actor" in event
     }
 
