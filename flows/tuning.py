@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -161,14 +162,30 @@ def limit_of(detection: Rule) -> float:
 
 
 def recall(index: Rethreshold, limit: float, truth: Iterable[Truth]) -> Recall:
-    """The attacks that a detection should see, found now and with another limit, matched as `lapwing compare` does."""
+    """The attacks that a detection should see, found now and with another limit, matched as `lapwing compare` does.
+
+    Raises
+    ------
+    Refused
+        Not one of the labels is of the time of the windows.
+    """
     name = index.detection.id
+    truth = list(truth)
+    if truth and all(_minute(one.end) < index.start or _minute(one.start) > index.end for one in truth):
+        raise Refused(
+            f"the labels are of another range, {min(one.start for one in truth)} to {max(one.end for one in truth)}; "
+            f"the windows are from {moment(index.start)} to {moment(index.end)}"
+        )
     expected = [one for one in truth if is_of(name, one.expected or [one.kind])]
     now, then = (
         {one.attack for one in match(_incidents(index, index.at(at)), expected).attacks if one.detected}
         for at in (limit_of(index.detection), limit)
     )
     return Recall(len(expected), len(now), len(then), tuple(sorted(now - then)))
+
+
+def _minute(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp() / 60
 
 
 def judged(directory: str, detection: Rule, limit: float, verdicts: Mapping[str, Verdict]) -> Judged:

@@ -45,9 +45,14 @@ def lab(
       lapwing lab compare --table shuttle.npz --no-browser --port 2718
     """
     from flows import lab as made
+    from flows.compare import read_truth
+    from flows.config import load
     from flows.errors import InputError, LapwingError
 
     path = made.notebook(name)
+    load(config)  # a fault in what was given is told here, in words, and not by the notebook
+    if truth:
+        read_truth(truth)
     if directory is None:
         directory = str(made.day())
         if not Path(directory).is_dir():
