@@ -21,7 +21,7 @@ def reached(s: ShardArrays, r: RuleArrays, slots: NDArray[np.int32], keep_share:
 
 def no_levels() -> Levels:
     """Of windows that no rule with a threshold looks at."""
-    return Levels(*(np.empty(0, np.int64) for _ in range(3)), np.empty(0))
+    return Levels(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
 def kept_windows(
