@@ -41,7 +41,9 @@ events = {action = "login", outcome = "failure", user = "sam", repeat = 10}
 """
 
 
-def windows(config: str, days: int = 14, a_day: int = 40, seed: int = 1) -> pa.Table:
+def windows(
+    config: str, days: int = 14, a_day: int = 40, seed: int = 1, detection: str = "brute_force_user"
+) -> pa.Table:
     """Accounts that fail 5 to some 30 times, so many of them a day, each an hour apart from itself."""
     rng = np.random.default_rng(seed)
     counts = rng.poisson(a_day, days)
@@ -58,7 +60,7 @@ def windows(config: str, days: int = 14, a_day: int = 40, seed: int = 1) -> pa.T
     return table({
         "tenant": "acme", "dimension": pa.array(["user"] * many), "entity": pa.array(names), "detector": "ewma",
         "start": minute * 60_000_000, "end": (minute + 1) * 60_000_000, "guarded": pa.array([False] * many),
-        "sample_weight": np.ones(many), "config_hash": config, "levels": levels("brute_force_user", peak),
+        "sample_weight": np.ones(many), "config_hash": config, "levels": levels(detection, peak),
     })  # fmt: skip
 
 
@@ -128,7 +130,7 @@ def test_what_people_read(place: Path) -> None:
     code, out, _ = command(*words, "--truth", place / "truth.ndjson", "--detection", "brute_force_user")
     assert code == 0
     assert "brute_force_user: a budget of 8 a day" in out
-    assert "failures_10m of user, 14 whole days, 2026-11-04T00:00Z to 2026-11-18T00:00Z" in out
+    assert "failed logins by user, 14 whole days, 2026-11-04T00:00Z to 2026-11-18T00:00Z" in out
     assert "1 of 2 attacks found now, 1 with the proposal" in out
     assert "u0@example.com (acme): 60," in out
     assert "a day in the 7 days to come (95 %)" in out
@@ -143,7 +145,9 @@ def test_labels_and_attacks_of_which_none_is_its_own(place: Path) -> None:
         '[[detection]]\ntype = "threshold"\nid = "ours"\nby = "user"\nwhere = "failure"\ncount = true\nat_least = 10\n'
     )
     (place / "own.toml").write_text(own)
-    pq.write_table(windows(config_hash(load(str(place / "own.toml")))), place / "out" / "windows.parquet")
+    pq.write_table(
+        windows(config_hash(load(str(place / "own.toml"))), detection="ours"), place / "out" / "windows.parquet"
+    )
     words = ["tune", "--budget", "8/day", "--input", place / "out", "--config", place / "own.toml", "--attacks", "3"]
     code, out, err = command(*words, "--truth", place / "truth.ndjson")
     assert code == 0
@@ -200,7 +204,7 @@ def test_the_limit_in_force_is_no_change(place: Path) -> None:
         (["--budget", "20"], 2, 'Expected a rate such as "20/day"'),
         (["--budget", "0/day"], 2, "Expected a rate"),
         (["--budget", "8/day", "--detection", "brute_force"], 2, "no detection 'brute_force'"),
-        (["--budget", "8/day", "--detection", "brute_force_ip"], 3, "its unless; what windows do not say `lapwing b"),
+        (["--budget", "8/day", "--detection", "slow_spray_ip"], 3, "one minute; what windows do not say `lapwing b"),
         (["--budget", "100/day", "--detection", "brute_force_user"], 3, "even 5, the lowest limit that the windows"),
         (["--budget", "8/day", "--truth", "missing"], 1, "missing: No such file"),
     ],
