@@ -204,7 +204,7 @@ def test_the_limit_in_force_is_no_change(place: Path) -> None:
         (["--budget", "20"], 2, 'Expected a rate such as "20/day"'),
         (["--budget", "0/day"], 2, "Expected a rate"),
         (["--budget", "8/day", "--detection", "brute_force"], 2, "no detection 'brute_force'"),
-        (["--budget", "8/day", "--detection", "brute_force_ip"], 3, "a tail needs 50 peaks; what windows do not say `lapwing b"),
+        (["--budget", "8/day", "--detection", "brute_force_ip"], 3, "a tail needs 50 peaks; what windows do not"),
         (["--budget", "100/day", "--detection", "brute_force_user"], 3, "even 5, the lowest limit that the windows"),
         (["--budget", "8/day", "--truth", "missing"], 1, "missing: No such file"),
     ],
