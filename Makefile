@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt docs bench bench-formats bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers quality chaos soak clean
+.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt docs bench bench-formats bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-budget bench-slider bench-peers lab-day quality chaos soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,15 @@ bench-growth: .venv/.test ## cost by entities and by detections, and docs/growth
 
 bench-behaviour: .venv/.test ## strange behaviour in simulated days: how much is found, how much is false
 	$(BIN)/python -m benchmarks.behaviour
+
+bench-budget: .venv/.test ## whether a budget's interval holds on held-back weeks of 50 simulated platforms; 8 GB, half an hour
+	$(BIN)/python -m benchmarks.budget
+
+bench-slider: .venv/.system ## moving the slider of the notebook over a million windows, in Chromium
+	$(BIN)/python -m benchmarks.slider
+
+lab-day: .venv/.test ## the simulated day that comes with the notebooks, anew for this version and its defaults
+	$(BIN)/python -m benchmarks.bundle_day
 
 quality: .venv/.test ## what is found and what is false, on data that nobody here wrote; writes docs/quality.md (an hour)
 	$(BIN)/python -m benchmarks.quality $(if $(ONLY),--only "$(ONLY)")

@@ -41,7 +41,7 @@ STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("assess: learn", ((shard, "_LEARN_MINUTE"),)),
     ("assess: behaviour", ((Behaviour, "count"), (Behaviour, "count_waiting"), (Behaviour, "close"),
                            (Behaviour, "move"))),
-    ("assess: windows", ((shard.Shard, "_keep"),)),
+    ("assess: windows", ((shard, "kept_windows"), (shard, "reached"))),
     ("assess: incidents", ((Incidents, "take"), (shard.Shard, "_follow"), (shard, "under_incidents"))),
     ("assess: evidence", ((Evidence, "add"), (Evidence, "forget"), (Recent, "add"), (Recent, "forget"))),
     ("assess: room", ((shard, "make_room"),)),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.errors import Refused, UsageError
-from flows.rethreshold import DAY_MINUTES, Fired, Rethreshold
+from flows.rethreshold import DAY_MINUTES, DAY_US, Fired, Rethreshold, counts
 from models.thresholds.peaks_over_threshold import Peaks, binned, fit, future
 
 LEAST_DAYS: Final = 7
@@ -86,7 +86,7 @@ def whole_days(index: Rethreshold) -> NDArray[np.int64]:
 
 def counted(fired: Fired, days: NDArray[np.int64]) -> int:
     """How many incidents begin in some days."""
-    return int(np.isin(fired.first // DAY_MINUTES, days).sum())
+    return int(np.isin(fired.start // DAY_US, days).sum())
 
 
 def propose(index: Rethreshold, a_day: float, horizon: int = 7, seed: int = 0) -> Proposal:
@@ -99,14 +99,17 @@ def propose(index: Rethreshold, a_day: float, horizon: int = 7, seed: int = 0) -
     Raises
     ------
     Refused
-        There are too few days or peaks, or even the lowest limit that the windows answer gives less than the budget.
+        There are too few days or peaks, or even the lowest limit that the windows answer gives less than the budget;
+        or the limit is no number of events or things.
     """
+    if not counts(index.detection):
+        raise Refused("its limit is a share or a sum, and a budget is worked out of numbers that are counted")
     days = whole_days(index)
     wanted = a_day * len(days)
-    levels = np.unique(index.peak[index.peak >= index.floor])
+    levels = index.reached[index.reached >= index.floor]
     begin = _highest(index, levels, days, max(wanted, float(LEAST_PEAKS)))
     fired = index.at(begin)
-    inside = np.isin(fired.first // DAY_MINUTES, days)
+    inside = np.isin(fired.start // DAY_US, days)
     peaks = int(inside.sum())
     if peaks < LEAST_PEAKS:
         raise Refused(
@@ -136,7 +139,7 @@ def propose(index: Rethreshold, a_day: float, horizon: int = 7, seed: int = 0) -
 
 def peaks_of(fired: Fired, days: NDArray[np.int64]) -> Peaks:
     """The greatest value of each incident of some days, by day."""
-    day = fired.first // DAY_MINUTES
+    day = fired.start // DAY_US
     inside = np.isin(day, days)
     return binned(fired.value[inside], np.searchsorted(days, day[inside]), len(days), whole=True)
 

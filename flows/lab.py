@@ -1,14 +1,22 @@
 """The notebooks, where they lie, and the simulated day that they open on when nobody names results of his own."""
 
 import os
+import shutil
 import sys
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable
+from hashlib import blake2b
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flows import kernels_cache
+from flows.config import config_hash, load
 from flows.errors import UsageError
+from flows.formats.windows import SCHEMA
 
 NOTEBOOKS: Final = {
     "tune": "what would another threshold have done",
@@ -17,8 +25,8 @@ NOTEBOOKS: Final = {
     "compare": "what would another detector have found",
 }
 """By name, the question that each answers."""
-DAY: Final = (40_000, 7)
-"""Events and seed of the simulated day."""
+DAY: Final[dict[str, Any]] = {"events": 12_000, "seed": 7, "hours": 24.0, "users": 1_000, "attack_count": 10}
+"""What `simulate` makes the day of."""
 _HERE: Final = Path(__file__).parent
 _NEEDED: Final = ("marimo", "altair")
 
@@ -44,12 +52,61 @@ def notebook(name: str) -> Path:
     raise UsageError(f"{name}.py is missing from this installation of Lapwing")
 
 
+def fingerprint() -> str:
+    """What a simulated day's results hang on: this version, its defaults, the columns of windows, and the day."""
+    digest = blake2b(digest_size=8)
+    for part in (version("lapwing"), config_hash(load(None)), str(SCHEMA), repr(DAY)):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def bundled() -> Path:
+    """The packed day that comes with the notebooks, whether it is of this version or not."""
+    return notebook("explore").parent / f"day-{fingerprint()}.tar.xz"
+
+
 def day() -> Path:
     """The folder of the simulated day's results, whether it is there yet or not.
 
-    It lies beside the compiled kernels, and another version makes it anew.
+    It lies beside the compiled kernels; another version or other defaults make it anew.
     """
-    return kernels_cache.prepare() / f"day-{version('lapwing')}"
+    return kernels_cache.prepare() / f"day-{fingerprint()}"
+
+
+def place(folder: Path, fill: Callable[[Path], None]) -> None:
+    """A folder that `fill` writes, which appears when all of it is there.
+
+    Of several that do so at once one is taken, and the others are removed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    try:
+        fill(draft)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another has just done the same
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def unpack(draft: Path) -> None:
+    """The bundled day's results into a folder."""
+    with tarfile.open(bundled()) as packed:
+        packed.extractall(draft, filter="data")
+
+
+def simulate_day(draft: Path) -> None:
+    """Simulate the day and detect in it."""
+    from flows.detect import run
+    from flows.formats.simulated import simulate
+    from flows.simulate import write
+
+    events = draft / "events.ndjson"
+    write(events, simulate(**DAY))
+    run(load(None), str(events), str(draft), None, True, "lapwing", threading.Event())
+    events.unlink()  # all of it is in scored.ndjson, too
 
 
 def command(

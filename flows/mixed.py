@@ -16,6 +16,7 @@ from flows.errors import InputError, Refused
 from flows.formats.simulated import simulate
 from flows.formats.source_formats import AUTO, LAPWING
 from flows.formats.truth import Truth
+from flows.recast import Range, relabelled
 from flows.rethreshold import Rethreshold
 from flows.tuning import Recall, index_of, recall
 from models.simulation.attacks.plan import KINDS
@@ -29,9 +30,9 @@ _ID: Final = re.compile(rb'"id":"([^"]*)"')
 def simulated_recall(directory: str, config: Config, index: Rethreshold, limit: float, count: int, seed: int) -> Recall:
     """What a detection finds, now and with another limit, of attacks mixed into the events of a directory.
 
-    The attacks are those that it should see, on accounts and from addresses of the simulation, in tenants of its own.
-    The events are those of `scored.ndjson`. Both go through the flow together, from nothing, as they did alone, so
-    this takes as long as the run did.
+    The attacks are those that it should see, on the tenants, accounts and endpoints of the range, from addresses of the
+    simulation (`flows.recast`). The events are those of `scored.ndjson`. Both go through the flow together, from
+    nothing, as they did alone, so this takes as long as the run did.
 
     Raises
     ------
@@ -46,7 +47,9 @@ def simulated_recall(directory: str, config: Config, index: Rethreshold, limit: 
     scored = Path(directory) / SCORED
     if not scored.is_file():
         raise InputError(f"{scored}: no such file, and attacks are mixed into its events; leave --attacks out")
-    lines, truth = attacks(index, kinds, count, seed)
+    with scored.open("rb") as source:
+        whom = Range(source, seed)
+    lines, truth = attacks(index, kinds, count, seed, whom)
     with TemporaryDirectory() as place:
         mixed = Path(place) / "events.ndjson"
         with scored.open("rb") as source, mixed.open("wb") as out:
@@ -58,9 +61,11 @@ def simulated_recall(directory: str, config: Config, index: Rethreshold, limit: 
 
 
 def attacks(
-    index: Rethreshold, kinds: tuple[str, ...], count: int, seed: int
+    index: Rethreshold, kinds: tuple[str, ...], count: int, seed: int, whom: Range
 ) -> tuple[list[tuple[int, bytes]], list[Truth]]:
-    """The events of simulated attacks within the time of an index, as (epoch ms, line) by time, and their labels."""
+    """The events of simulated attacks on a range within the time of an index, as (epoch ms, line) by time, and their
+    labels.
+    """
     start = datetime.fromtimestamp(index.start * 60, tz=UTC)
     events = max(count * _EVENTS_AN_ATTACK, 20_000)
     chunks = simulate(events, seed, hours=24 * index.days, start=start, attacks=kinds, attack_count=count)
@@ -74,7 +79,11 @@ def attacks(
         truth += chunk.truth
         for one in chunk.truth:
             lines += [(_ms(waiting[name.encode()]), waiting.pop(name.encode())) for name in one.events]
-    return sorted(lines), truth
+    lines.sort()
+    before = [line for _, line in lines]
+    after = [whom.recast(line) for line in before]
+    times = (time for time, _ in lines)
+    return list(zip(times, after, strict=True)), relabelled(truth, before, after)
 
 
 def merged(scored: Iterable[bytes], lines: list[tuple[int, bytes]]) -> Iterator[bytes]:

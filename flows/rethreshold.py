@@ -13,52 +13,32 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flows.errors import Refused
-from flows.formats.windows import MEASURED, MINUTE_US
+from flows.formats.windows import MINUTE_US
+from models.kernels.chains import chains
 from models.rules import Rule, dimension, span, threshold
-from models.rules.threshold import LEAST_QUIET, Threshold
+from models.rules.threshold import Threshold, kind_of
+from models.windows.incidents import incident_uid
 
 DAY_MINUTES: Final = 1_440
-_MINUTE_BITS: Final = 32  # more than any minute since 1970 has: an entity's number and a minute make one key
-_MINUTE: Final = (1 << _MINUTE_BITS) - 1
-_COUNTED: Final = {"": "events", "failure": "failures", "deletion": "deletions", "reset": "resets"}
-_EACH_MINUTE: Final = {"events": "events_1m", "failures": "failures_1m"}
-_DISTINCT: Final = {
-    ("ip", "", "user"): "distinct_users_15m",
-    ("ip", "failure", "user"): "distinct_failed_users_15m",
-    ("user", "", "ip"): "distinct_ips_15m",
-    ("ip", "deletion", "target"): "distinct_targets_10m",
-    ("user", "deletion", "target"): "distinct_targets_10m",
-}
-COLUMNS: Final = ("tenant", "dimension", "entity", "detector", "start", "sample_weight", "config_hash")
-"""What a table needs beside the columns of the feature."""
-
-
-class Measure(NamedTuple):
-    """The columns that carry a detection: its feature, and what each minute added to it where that is known too."""
-
-    feature: str
-    each_minute: str | None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The table's columns that `Rethreshold` reads."""
-        names = (*COLUMNS, self.feature, f"peak_{self.feature}", self.each_minute)
-        return tuple(dict.fromkeys(name for name in names if name))
+DAY_US: Final = DAY_MINUTES * MINUTE_US
+COLUMNS: Final = ("tenant", "dimension", "entity", "detector", "start", "sample_weight", "config_hash", "levels")
+"""What is read of a table of windows."""
+_PANE_BITS: Final = 32  # more than any pane since 1970 has: an entity's number and a pane make one key
+_PANE: Final = (1 << _PANE_BITS) - 1
 
 
 class FiredIncident(msgspec.Struct, frozen=True):
-    """One incident. `start` is the minute of the first crossing pane, `end` that of the last with a window, its end.
+    """One incident, by the uid that the flow gives it. `value` is the most that was reached.
 
-    Both are microseconds UTC. `value` is the most that was reached. `sure`: what came before was over for certain;
-    else this may be the same incident going on.
+    `start` is the start of the pane that crossed first, `end` the end of the last that held, microseconds UTC.
     """
 
+    uid: str
     tenant: str
     entity: str
     start: int
     end: int
     value: float
-    sure: bool
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -73,33 +53,27 @@ class Share(msgspec.Struct, frozen=True):
 class Fired(NamedTuple):
     """What fires at a limit; arrays have one place for each incident, by entity and start.
 
-    `entity` counts in the names of the `Rethreshold`, `first` and `last` are minutes since 1970. Incidents that may be
-    others going on are not `sure`: the true number lies between `least` and `most`, which are mostly one.
+    `entity` counts in the names of the `Rethreshold`. `start` and `end` are those of `FiredIncident`.
     """
 
+    detection: str
     limit: float
     days: float
     entity: NDArray[np.int64]
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
     value: NDArray[np.float64]
-    sure: NDArray[np.bool_]
     names: tuple[pa.Array, pa.Array]
 
     @property
-    def most(self) -> int:
-        """How many incidents there are, the unsure ones counted."""
-        return len(self.first)
-
-    @property
-    def least(self) -> int:
-        """How many there are for certain."""
-        return int(self.sure.sum())
+    def total(self) -> int:
+        """How many incidents there are."""
+        return len(self.start)
 
     @property
     def a_day(self) -> float:
-        """Incidents a day, the unsure ones counted."""
-        return self.most / self.days
+        """Incidents a day."""
+        return self.total / self.days
 
     @property
     def entities(self) -> int:
@@ -108,90 +82,89 @@ class Fired(NamedTuple):
 
     def incidents(self, most: int = 1_000) -> list[FiredIncident]:
         """The first incidents by time, at most so many."""
-        early = np.arange(self.most)
-        if most < self.most:  # sort no more than has to be shown
-            early = np.flatnonzero(self.first <= np.partition(self.first, most)[most])
-        order = early[np.lexsort((self.entity[early], self.first[early]))[:most]]
+        early = np.arange(self.total)
+        if most < self.total:  # sort no more than has to be shown
+            early = np.flatnonzero(self.start <= np.partition(self.start, most)[most])
+        order = early[np.lexsort((self.entity[early], self.start[early]))[:most]]
         tenants, entities = (names.take(pa.array(self.entity[order])).to_pylist() for names in self.names)
-        rows = zip(
-            tenants, entities, (self.first[order] * MINUTE_US).tolist(), ((self.last[order] + 1) * MINUTE_US).tolist(),
-            self.value[order].tolist(), self.sure[order].tolist(), strict=True,
-        )  # fmt: skip
-        return [FiredIncident(*row) for row in rows]
+        columns = (self.start[order].tolist(), self.end[order].tolist(), self.value[order].tolist())
+        return [
+            FiredIncident(incident_uid(tenant, self.detection, entity, start), tenant, entity, start, end, value)
+            for tenant, entity, start, end, value in zip(tenants, entities, *columns, strict=True)
+        ]
 
     def burners(self, most: int = 5) -> list[Share]:
         """Who has the most incidents, at most so many."""
         found, count = self._runs()
         order = np.lexsort((found, -count))[:most]
         tenants, entities = (names.take(pa.array(found[order])).to_pylist() for names in self.names)
-        of = max(self.most, 1)
+        of = max(self.total, 1)
         return [Share(*row, row[2] / of) for row in zip(tenants, entities, count[order].tolist(), strict=True)]
 
     def _runs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Each entity once, and how many incidents it has."""
         begins = np.flatnonzero(np.diff(self.entity, prepend=-1))
-        return self.entity[begins], np.diff(np.append(begins, self.most))
+        return self.entity[begins], np.diff(np.append(begins, self.total))
 
 
-def measure(rule: Rule) -> Measure:
-    """The columns of a table of windows that carry a detection.
+def answered(rule: Rule) -> Threshold:
+    """The detection as a threshold, if windows say what it reaches.
 
     Raises
     ------
     Refused
-        No column does; says why.
+        They do not; says why.
 
-    >>> from models.rules import BruteForceUser
-    >>> measure(BruteForceUser())
-    Measure(feature='failures_10m', each_minute='failures_1m')
+    >>> from models.rules import BruteForceIp
+    >>> answered(BruteForceIp()).at_least
+    20.0
     """
     found = threshold(rule)
     if found is None:
         what = type(rule).__struct_config__.tag
         raise Refused(f"windows do not say what a {what} asks for beside its limit")
-    if found.also or found.unless or found.at_least_events:
-        keys = [key for key in ("also", "unless", "at_least_events") if getattr(found, key)]
-        raise Refused(f"no column of the windows carries its {' and '.join(keys)}")
-    return _measure(found)
+    if len(found.dimensions) > 1:
+        raise Refused(f"there are no windows of {' and '.join(found.dimensions)} together")
+    pane = span.pane_of(found.window_us)
+    if pane > MINUTE_US:
+        raise Refused(
+            f"its window of {found.window} moves in steps of {span.spell(pane)}, and a kept window is one minute"
+        )
+    return found
 
 
-def _measure(rule: Threshold) -> Measure:
-    by = dimension(rule)
-    name, each = "", None
-    if rule.count and rule.where in _COUNTED:
-        what = _COUNTED[rule.where]
-        name, each = f"{what}_{rule.window}", _EACH_MINUTE.get(what)
-    elif rule.distinct:
-        name = _DISTINCT.get((by, rule.where, rule.distinct), "")
-        name = name if name.endswith(f"_{rule.window}") else ""
-    if name not in MEASURED or "_" in by:
-        what = rule.sum or rule.ratio or rule.distinct or "count"
-        raise Refused(f"no column of the windows carries {what} by {by} in {rule.window}")
-    return Measure(name, each)
+def counts(rule: Rule) -> bool:
+    """Whether a detection's limit is a number of something, not a share or a sum.
+
+    >>> from models.rules import BaseDetection
+    >>> counts(BaseDetection(id="brute_force_ip")), counts(BaseDetection(id="error_surge_endpoint"))
+    (True, False)
+    """
+    return kind_of(answered(rule)) in ("count", "distinct")
 
 
 def least_answered(rule: Rule, window_sample: float) -> float:
-    """The lowest limit whose windows are all kept: half the limit of the run, any where all windows are.
+    """The lowest limit whose windows are all kept: half the limit of the run, any number where all windows are.
 
     >>> from models.rules import BruteForceUser
     >>> least_answered(BruteForceUser(at_least=11), 0.01), least_answered(BruteForceUser(), 1.0)
     (6.0, 1.0)
     """
-    found = threshold(rule)
-    if window_sample >= 1.0 or found is None:
-        return 1.0
-    return float(max(-(-found.at_least // 2), 1))
+    found = answered(rule)
+    if not counts(rule):
+        return found.at_least / 2
+    return 1.0 if window_sample >= 1.0 else float(max(-(-found.at_least // 2), 1))
 
 
 class Rethreshold:
-    """An index of the kept windows that carry one detection, sorted once; `at` then answers for any limit.
+    """An index of what one detection reached in each pane, sorted once; `at` then answers for any limit.
 
-    Cost: 33 bytes a window of the detection's dimension; see benchmarks/slider.py for the time.
+    Cost: 16 bytes for each pane in which half the limit was reached; see benchmarks/slider.py for the time.
 
     Parameters
     ----------
     windows
-        The columns `measure(detection).columns`, in any order of rows (`flows.query.windows`).
+        The columns COLUMNS, in any order of rows (`flows.query.windows`).
     detection
         As it was in the run that wrote the windows.
     window_sample
@@ -200,31 +173,53 @@ class Rethreshold:
     Raises
     ------
     Refused
-        No column carries the detection, or there are no windows.
+        The windows do not say what the detection reaches, or there are none.
     """
 
     def __init__(self, windows: pa.Table, detection: Rule, window_sample: float = 0.01) -> None:
         self.detection = detection
-        self.measure = measure(detection)
         self.floor = least_answered(detection, window_sample)
-        found = threshold(detection)
-        assert found is not None
-        self.window, self.pane = found.window_us, span.pane_of(found.window_us)
-        self.quiet = -(-(found.quiet_us or LEAST_QUIET) // self.pane)
+        found = answered(detection)
+        self.pane = span.pane_of(found.window_us)
+        self.quiet = -(-found.quiet_us // self.pane)
         if windows.num_rows == 0:
             raise Refused("there are no windows to look at")
+        if "levels" not in windows.column_names:
+            raise Refused("the windows are of an earlier version of Lapwing, which did not write what was reached")
         bounds = pc.min_max(windows["start"].cast(pa.int64())).as_py()
         self.start, self.end = bounds["min"] // MINUTE_US, bounds["max"] // MINUTE_US + 1
-        self.seen_days = np.unique(windows["start"].cast(pa.int64()).to_numpy() // (DAY_MINUTES * MINUTE_US))
+        self.seen_days = np.unique(windows["start"].cast(pa.int64()).to_numpy() // DAY_US)
         mine = pc.and_(
             pc.equal(windows["dimension"], dimension(detection)), pc.not_equal(windows["detector"], "behaviour")
         )
-        self._index(windows.filter(mine))
+        self._index(windows.select(list(COLUMNS)).filter(mine))
 
     @property
     def days(self) -> float:
         """Event time that the windows span."""
         return float(self.end - self.start) / DAY_MINUTES
+
+    @property
+    def reached(self) -> NDArray[np.float64]:
+        """The values with which something may open, each once and in order."""
+        return np.unique(self._level[self._level > 0.0])
+
+    @property
+    def step(self) -> float:
+        """By how much limits may differ: whole numbers where something is counted, else a hundredth of the limit."""
+        return 1.0 if counts(self.detection) else answered(self.detection).at_least / 100
+
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest limit worth asking for: up to what was reached, at least twice that in force."""
+        before = answered(self.detection).at_least
+        greatest = max(2.0 * before, float(np.abs(self._level).max(initial=0.0)) + self.step)
+        return self.floor, min(greatest, 100.0 * before)
+
+    def spread(self, most: int) -> list[float]:
+        """At most so many limits between the bounds, evenly."""
+        least, greatest = self.bounds()
+        steps = max(round((greatest - least) / self.step), 1)
+        return [least + self.step * at for at in range(0, steps + 1, -(-steps // max(most - 1, 1)))]
 
     def _index(self, rows: pa.Table) -> None:
         rows = rows.combine_chunks()
@@ -234,18 +229,25 @@ class Rethreshold:
         )  # fmt: skip
         self.names = tuple(numbered[name].combine_chunks() for name in ("tenant", "entity"))
         number = _numbers(pairs, numbered)
-        minute = rows["start"].cast(pa.int64()).to_numpy() // MINUTE_US
-        key = (number << _MINUTE_BITS) + minute
+        panes = MINUTE_US // self.pane
+        first = rows["start"].cast(pa.int64()).to_numpy() // self.pane
+        key = (number << _PANE_BITS) + first
         order = np.argsort(key, kind="stable")
-        self._key = key[order]
-        feature = self.measure.feature
-        self.peak = _numbers_of(rows, f"peak_{feature}")[order]
-        self._value = _numbers_of(rows, feature)[order]
-        self._whole = (rows["sample_weight"].to_numpy() == 1.0)[order]
-        self._added = None
-        if self.measure.each_minute:
-            added = np.maximum(_numbers_of(rows, self.measure.each_minute)[order], 0.0)
-            self._added = np.concatenate([[0.0], np.cumsum(added)])
+        row, begin, length, values = _lists(rows["levels"], self.detection.id)
+        # What is said of the time after a window holds until the entity's next one.
+        until = np.empty(len(key), np.int64)
+        until[order[:-1]] = key[order[1:]] - key[order[:-1]]
+        until[order[-1:]] = _PANE
+        length = np.minimum(length, np.maximum(until[row], panes))
+        by_key = np.argsort(key[row], kind="stable")
+        row, begin, length = row[by_key], begin[by_key], length[by_key]
+        ends = np.cumsum(length)
+        step = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - length, length)
+        level = values[np.repeat(begin, length) + step]
+        there = np.flatnonzero(level)
+        self._key = (np.repeat(key[row], length) + step)[there]
+        self._level = level[there]
+        self._whole = bool((rows["sample_weight"].to_numpy()[row] == 1.0).all())
 
     def at(self, limit: float) -> Fired:
         """What would have fired.
@@ -259,70 +261,26 @@ class Rethreshold:
             raise Refused(
                 f"below {self.floor:g} the windows are only a sample (they are kept from half the limit of the run on)"
             )
-        return self._fired(limit, np.flatnonzero(self.peak >= limit))
-
-    def _fired(self, limit: float, rows: NDArray[np.int64]) -> Fired:
-        if not self._whole[rows].all():
-            raise Refused(
-                f"some windows that reached {limit:g} are only a sample, so the run had another "
-                f"configuration than this one"
-            )
-        key = self._key[rows]
-        begins = np.ones(len(rows), np.bool_)
-        sure = np.ones(len(rows), np.bool_)
-        if len(rows):
-            apart, certain = self._apart(limit, rows)
-            begins[1:], sure[1:] = apart, certain
-        first = np.flatnonzero(begins)
-        last = np.append(first[1:], len(rows))[: len(first)] - 1
-        value = np.maximum.reduceat(self.peak[rows], first) if len(rows) else np.empty(0)
+        if not self._whole:
+            raise Refused("some windows that reached half the limit are only a sample, so the run had another limit")
+        first, last, value = chains(self._key, self._level, limit, self.quiet)
         return Fired(
-            limit, self.days, key[first] >> _MINUTE_BITS, key[first] & _MINUTE, key[last] & _MINUTE, value, sure[first],
-            self.names,
+            self.detection.id, limit, self.days, first >> _PANE_BITS, (first & _PANE) * self.pane,
+            ((last & _PANE) + 1) * self.pane, value, self.names,
         )  # fmt: skip
 
-    def _apart(self, limit: float, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Whether each crossing window but the first may begin an incident of its own, and whether that is certain.
 
-        In panes: the last at which the condition held before, and the first at which it holds again; each is known
-        within bounds. An incident goes on as long as no more than `quiet` panes lie between them.
-        """
-        panes, reach = MINUTE_US // self.pane, self.window // self.pane
-        gap = np.diff(self._key[rows])  # minutes; far more than all time from one entity to the next
-        apart = gap > (self.quiet + panes + reach - 2) // panes
-        certain = apart.copy()
-        near = np.flatnonzero(~apart & ((gap + 1) * panes - 1 > self.quiet))
-        left, right = rows[:-1][near], rows[1:][near]
-        begin, again = (self._key[left] & _MINUTE) * panes, (self._key[right] & _MINUTE) * panes
-        holds = self._value[left] >= limit  # still at the end of its minute
-        low = begin + np.where(holds, panes - 1, 0)
-        high = begin + np.where(holds, panes + reach - 2, panes - 2)
-        # What is kept in between did not cross, and what is not kept did not either.
-        high = np.where(left + 1 < right, np.minimum(high, (self._key[left + 1] & _MINUTE) * panes - 1), high)
-        low, high = self._held(limit, left, np.minimum(low, high), high)
-        # A peak above the value at the end was reached before the end.
-        latest = again + panes - 1 - (self.peak[right] > self._value[right])
-        apart[near] = latest - low > self.quiet
-        certain[near] = again - high > self.quiet
-        return apart, certain
-
-    def _held(
-        self, limit: float, rows: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Closer bounds of the last pane that holds: kept windows say what came, and so what goes, in each minute."""
-        if self._added is None:
-            return low, high
-        panes, minutes = MINUTE_US // self.pane, self.window // MINUTE_US
-        key, value = self._key[rows], self._value[rows]
-        whole = self._added[np.searchsorted(self._key, key - minutes + 1)]
-        for after in range(minutes + 1):
-            gone = np.searchsorted(self._key, key - minutes + 1 + after)
-            end = ((key & _MINUTE) + after + 1) * panes - 1
-            known = self._added[rows + 1] - self._added[np.minimum(gone, rows + 1)]
-            low = np.where((value >= limit) & (known >= limit), np.maximum(low, end), low)
-            left = self._added[np.minimum(gone, rows + 1)] - whole
-            high = np.where((value >= limit) & (value - left < limit), np.minimum(high, end - 1), high)
-        return np.minimum(low, high), high
+def _lists(
+    levels: pa.ChunkedArray, detection: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Of a detection the row of each list, where it begins among all values, how long it is; and all values."""
+    maps = levels.combine_chunks() if isinstance(levels, pa.ChunkedArray) else levels
+    row = np.repeat(np.arange(len(maps)), np.diff(maps.offsets.to_numpy()))
+    first, last = maps.offsets[0].as_py(), maps.offsets[-1].as_py()
+    mine = np.flatnonzero(pc.equal(maps.keys.slice(first, last - first), detection).to_numpy(zero_copy_only=False))
+    begin = maps.items.offsets.to_numpy()
+    at = mine + first
+    return row[mine], begin[at].astype(np.int64), np.diff(begin)[at].astype(np.int64), maps.items.values.to_numpy()
 
 
 def _numbers(pairs: pa.Table, numbered: pa.Table) -> NDArray[np.int64]:
@@ -333,12 +291,6 @@ def _numbers(pairs: pa.Table, numbered: pa.Table) -> NDArray[np.int64]:
     out = np.empty(pairs.num_rows, np.int64)
     out[joined["row"].to_numpy()] = joined["number"].to_numpy()
     return out
-
-
-def _numbers_of(rows: pa.Table, name: str) -> NDArray[np.float64]:
-    """A column of floats; what is null has reached nothing."""
-    found: NDArray[np.float64] = pc.fill_null(rows[name], -1.0).to_numpy()
-    return found
 
 
 def moment(minute: float) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -13,9 +14,9 @@ from flows.compare import Incident, is_of, match
 from flows.config import Config, config_hash
 from flows.errors import Refused, UsageError
 from flows.formats.truth import Truth
-from flows.rethreshold import Fired, Rethreshold, Share, measure, moment
+from flows.rethreshold import COLUMNS, Fired, Rethreshold, Share, answered, moment
 from flows.verdicts import Verdict
-from models.rules import Rule, dimension, threshold
+from models.rules import Rule, about, dimension
 
 _EVERYTHING: Final = 10**9
 
@@ -46,17 +47,16 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 class Tuned(msgspec.Struct, frozen=True, kw_only=True):
-    """One detection. `unsure` incidents in the proposal's count may be others going on; `burners` have most of them."""
+    """One detection, and what it counts; `burners` have most of the incidents."""
 
     detection: str
     dimension: str
-    feature: str
+    measure: str
     since: str
     until: str
     days: int
     now: Now
     proposal: Proposal
-    unsure: int
     entities: int
     burners: tuple[Share, ...]
     labels: Recall | None = None
@@ -91,11 +91,12 @@ def index_of(directory: str, config: Config, detection: Rule) -> Rethreshold:
     Raises
     ------
     Refused
-        No column carries the detection, or no window is of a run with this configuration.
+        Windows do not say what the detection reaches, or no window is of a run with this configuration.
     InputError
         There is no table of windows.
     """
-    rows = query.windows(directory, columns=measure(detection).columns)
+    answered(detection)  # or there is no need to read
+    rows = query.windows(directory, columns=COLUMNS)
     mine = rows.filter(np.asarray(rows["config_hash"]) == config_hash(config)) if rows.num_rows else rows
     if not mine.num_rows:
         raise Refused(
@@ -143,13 +144,12 @@ def _tuned(index: Rethreshold, proposal: Proposal, truth: Sequence[Truth]) -> Tu
     return Tuned(
         detection=index.detection.id,
         dimension=dimension(index.detection),
-        feature=index.measure.feature,
+        measure=about(index.detection).measure,
         since=moment(index.start),
         until=moment(index.end),
         days=len(days),
         now=Now(limit, counted(now, days) / len(days)),
         proposal=proposal,
-        unsure=then.most - then.least,
         entities=then.entities,
         burners=tuple(then.burners()),
         labels=recall(index, proposal.limit, truth) if truth else None,
@@ -158,20 +158,34 @@ def _tuned(index: Rethreshold, proposal: Proposal, truth: Sequence[Truth]) -> Tu
 
 def limit_of(detection: Rule) -> float:
     """The limit in force."""
-    found = threshold(detection)
-    assert found is not None
-    return found.at_least
+    return answered(detection).at_least
 
 
 def recall(index: Rethreshold, limit: float, truth: Iterable[Truth]) -> Recall:
-    """The attacks that a detection should see, found now and with another limit, matched as `lapwing compare` does."""
+    """The attacks that a detection should see, found now and with another limit, matched as `lapwing compare` does.
+
+    Raises
+    ------
+    Refused
+        Not one of the labels is of the time of the windows.
+    """
     name = index.detection.id
+    truth = list(truth)
+    if truth and all(_minute(one.end) < index.start or _minute(one.start) > index.end for one in truth):
+        raise Refused(
+            f"the labels are of another range, {min(one.start for one in truth)} to {max(one.end for one in truth)}; "
+            f"the windows are from {moment(index.start)} to {moment(index.end)}"
+        )
     expected = [one for one in truth if is_of(name, one.expected or [one.kind])]
     now, then = (
         {one.attack for one in match(_incidents(index, index.at(at)), expected).attacks if one.detected}
         for at in (limit_of(index.detection), limit)
     )
     return Recall(len(expected), len(now), len(then), tuple(sorted(now - then)))
+
+
+def _minute(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp() / 60
 
 
 def judged(directory: str, detection: Rule, limit: float, verdicts: Mapping[str, Verdict]) -> Judged:
@@ -213,7 +227,7 @@ def beside(index: Rethreshold, fired: Fired, truth: Iterable[Truth]) -> Beside:
         for given, one in zip(labels, compared.attacks, strict=True)
         if is_of(index.detection.id, given.expected or [given.kind])
     ]
-    return Beside(fired.most, len(compared.false), len(expected), sum(one.detected for one in expected))
+    return Beside(fired.total, len(compared.false), len(expected), sum(one.detected for one in expected))
 
 
 def _incidents(index: Rethreshold, fired: Fired) -> list[Incident]:
@@ -221,8 +235,8 @@ def _incidents(index: Rethreshold, fired: Fired) -> list[Incident]:
     by, name = dimension(index.detection), index.detection.id
     return [
         Incident(
-            f"{at}", one.tenant, name, by, one.entity, (one.start + 60_000_000) // 1000, one.start // 1000,
+            one.uid, one.tenant, name, by, one.entity, (one.start + index.pane) // 1000, one.start // 1000,
             one.end // 1000,
         )
-        for at, one in enumerate(fired.incidents(_EVERYTHING))
+        for one in fired.incidents(_EVERYTHING)
     ]  # fmt: skip

@@ -21,13 +21,13 @@ def _():
     from flows.config_diff import diff, with_limits
     from flows.errors import LapwingError
     from flows.intervals import wilson
-    from flows.rethreshold import measure
+    from flows.rethreshold import answered as can_answer
 
-    return LapwingError, Path, alt, diff, load, measure, mo, read_truth, tuning, wilson, with_limits
+    return LapwingError, Path, alt, can_answer, diff, load, mo, read_truth, tuning, wilson, with_limits
 
 
 @app.cell
-def _(LapwingError, Path, load, measure, mo, read_truth):  # noqa: N803
+def _(LapwingError, Path, can_answer, load, mo, read_truth):  # noqa: N803
     given = {
         name: str(mo.cli_args().get(name) or mo.query_params().get(name) or "") for name in ("dir", "config", "truth")
     }
@@ -38,7 +38,7 @@ def _(LapwingError, Path, load, measure, mo, read_truth):  # noqa: N803
     answered, unanswered = {}, []
     for rule in config.detection:
         try:
-            measure(rule)
+            can_answer(rule)
             answered[rule.id] = rule
         except LapwingError as error:
             unanswered.append({"detection": rule.id, "why": str(error)})
@@ -60,7 +60,7 @@ def _(LapwingError, Path, load, measure, mo, read_truth):  # noqa: N803
 
 @app.cell
 def _(LapwingError, config, detection, directory, mo, tuning):  # noqa: N803
-    index, why = None, "No detection of this configuration is carried by a column of the windows."
+    index, why = None, "Windows say of no detection of this configuration what it reaches."
     if detection.value is not None:
         try:
             index = tuning.index_of(directory, config, detection.value)
@@ -70,24 +70,22 @@ def _(LapwingError, config, detection, directory, mo, tuning):  # noqa: N803
         limit, before = None, 0.0
     else:
         before = tuning.limit_of(detection.value)
-        _least = int(index.floor)
-        _greatest = max(2 * int(before), int(index.peak.max(initial=0)) + 1)
         limit = mo.ui.slider(
-            _least,
-            min(_greatest, 100 * int(before)),
-            value=int(before),
-            label="limit",
-            show_value=True,
-            full_width=True,
+            *index.bounds(), step=index.step, value=before, label="limit", show_value=True, full_width=True
         )
     limit if limit is not None else mo.plain_text(why)
     return before, index, limit, why
 
 
 @app.cell
-def _(before, index, limit, mo, truth, tuning, wilson):
-    fired = index.at(limit.value) if index is not None else None
+def _(before, index):
     now = index.at(before) if index is not None else None
+    return (now,)
+
+
+@app.cell
+def _(index, limit, mo, now, truth, tuning, wilson):
+    fired = index.at(limit.value) if index is not None else None
 
     def share(count, of):
         low, high = wilson(count, of)
@@ -96,21 +94,21 @@ def _(before, index, limit, mo, truth, tuning, wilson):
     numbers = []
     for name, found in (("in force", now), ("chosen", fired)):
         if found is not None:
-            row = {"": name, "limit": found.limit, "incidents": found.most, "a day": round(found.a_day, 2),
-                   "entities": found.entities, "unsure": found.most - found.least}  # fmt: skip
+            row = {"": name, "limit": found.limit, "incidents": found.total, "a day": round(found.a_day, 2),
+                   "entities": found.entities}  # fmt: skip
             if truth:
                 seen = tuning.beside(index, found, truth)
                 row |= {"precision": share(seen.incidents - seen.false, seen.incidents),
                         "recall": share(seen.found, seen.attacks)}  # fmt: skip
             numbers.append(row)
     mo.ui.table(numbers, selection=None) if numbers else mo.md("")
-    return fired, now, numbers
+    return fired, numbers
 
 
 @app.cell
-def _(alt, fired, index, limit, mo):
-    step = max(1, (limit.stop - limit.start) // 60) if limit is not None else 1
-    levels = [*range(int(limit.start), int(limit.stop) + 1, int(step))] if limit is not None else []
+def _(alt, index):
+    # It does not name the slider, so that a move of it does not ask for all limits again.
+    levels = index.spread(60) if index is not None else []
     curve = [{"limit": level, "a_day": index.at(level).a_day} for level in levels]
     line = (
         alt.Chart(alt.Data(values=curve))
@@ -118,6 +116,11 @@ def _(alt, fired, index, limit, mo):
         .encode(x=alt.X("limit:Q", scale=alt.Scale(type="log", nice=False)),
                 y=alt.Y("a_day:Q", title="incidents a day", scale=alt.Scale(type="symlog")))
     )  # fmt: skip
+    return curve, line
+
+
+@app.cell
+def _(alt, curve, fired, limit, line, mo):
     chosen = [{"limit": limit.value, "a_day": fired.a_day}] if fired is not None else []
     mark = alt.Chart(alt.Data(values=chosen)).mark_circle(size=120, color="#d62728").encode(x="limit:Q", y="a_day:Q")
     chart = (line + mark).properties(width=700, height=200)
@@ -131,7 +134,7 @@ def _(fired, mo):
 
     listed = [
         {"from": moment(one.start // 60_000_000), "to": moment(one.end // 60_000_000), "entity": one.entity,
-         "tenant": one.tenant, "reached": one.value, "unsure": not one.sure}
+         "tenant": one.tenant, "reached": one.value}
         for one in (fired.incidents(200) if fired is not None else [])
     ]  # fmt: skip
     burners = [{"entity": one.entity, "tenant": one.tenant, "incidents": one.incidents, "share": f"{one.share:.0%}"}

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import slider
 from benchmarks.budget import held_back, one, text, together
+from benchmarks.made_windows import levels
 from flows.formats.windows import table
 
 DAY = 29_895_840  # minutes since 1970, a midnight
@@ -64,7 +65,7 @@ def test_a_held_back_week_is_inside_only_if_it_is_like_those_before(
         "tenant": pa.array([name.split("-")[0] + "-acme" for name in entity]), "entity": pa.array(entity.tolist()),
         "dimension": pa.array(["ip"] * len(rows)), "detector": "ewma", "start": start, "end": start + 60_000_000,
         "guarded": pa.array([False] * len(rows)), "sample_weight": np.ones(len(rows)), "config_hash": "0",
-        "failures_10m": peak, "peak_failures_10m": peak, "failures_1m": peak,
+        "levels": levels("failures", peak),
     })  # fmt: skip
     pq.write_table(windows, tmp_path / "windows.parquet")
     (tmp_path / "config.toml").write_text(CONFIG)
@@ -80,7 +81,7 @@ def test_a_held_back_week_is_inside_only_if_it_is_like_those_before(
 def test_a_slider_is_moved_over_the_windows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["slider", "--windows", "20000", "--json"])
+    monkeypatch.setattr(sys, "argv", ["slider", "--windows", "20000", "--moves", "0", "--json"])
     slider.main()
     found = json.loads(capsys.readouterr().out)
     incidents = [move["incidents"] for move in found["moves"]]

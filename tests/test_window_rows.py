@@ -8,6 +8,8 @@ import pyarrow as pa
 from flows.formats.window_rows import window_rows
 from flows.formats.windows import MEASURED, table_of
 from models.base import DIMENSIONS, FEATURES
+from models.kernels.levels import Levels
+from models.windows.kept import no_levels
 from models.windows.slice import ClosedWindows, Texts
 
 
@@ -36,6 +38,8 @@ def some(dimension: int, generator: np.random.Generator) -> ClosedWindows:
         weight=np.array([1.0, 100.0, 1e-300]),
         values=floats(len(MEASURED)),
         peaks=floats(len(MEASURED)),
+        rules=("brute_force_ip", 'my "own"'),
+        levels=Levels(np.array([0, 2, 2]), np.array([1, 0, 1]), np.array([2, 1, 3]), np.array([5.0, -4, 7, 0, 0, -3])),
     )
 
 
@@ -43,9 +47,10 @@ def test_as_in_parquet() -> None:
     for dimension in range(len(DIMENSIONS)):
         closed = some(dimension, np.random.default_rng(dimension))
         table = table_of([closed], "0f0f")
+        assert table["levels"].null_count == 1
         plain = [c.cast(pa.int64()) if pa.types.is_timestamp(c.type) else c for c in table.columns]
         expected = [
-            dict(zip(table.column_names, row, strict=True))
+            dict(zip(table.column_names, [*row[:-1], row[-1] and dict(row[-1])], strict=True))
             for row in zip(*map(pa.Array.to_pylist, (c.combine_chunks() for c in plain)), strict=True)
         ]
         rows = [*window_rows(closed, "0f0f")]
@@ -64,6 +69,6 @@ def test_none_of_none() -> None:
     empty = np.empty(0)
     closed = ClosedWindows(
         0, "ewma", 60_000_000, texts(), texts(), empty.astype(np.int64), empty.astype(np.bool_), empty, empty, empty,
-        empty, empty, np.empty((0, len(MEASURED))), np.empty((0, len(MEASURED))),
+        empty, empty, np.empty((0, len(MEASURED))), np.empty((0, len(MEASURED))), (), no_levels(),
     )  # fmt: skip
     assert [*window_rows(closed, "")] == []

@@ -1,8 +1,6 @@
 """`lapwing lab`: the notebooks, in the browser."""
 
-import os
 import subprocess
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +35,7 @@ def lab(
 
     tune: what another threshold would have done; explore: who stood out, and when; investigate: one incident; compare:
     ours beside other detectors. Served to this machine alone until Ctrl-C. Without --dir there is a simulated day of
-    40,000 events, made at the first start. Needs marimo and altair.
+    12,000 events, which comes with them. Needs marimo and altair.
 
     \b
     Examples:
@@ -47,12 +45,17 @@ def lab(
       lapwing lab compare --table shuttle.npz --no-browser --port 2718
     """
     from flows import lab as made
+    from flows.compare import read_truth
+    from flows.config import load
     from flows.errors import InputError, LapwingError
 
     path = made.notebook(name)
+    load(config)  # a fault in what was given is told here, in words, and not by the notebook
+    if truth:
+        read_truth(truth)
     if directory is None:
         directory = str(made.day())
-        if not (Path(directory) / "windows.parquet").is_file():
+        if not Path(directory).is_dir():
             _make_day(Path(directory))
     elif not Path(directory).is_dir():
         raise InputError(f"{directory}: no such folder; `lapwing detect --output {directory}` makes it")
@@ -65,20 +68,14 @@ def lab(
 
 
 def _make_day(folder: Path) -> None:
-    """Simulate the day and detect in it; the folder appears when all of it is there."""
+    """The day's results, as they come with the notebooks, or from a run where those are of another version."""
     from flows import kernels_cache
     from flows import lab as made
-    from flows.config import load
-    from flows.detect import run
-    from flows.formats.simulated import simulate
-    from flows.simulate import write
 
+    if made.bundled().is_file():
+        made.place(folder, made.unpack)
+        return
     say("making a simulated day to look at, once ...")
     settle = kernels_cache.announce(say)
-    draft = folder.with_name(f"{folder.name}.{os.getpid()}")
-    draft.mkdir(parents=True)
-    events, seed = made.DAY
-    write(draft / "events.ndjson", simulate(events, seed))
-    run(load(None), str(draft / "events.ndjson"), str(draft), None, True, "lapwing", threading.Event())
+    made.place(folder, made.simulate_day)
     settle()
-    draft.replace(folder)

@@ -135,7 +135,7 @@ def _one(one: "Tuned", a_day: float) -> list[str]:
     found, tail = one.proposal, one.proposal.tail
     lower = "" if found.below is None else f" ({found.below:.2f} expected at {found.limit - 1:g})"
     rows: list[tuple[object, ...]] = [
-        ("looked at", f"{one.feature} of {one.dimension}, {one.days} whole days, {one.since} to {one.until}"),
+        ("looked at", f"{one.measure} by {one.dimension}, {one.days} whole days, {one.since} to {one.until}"),
         ("now", f"at_least = {one.now.limit:g}: {one.now.a_day:.2f} incidents a day"),
         (
             "proposed",
@@ -144,8 +144,6 @@ def _one(one: "Tuned", a_day: float) -> list[str]:
         ("interval", f"{found.low:.2f} to {found.high:.2f} a day in the {found.horizon} days to come (95 %)"),
         ("tail", f"{tail.peaks} peaks from {tail.begin:g} on, scale {tail.scale:.3g}, shape {tail.shape:.3g}"),
     ]
-    if one.unsure:
-        rows.append(("unsure", f"{one.unsure} incidents may be others going on: windows do not say when those ended"))
     rows += [(what, _recall(given)) for what, given in (("labels", one.labels), ("simulated", one.simulated)) if given]
     if one.judged:
         told = ", ".join(f"{one.judged.proposed[word]} of {n} {word}" for word, n in sorted(one.judged.now.items()))

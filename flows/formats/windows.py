@@ -15,6 +15,7 @@ MEASURED: Final = tuple(feature for feature in FEATURES if feature != "behaviour
 
 MINUTE_US: Final = 60_000_000
 _TIME = pa.timestamp("us", tz="UTC")
+LEVELS: Final = pa.map_(pa.string(), pa.list_(pa.float64()))
 
 SCHEMA: Final = pa.schema([
     pa.field("tenant", pa.string(), nullable=False),
@@ -33,10 +34,12 @@ SCHEMA: Final = pa.schema([
     pa.field("feature", pa.string()),
     *(pa.field(feature, pa.float64()) for feature in MEASURED),
     *(pa.field(f"peak_{feature}", pa.float64()) for feature in MEASURED),
+    pa.field("levels", LEVELS),
 ])  # fmt: skip
 """One row for each kept learning window of an entity. Null is not known, or not a feature of the dimension.
 
-`feature` names what stood out most: `score`, `expected` and `observed` are of it.
+`feature` names what stood out most: `score`, `expected` and `observed` are of it. `levels` has, by the id of a
+detection that counts, what `models.kernels.levels.Levels` says; it is null where none reached half its limit.
 """
 
 
@@ -94,7 +97,24 @@ def table_of(closed: Sequence[ClosedWindows], config_hash: str) -> pa.Table:
     values, peaks = joined("values"), joined("peaks")
     for i, name in enumerate(MEASURED):
         columns[name], columns[f"peak_{name}"] = values[:, i], peaks[:, i]
+    columns["levels"] = _levels(closed)
     return table(columns)
+
+
+def _levels(closed: Sequence[ClosedWindows]) -> pa.Array:
+    """The levels of all pieces, window by window."""
+    ids = sorted({name for c in closed for name in c.rules})
+    ends = np.cumsum([len(c) for c in closed])
+    window = np.concatenate([c.levels.window + end - len(c) for c, end in zip(closed, ends, strict=True)])
+    number = np.concatenate([np.array([ids.index(c.rules[rule]) for rule in c.levels.rule], np.int64) for c in closed])
+    lists = np.concatenate([[0], np.cumsum(np.concatenate([c.levels.length for c in closed]))])
+    values = pa.ListArray.from_arrays(
+        pa.array(lists, pa.int32()), pa.array(np.concatenate([c.levels.value for c in closed]))
+    )
+    maps = np.searchsorted(window, np.arange(ends[-1] + 1)).astype(np.int32)
+    nothing = np.append(maps[1:] == maps[:-1], False)
+    offsets = pa.array(maps, pa.int32(), mask=nothing)
+    return pa.MapArray.from_arrays(offsets, pa.array(ids, pa.string()).take(pa.array(number)), values)
 
 
 def _texts(pieces: Sequence[Texts]) -> pa.Array:

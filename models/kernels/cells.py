@@ -74,16 +74,22 @@ def sum_cell(s: ShardArrays, at: int, pane: int, window: int) -> int:
 
 
 @inlined
-def distinct_cell(s: ShardArrays, at: int, pane: int, window: int) -> int:
-    """Counterparts over `window` panes that end with `pane`."""
-    if s.cells[at].near_at == pane:
-        return int(s.cells[at].near)
+def distinct_walk(s: ShardArrays, at: int, pane: int, window: int) -> int:
+    """Counterparts over any number of panes that end with `pane`, one by one."""
     found = 0
     pair = s.cells[at].chain
     while pair >= 0:
         found += within(s.pairs[pair].met, s.pairs[pair].newest, pane, window)
         pair = s.pairs[pair].next
     return found
+
+
+@inlined
+def distinct_cell(s: ShardArrays, at: int, pane: int, window: int) -> int:
+    """Counterparts over `window` panes that end with `pane`."""
+    if s.cells[at].near_at == pane:
+        return int(s.cells[at].near)
+    return distinct_walk(s, at, pane, window)
 
 
 @inlined

@@ -46,6 +46,7 @@ from models.kernels.layout import (
     RuleArrays,
     ShardArrays,
 )
+from models.kernels.levels import rises
 from models.kernels.meters import may_reach, share
 from models.kernels.pairs import NEAR_TARGETS, near_at
 from models.kernels.panes import at5, sum5, sum30
@@ -129,9 +130,11 @@ def half_way(s: ShardArrays, r: RuleArrays, slot: int, pane: int) -> bool:
             if 2 * peak >= r.at_least[rule]:
                 return True
         elif r.kind[rule] != LEARNED_RULE and may_reach(s, r, rule, slot, 0.5):
+            if rises(s, r, rule, slot, pane):
+                return True
             grid = r.grid[rule]
             for k in range(-(-(pane - MINUTE + 2) // grid) * grid - 1, pane + 1, grid):  # pane ends inside the minute
-                if 2.0 * share(s, r, r.main[rule], r.of[rule], slot, k // grid, False) >= r.at_least[rule]:
+                if 2.0 * share(s, r, r.main[rule], r.of[rule], slot, k // grid, 0, False) >= r.at_least[rule]:
                     return True
     return False
 

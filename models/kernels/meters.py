@@ -1,6 +1,6 @@
 """Meters: a detection's counts over a window, wherever they lie."""
 
-from models.kernels.cells import at_cell, distinct_cell, renew, sum_cell
+from models.kernels.cells import at_cell, distinct_cell, distinct_walk, renew, sum_cell
 from models.kernels.kernel import inlined
 from models.kernels.layout import (
     ALSO,
@@ -22,9 +22,12 @@ SUM_UNIT = 1024.0
 
 
 @inlined
-def shown(s: ShardArrays, r: RuleArrays, meter: int, slot: int, pane: int, now: bool) -> float:
-    """A meter's value over the window that ends with a pane of its grid; `now` takes what is held of the newest."""
-    store, column, window = r.store[meter], r.column[meter], r.meter_window[meter]
+def shown(s: ShardArrays, r: RuleArrays, meter: int, slot: int, pane: int, less: int, now: bool) -> float:
+    """A meter's value over the window that ends with a pane of its grid, the oldest `less` panes left out.
+
+    `now` takes what is held of the newest pane.
+    """
+    store, column, window = r.store[meter], r.column[meter], r.meter_window[meter] - less
     if store == RINGS_5:
         total = 0
         for k in range(pane - window + 1, pane + 1):
@@ -42,6 +45,8 @@ def shown(s: ShardArrays, r: RuleArrays, meter: int, slot: int, pane: int, now: 
     if at < 0:
         return 0.0
     if store == CELL_DISTINCT:
+        if less > 0:
+            return float(distinct_walk(s, at, pane, window))
         if now:
             renew(s, at, pane, window)
         return float(distinct_cell(s, at, pane, window))
@@ -50,12 +55,12 @@ def shown(s: ShardArrays, r: RuleArrays, meter: int, slot: int, pane: int, now: 
 
 
 @inlined
-def share(s: ShardArrays, r: RuleArrays, meter: int, of: int, slot: int, pane: int, now: bool) -> float:
+def share(s: ShardArrays, r: RuleArrays, meter: int, of: int, slot: int, pane: int, less: int, now: bool) -> float:
     """A meter's value, or its share of another's; the share of nothing is 0."""
-    value = shown(s, r, meter, slot, pane, now)
+    value = shown(s, r, meter, slot, pane, less, now)
     if of < 0:
         return value
-    whole = shown(s, r, of, slot, pane, now)
+    whole = shown(s, r, of, slot, pane, less, now)
     return value / whole if whole > 0.0 else 0.0
 
 
@@ -103,22 +108,30 @@ def may_reach(s: ShardArrays, r: RuleArrays, rule: int, slot: int, part: float) 
 
 
 @inlined
-def metered(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int, now: bool) -> tuple[float, bool]:
-    """A rule's value over the window that ends with a pane, and whether the whole condition holds."""
-    if not may_reach(s, r, rule, slot, 1.0):
-        return 0.0, False
-    value = share(s, r, r.main[rule], r.of[rule], slot, pane, now)
-    if value < r.at_least[rule]:
-        return value, False
-    if r.floor[rule] >= 0 and shown(s, r, r.floor[rule], slot, pane, now) < r.floor_least[rule]:
-        return value, False
+def rest_holds(
+    s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int, less: int, now: bool, value: float
+) -> bool:
+    """Whether all holds that a rule asks for beside its threshold, given its value over the same panes."""
+    if r.floor[rule] >= 0 and shown(s, r, r.floor[rule], slot, pane, less, now) < r.floor_least[rule]:
+        return False
     for k in range(r.conditions.shape[1]):
         kind = int(r.conditions[rule, k, 0])
         if kind == NO_CONDITION:
             break
-        other = share(s, r, int(r.conditions[rule, k, 1]), int(r.conditions[rule, k, 2]), slot, pane, now)
+        other = share(s, r, int(r.conditions[rule, k, 1]), int(r.conditions[rule, k, 2]), slot, pane, less, now)
         times = r.conditions[rule, k, 4]
         reached = other >= (times * value if times > 0.0 else r.conditions[rule, k, 3])
         if reached != (kind == ALSO):
-            return value, False
-    return value, True
+            return False
+    return True
+
+
+@inlined
+def metered(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int, now: bool) -> tuple[float, bool]:
+    """A rule's value over the window that ends with a pane, and whether the whole condition holds."""
+    if not may_reach(s, r, rule, slot, 1.0):
+        return 0.0, False
+    value = share(s, r, r.main[rule], r.of[rule], slot, pane, 0, now)
+    if value < r.at_least[rule]:
+        return value, False
+    return value, rest_holds(s, r, rule, slot, pane, 0, now, value)

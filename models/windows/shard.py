@@ -56,10 +56,11 @@ from models.windows.evidence import Evidence
 from models.windows.hold_back import HoldBack
 from models.windows.incidents import Incidents
 from models.windows.joint import forget_idle
+from models.windows.kept import kept_windows, no_levels, reached
 from models.windows.recent import Recent
-from models.windows.rings import NO_ROWS, NO_UIDS, name_of, names, streaking, under_incidents
+from models.windows.rings import NO_ROWS, NO_UIDS, name_of, streaking, under_incidents
 from models.windows.rules import rule_arrays, sequences
-from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores, closed_windows
+from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores
 from models.windows.sources import Sources
 from models.windows.waiting import Waiting, call_arrays, row_arrays, wait
 from models.windows.work import Steps, Work
@@ -363,7 +364,8 @@ class Shard:
         if judged is None:
             return
         self._follow(judged.steps, judged.numbers, int(self.s.head[NEXT]) - 1, reasons_of(judged.reasons))
-        self._keep(judged.windows, behaviour.detector)
+        rows, rules = judged.windows, self.settings.rules
+        self.windows += kept_windows(self.s, self.dimension, behaviour.detector, rows, rules, no_levels())
 
     def _learn(self) -> Steps[None]:
         if self.dimension >= len(DIMENSIONS):
@@ -378,12 +380,9 @@ class Shard:
             _LEARN_MINUTE, self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension,
             self.settings.half_life_minutes, self.settings.keep_quantile, self.settings.keep_share, self._kept,
         )  # fmt: skip
-        self._keep(WindowArrays._make(column[:kept].copy() for column in self._kept), self.settings.detector)
-
-    def _keep(self, rows: WindowArrays, detector: str) -> None:
-        if len(rows.slot):
-            found = names(self.s, rows.slot)
-            self.windows.append(closed_windows(self.dimension, detector, int(self.s.head[NEXT]) * PANE_US, found, rows))
+        rows = WindowArrays._make(column[:kept].copy() for column in self._kept)
+        its, found = self.settings, reached(self.s, self.arrays, rows.slot, self.settings.keep_share)
+        self.windows += kept_windows(self.s, self.dimension, its.detector, rows, its.rules, found)
 
     def _add_waiting(self) -> int | None:
         """Count the waiting rows that are within reach; the base pane of the first that is not."""

@@ -11,7 +11,7 @@ from models.alert import Alert
 from models.base import DIMENSIONS, NO_FEATURE
 from models.event import EventBatch
 from models.kernels.arrive import ScoreArrays
-from models.kernels.learn import WindowArrays
+from models.kernels.levels import Levels
 
 
 @dataclass(slots=True)
@@ -102,32 +102,12 @@ class ClosedWindows:
     weight: NDArray[np.float64]
     values: NDArray[np.float64]
     peaks: NDArray[np.float64]
+    rules: tuple[str, ...]  # the ids that `levels.rule` counts in
+    levels: Levels
     shard: int = -1  # said by `gather`
 
     def __len__(self) -> int:
         return len(self.entity)
-
-
-def closed_windows(
-    dimension: int, detector: str, end: int, names: tuple[Texts, Texts], rows: WindowArrays
-) -> ClosedWindows:
-    """Kept windows with the tenant and the entity of each."""
-    return ClosedWindows(
-        dimension=dimension,
-        detector=detector,
-        end=end,
-        tenant=names[0],
-        entity=names[1],
-        feature=rows.feature,
-        guarded=rows.guarded,
-        score=rows.score,
-        quantile=rows.quantile,
-        expected=rows.expected,
-        observed=rows.observed,
-        weight=rows.weight,
-        values=rows.values,
-        peaks=rows.peaks,
-    )
 
 
 @dataclass(slots=True)

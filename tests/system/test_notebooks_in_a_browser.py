@@ -1,16 +1,10 @@
 """The notebooks as a person meets them: in a real browser, with pictures, and choices that change them."""
 
-import os
 import re
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -18,8 +12,9 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from tests.system.browsing import chromium, elements, pictures, served, text_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,92 +33,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def served(name: str, results: Path) -> Iterator[str]:
-    """The address of a notebook that `lapwing lab` serves."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "lapwing"), "lab", name, "--dir", str(results / "out")]
-    command += ["--no-browser", "--port", str(port)]
-    log = results / f"{name}.log"
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(command, cwd=results, stdout=out, stderr=out, start_new_session=True) as server,
-    ):
-        address = f"http://127.0.0.1:{port}/"
-        try:
-            for _ in range(300):
-                try:
-                    urllib.request.urlopen(address, timeout=5).close()
-                    break
-                except OSError:
-                    assert server.poll() is None, log.read_text()
-                    time.sleep(0.2)
-            yield address
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
+def notebook(name: str, results: Path) -> AbstractContextManager[str]:
+    """The address of a notebook on the results."""
+    return served(name, results / f"{name}.log", "--dir", str(results / "out"))
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    driver = shutil.which("chromedriver")
-    chromium = shutil.which("chromium")
-    assert driver, "chromedriver is missing: see make test-system"
-    assert chromium, "chromium is missing: see make test-system"
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update", "--window-size=1200,1600",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
-
-
-def pictures(browser: webdriver.Chrome) -> list[WebElement]:
-    """Drawn charts, also those that stand inside the notebook's own elements."""
-    script = """
-        const found = [], look = (node) => {
-            for (const e of node.querySelectorAll('*')) {
-                if (e.matches('svg.marks, canvas.marks') && e.clientHeight > 50) found.push(e);
-                if (e.shadowRoot) look(e.shadowRoot);
-            }
-        };
-        look(document); return found;"""
-    return list(browser.execute_script(script))
-
-
-def elements(browser: webdriver.Chrome, selector: str) -> list[WebElement]:
-    """Elements, also those inside the notebook's own."""
-    script = """
-        const found = [], look = (node) => {
-            for (const e of node.querySelectorAll('*')) {
-                if (e.matches(arguments[0])) found.push(e);
-                if (e.shadowRoot) look(e.shadowRoot);
-            }
-        };
-        look(document); return found;"""
-    return list(browser.execute_script(script, selector))
-
-
-def text_of(browser: webdriver.Chrome) -> str:
-    """All text of the page, also what stands inside the notebook's own elements."""
-    script = """
-        let said = '';
-        const look = (node) => {
-            for (const e of node.childNodes) {
-                if (e.nodeType === 3) said += e.textContent + ' ';
-                if (e.nodeType === 1 && !['SCRIPT', 'STYLE'].includes(e.tagName)) {
-                    look(e); if (e.shadowRoot) look(e.shadowRoot);
-                }
-            }
-        };
-        look(document.body); return said;"""
-    return str(browser.execute_script(script))
+    with chromium(tmp_path / "profile") as chrome:
+        yield chrome
 
 
 LOWEST_DOT = """
@@ -148,7 +66,7 @@ def opened(browser: webdriver.Chrome, address: str, title: str) -> WebDriverWait
 
 
 def test_explore_shows_the_events_of_the_dot_that_is_clicked(results: Path, browser: webdriver.Chrome) -> None:
-    with served("explore", results) as address:
+    with notebook("explore", results) as address:
         wait = opened(browser, address, "Who stood out, and when?")
         wait.until(lambda b: "The minute's events" in text_of(b))
         before = text_of(browser)
@@ -161,7 +79,7 @@ def test_explore_shows_the_events_of_the_dot_that_is_clicked(results: Path, brow
 
 
 def test_another_dimension_is_another_picture(results: Path, browser: webdriver.Chrome) -> None:
-    with served("explore", results) as address:
+    with notebook("explore", results) as address:
         wait = opened(browser, address, "Who stood out, and when?")
         before = [picture.screenshot_as_base64 for picture in pictures(browser)]
         dimension = Select(elements(browser, "select")[0])
@@ -171,20 +89,20 @@ def test_another_dimension_is_another_picture(results: Path, browser: webdriver.
 
 
 def test_investigate_shows_why_and_what_to_do(results: Path, browser: webdriver.Chrome) -> None:
-    with served("investigate", results) as address:
+    with notebook("investigate", results) as address:
         wait = opened(browser, address, "What happened, and who else is in it?")
         wait.until(lambda b: "Where from" in text_of(b))
         assert all(part in text_of(browser) for part in ("Why", "What to do", "Timeline", "Who and what is in its"))
 
 
 def test_compare_draws_the_strangest_of_each_detector(results: Path, browser: webdriver.Chrome) -> None:
-    with served("compare", results) as address:
+    with notebook("compare", results) as address:
         opened(browser, address, "What would another detector have found?")
         assert "sklearn:IsolationForest" in text_of(browser)
 
 
 def test_tune_moves_the_count_and_the_change_with_the_slider(results: Path, browser: webdriver.Chrome) -> None:
-    with served("tune", results) as address:
+    with notebook("tune", results) as address:
         wait = opened(browser, address, "What would another threshold have done?")
         wait.until(lambda b: "This is the limit in force" in text_of(b))
         slider = elements(browser, '[role="slider"]')[0]
