@@ -227,7 +227,7 @@ def config_hash(config: Config) -> str:
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
     for key in unset(config.input):
         del shape["input"][key]
-    for name in (*_LISTS, *_BESIDE):
+    for name in (*_LISTS, "exception", "format"):
         rows = [canonical(row).items() for row in getattr(config, name)]
         if name == "format" and not rows:
             continue
