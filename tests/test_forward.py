@@ -131,7 +131,8 @@ def test_what_splunk_does_not_acknowledge_is_sent_again(tmp_path: Path, monkeypa
         keys = {"batch_events": 10, "ack_timeout": "100ms"}
         done = forwarded(config(tmp_path, block("splunk_hec", server, **keys)), source)["splunk_hec"]
         assert done.sent == 30
-        assert server.ids == ids(found) + ids(found)[10:20]
+        assert [*dict.fromkeys(server.ids)] == ids(found)
+        assert all(server.ids.count(id) > 1 for id in ids(found)[10:20])  # a slow machine sends others again too
         assert len(server.channels) == 1
 
 

@@ -44,7 +44,7 @@ def line_of(form: Form, found: bytes, kind: Any = "scored") -> str:
 
 
 @settings(max_examples=60)
-@given(st.fixed_dictionaries(dict.fromkeys(FREE, TEXT)).filter(lambda texts: texts["user"] != texts["actor"]))
+@given(st.fixed_dictionaries(dict.fromkeys(FREE, TEXT)).filter(lambda texts: texts["user"][:99] != texts["actor"][:99]))
 def test_an_event_reads_back_in_every_form(texts: dict[str, str]) -> None:
     found = scored_record(EVENT | texts)
     plain = scored_record(EVENT)
