@@ -7,6 +7,7 @@ import stat
 import unicodedata
 from collections.abc import Iterable
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -126,7 +127,7 @@ class KeyStore:
     def token(self, tenant: str, kind: str, value: str) -> bytes:
         """What rows carry of an address, a session or a request, to be found by: 16 bytes, the same each time."""
         text = f"{kind}:{len(tenant)}:{tenant}{value}"
-        return hmac.digest(self._indexing, text.encode("utf-8", "replace"), "sha256")[:ID_BYTES]
+        return blake2b(text.encode("utf-8", "replace"), digest_size=ID_BYTES, key=self._indexing).digest()
 
     def find(self, tenant: str, name: str) -> list[Subject]:
         """Everything that is sealed for the person of this name; nothing where it was never seen, or was erased."""

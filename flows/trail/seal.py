@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
-_JOINED: Final = b"lapwing trail: key of several subjects"
+_SEVERAL: Final = b"lapwing trail: key of several subjects"
 _CIPHERS: Final = 1 << 16
 """Ciphers kept; making one costs several times what it costs to seal an event."""
 
@@ -36,7 +36,7 @@ def seal(keys: Sequence[bytes], message: bytes, about: bytes) -> bytes:
     Raises
     ------
     ValueError
-        If there is no key, or one of them has not 32 bytes.
+        If there is no key, or it is none of AES-256.
 
     Examples
     --------
@@ -46,7 +46,8 @@ def seal(keys: Sequence[bytes], message: bytes, about: bytes) -> bytes:
     b'sam told ann'
     """
     nonce = os.urandom(NONCE_BYTES)
-    return nonce + _cipher(_key(keys, nonce)).encrypt(nonce, message, about)
+    key = keys[0] if len(keys) == 1 else _joined(keys, nonce)
+    return nonce + _cipher(key).encrypt(nonce, message, about)
 
 
 def unseal(keys: Sequence[bytes], sealed: bytes, about: bytes) -> bytes:
@@ -61,7 +62,8 @@ def unseal(keys: Sequence[bytes], sealed: bytes, about: bytes) -> bytes:
         raise CannotOpen("too short to be sealed")
     nonce = sealed[:NONCE_BYTES]
     try:
-        return _cipher(_key(keys, nonce)).decrypt(nonce, sealed[NONCE_BYTES:], about)
+        key = keys[0] if len(keys) == 1 else _joined(keys, nonce)
+        return _cipher(key).decrypt(nonce, sealed[NONCE_BYTES:], about)
     except InvalidTag:
         raise CannotOpen("another key, or changed bytes") from None
 
@@ -71,12 +73,10 @@ def forget() -> None:
     _cipher.cache_clear()
 
 
-def _key(keys: Sequence[bytes], nonce: bytes) -> bytes:
-    if not keys or any(len(key) != KEY_BYTES for key in keys):
-        raise ValueError("sealing takes one or more keys of 32 bytes")
-    if len(keys) == 1:
-        return keys[0]
-    joined = hashlib.sha256(_JOINED)
+def _joined(keys: Sequence[bytes], nonce: bytes) -> bytes:
+    if not keys:
+        raise ValueError("sealing takes a key")
+    joined = hashlib.sha256(_SEVERAL)
     for key in sorted(set(keys)):
         joined.update(hmac.digest(key, nonce, "sha256"))
     return joined.digest()
