@@ -1,6 +1,7 @@
 """The key store: every subject's own key, apart from the trail. Destroying one is what erases a person."""
 
 import hmac
+import ipaddress
 import os
 import sqlite3
 import stat
@@ -124,9 +125,17 @@ class KeyStore:
         """The key of what is about nobody in particular: an address without a user, say."""
         return self._general
 
+    @property
+    def identity(self) -> str:
+        """What a trail's tables say of the keys that sealed them: 16 hexadecimal digits that open nothing."""
+        return blake2b(b"identity", digest_size=8, key=self._indexing).hexdigest()
+
     def token(self, tenant: str, kind: str, value: str) -> bytes:
-        """What rows carry of an address, a session or a request, to be found by: 16 bytes, the same each time."""
-        text = f"{kind}:{len(tenant)}:{tenant}{value}"
+        """What rows carry of an address ("ip"), a session or a request, to be found by: 16 bytes, the same each time.
+
+        However an address is written, it has one token.
+        """
+        text = f"{kind}:{len(tenant)}:{tenant}{_address(value) if kind == 'ip' else value}"
         return blake2b(text.encode("utf-8", "replace"), digest_size=ID_BYTES, key=self._indexing).digest()
 
     def find(self, tenant: str, name: str) -> list[Subject]:
@@ -244,6 +253,20 @@ def normalised(name: str) -> str:
     ('sam@example.com', 'u-17A')
     """
     return unicodedata.normalize("NFKC", name).lower() if "@" in name else name
+
+
+def _address(text: str) -> str:
+    """An address as it is found by: as `ipaddress` writes it, without port, brackets or IPv4 inside IPv6."""
+    if ":" not in text:
+        return text
+    text = text.rsplit("]", 1)[0].lstrip("[") if text.startswith("[") else text
+    if text.count(":") == 1:
+        return text.split(":")[0]
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        return text
+    return str(address.ipv4_mapped or address)
 
 
 def _make(path: Path) -> None:

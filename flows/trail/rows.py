@@ -1,8 +1,7 @@
 """Events to rows of the trail: what is plain in columns, what is personal sealed for each subject."""
 
 import hashlib
-import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -11,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from flows.formats.canonical import members
 from flows.formats.lapwing import Decoded
 from flows.trail.keys import KeyStore, Names, Subject
 from flows.trail.schema import EVENTS, day_of, leaf_hash
 from flows.trail.seal import seal
+from flows.trail.trees import Trees
 from models.base import ACTIONS, ENDPOINT, METHODS, NONE_TIME, OUTCOMES, REASONS, TENANT
-from models.event import EventBatch
 
 _Text = str | None
 _Number = float | None
@@ -65,23 +65,32 @@ class Scored(msgspec.Struct, gc=False):
 _USER, _ACTOR, _TARGET, _RAW = b"user", b"actor", b"target", b"raw"
 _sha256 = hashlib.sha256
 _pack = msgspec.msgpack.Encoder().encode
-Read = Callable[[bytes], Members]
-"""The canonical members of a message that has become a row."""
+_decode = msgspec.json.Decoder(Members).decode
+
+
+def read(message: bytes, noted: bool) -> Members:
+    """The canonical members of a message that has become a row; `noted` if some of it was ignored or repaired."""
+    if not noted:
+        try:
+            return _decode(message)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+    found = members(message)
+    return Members(**{name: value for name, value in found.items() if name in Members.__struct_fields__})
 
 
 def event_table(
-    batch: Decoded | EventBatch,
+    batch: Decoded,
     messages: Sequence[bytes],
     scored: Sequence[Scored],
     log: str,
     keys: KeyStore,
-    sizes: dict[str, int],
-    read: Read,
+    trees: Trees,
 ) -> pa.Table:
     """The rows of a batch as they are stored, with their places in the trees of their tenants.
 
-    `messages` are what is kept raw; `scored` what Lapwing added to each, empty where the input is raw events; `sizes`
-    has how many leaves each tenant's tree of this log has, and is moved on. About ten microseconds an event.
+    `messages` are what is kept raw; `scored` what Lapwing added to each, empty where the input is raw events; `trees`
+    says where each tenant's rows grow, and is moved on. About ten microseconds an event.
 
     Raises
     ------
@@ -89,7 +98,7 @@ def event_table(
         The key store cannot be written.
     """
     n = len(messages)
-    events = [read(message) for message in messages]
+    events = [read(*each) for each in zip(messages, (batch.note_length > 0).tolist(), strict=True)]
     tenants, endpoints = _names(batch, TENANT), _names(batch, ENDPOINT)
     whom = [_whom(tenant, event) for tenant, event in zip(tenants, events, strict=True)]
     subjects = keys.subjects(name for three in whom for name in three if name is not None)
@@ -103,15 +112,15 @@ def event_table(
         for at, subject in enumerate(of):
             ids[at].append(subject.id if subject else None)
         raws.append(seal([subject.key for subject in of if subject] or [keys.general], message, _RAW))
-        tokens[0].append(token(tenant, "ip", _address(event.ip)) if event.ip else None)
+        tokens[0].append(token(tenant, "ip", event.ip) if event.ip else None)
         tokens[1].append(token(tenant, "session", event.session) if event.session else None)
         tokens[2].append(keys.token(tenant, "request", event.request_id) if event.request_id else None)
-    leaves = [_next(sizes, tenant) for tenant in tenants]
+    grown = [trees.next(tenant, log) for tenant in tenants]
     times = batch.time.tolist()
     columns: list[list[Any]] = [
-        tenants, _days(batch.time), [log] * n, leaves, batch.offset.tolist(), batch.index.tolist(), times,
+        [tree for tree, _ in grown], days(batch.time), tenants, [log] * n, [leaf for _, leaf in grown], batch.offset.tolist(), batch.index.tolist(), times,
         [time if time != NONE_TIME else None for time in batch.record_time.tolist()],
-        [event.id for event in events],
+        [event.id or None for event in events],
         _words(ACTIONS, batch.action), _words(OUTCOMES, batch.outcome), _words(REASONS, batch.reason),
         _words(METHODS, batch.method), endpoints,
         [event.error_code for event in events], [event.factor for event in events],
@@ -154,29 +163,8 @@ def _seal_parts(event: Members, of: list[Subject | None], general: bytes, parts:
         parts[1].append(None)
     else:
         parts[0].append(seal([user.key], _pack((own,)), _USER) if user else None)
-        parts[1].append(seal([actor.key if actor else general], _pack(did), _ACTOR))
-    parts[2].append(seal([target.key], _pack(event.target), _TARGET) if target else None)
-
-
-def _next(sizes: dict[str, int], tenant: str) -> int:
-    leaf = sizes.get(tenant, 0)
-    sizes[tenant] = leaf + 1
-    return leaf
-
-
-@lru_cache(maxsize=1 << 14)
-def _address(text: str) -> str:
-    """An address as it is found by: as `ipaddress` writes it, without port, brackets or IPv4 inside IPv6."""
-    if ":" not in text:
-        return text
-    text = text.rsplit("]", 1)[0].lstrip("[") if text.startswith("[") else text
-    if text.count(":") == 1:
-        return text.split(":")[0]
-    try:
-        address = ipaddress.IPv6Address(text)
-    except ValueError:
-        return text
-    return str(address.ipv4_mapped or address)
+        parts[1].append(seal([actor.key if actor else general], _pack((did,)), _ACTOR))
+    parts[2].append(seal([target.key], _pack(((event.target,),)), _TARGET) if target else None)
 
 
 def _words(words: Sequence[str], codes: NDArray[np.uint8]) -> list[str | None]:
@@ -184,7 +172,7 @@ def _words(words: Sequence[str], codes: NDArray[np.uint8]) -> list[str | None]:
     return [table[code] for code in codes.tolist()]
 
 
-def _names(batch: Decoded | EventBatch, dimension: int) -> list[str]:
+def _names(batch: Decoded, dimension: int) -> list[str]:
     """The rows' entities in a dimension, each spelled out once; empty where there is none."""
     _, first, which = np.unique(batch.entity[dimension], return_index=True, return_inverse=True)
     starts, lengths = batch.name_start[dimension, first].tolist(), batch.name_length[dimension, first].tolist()
@@ -192,7 +180,8 @@ def _names(batch: Decoded | EventBatch, dimension: int) -> list[str]:
     return [texts[at] for at in which.tolist()]
 
 
-def _days(times: NDArray[np.int64]) -> list[str]:
-    days, which = np.unique(times // _DAY, return_inverse=True)
-    texts = [day_of(day * _DAY) for day in days.tolist()]
+def days(times: NDArray[np.int64]) -> list[str]:
+    """The partitions of times in microseconds UTC."""
+    each, which = np.unique(times // _DAY, return_inverse=True)
+    texts = [day_of(day * _DAY) for day in each.tolist()]
     return [texts[at] for at in which.tolist()]

@@ -1,6 +1,7 @@
 """What the trail's tables hold: their columns, in the order in which a leaf's bytes have them."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,12 +25,20 @@ PERSONAL: Final = (*OF_USER, *OF_ACTOR, *OF_TARGET)
 STRINGS: Final = ("error_code", "factor", "actor_type", "ip_type", "country", "app", "app_version")
 """Plain members that are stored as they came."""
 
+PLAIN: Final = ("id", "action", "outcome", "reason", "method", "endpoint", *STRINGS, "status", "asn", "latency_ms")
+"""Canonical members that stand in columns of their own."""
+SHARED: Final = "_shared"
+"""The tree of all tenants that have none of their own. No tenant with one can be named so."""
+ABOUT_RECORD: Final = b"record"
+"""What a sealed record is bound to."""
+
 _TIME = pa.timestamp("us", tz="UTC")
 _WORD = pa.dictionary(pa.int32(), pa.string())
 _ID, _HASH = pa.binary(16), pa.binary(32)
 _WHERE: Final = [
-    pa.field("tenant", pa.string(), nullable=False),
+    pa.field("tree", pa.string(), nullable=False),
     pa.field("day", pa.string(), nullable=False),
+    pa.field("tenant", pa.string(), nullable=False),
     pa.field("log", pa.string(), nullable=False),
     pa.field("leaf", pa.int64(), nullable=False),
     pa.field("offset", pa.int64(), nullable=False),
@@ -37,6 +46,7 @@ _WHERE: Final = [
     pa.field("time", _TIME, nullable=False),
     pa.field("received", _TIME),
 ]
+"""Where a row belongs and came from: (tree, log, leaf) is its identity, tree and day its partition."""
 EVENTS: Final = pa.schema(
     [
         *_WHERE,
@@ -69,12 +79,23 @@ RECORDS: Final = pa.schema(
     ]
 )
 """Every other kind: the record as one sealed piece, and `subjects`, the ids of all whose keys it takes to open it."""
+_OWN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def schema_of(kind: str) -> pa.Schema:
     """A kind's columns."""
     return EVENTS if kind == "events" else RECORDS
+
+
+def tree_of(tenant: str) -> str:
+    """The tree that a tenant's rows grow in, where there is room for one more; names that would make odd folders
+    share one.
+
+    >>> tree_of("acme"), tree_of("../../etc"), tree_of("_shared")
+    ('acme', '_shared', '_shared')
+    """
+    return tenant if _OWN.fullmatch(tenant) else SHARED
 
 
 def leaf_bytes(values: Sequence[Any]) -> bytes:
@@ -91,7 +112,7 @@ def leaf_hash(values: Sequence[Any]) -> bytes:
     """RFC 9162, 2.1.1: SHA-256 of a zero byte and the leaf's bytes.
 
     >>> leaf_hash(["acme", "2026-11-02", "events.ndjson", 0]).hex()[:16]
-    '2b94fcb5a7a58c7d'
+    '63155a9c8ce559fc'
     """
     return hashlib.sha256(b"\x00" + _encode(values)).digest()
 

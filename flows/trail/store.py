@@ -1,8 +1,8 @@
 """One table of the trail: what is appended, how far its sources were read, and where its files are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import pyarrow as pa
 from deltalake import (
@@ -17,15 +17,30 @@ from deltalake import (
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from flows.errors import InputError, OutputError
-from flows.trail.schema import schema_of
+from flows.trail.files import Folder
+from flows.trail.schema import day_of, schema_of
 
-PARTITIONED_BY: Final = ["tenant", "day"]
+PARTITIONED_BY: Final = ["tree", "day"]
 ROW_GROUP: Final = 4_096
 """Rows of a row group: what is read for one event."""
 FOUND_BY: Final = ("user_id", "actor_id", "target_id", "ip_token", "session_token", "request_token")
 """Columns by which rows are found; each of a compacted file's row groups has a bloom filter of them."""
-_UNIQUE: Final = ("id", "lapwing", "uid", "sealed", "raw", "raw_hash", "leaf_hash", "user_sealed", "actor_sealed", "target_sealed")  # fmt: skip  # noqa: E501
+_UNIQUE: Final = (
+    "id", "lapwing", "uid", "sealed", "raw", "raw_hash", "leaf_hash", "user_sealed", "actor_sealed", "target_sealed",
+)  # fmt: skip
 """Columns whose values hardly ever come twice: a dictionary, or their least and greatest, would only cost."""
+
+
+class StoredFile(NamedTuple):
+    """A file of a table. `least` and `greatest` are of its rows' times, microseconds UTC."""
+
+    tree: str
+    day: str
+    path: str
+    rows: int
+    size: int
+    least: int
+    greatest: int
 
 
 class Store:
@@ -38,33 +53,57 @@ class Store:
 
     def __init__(self, place: str, kind: str, table: DeltaTable) -> None:
         self.place, self.kind, self.table = place, kind, table
+        self.folder = Folder(table)
 
     @classmethod
-    def open(cls, trail: str, kind: str, *, create: bool = False) -> Self:
-        """A trail's table of a kind.
+    def open(cls, trail: str, kind: str, *, create: str = "") -> Self:
+        """A trail's table of a kind; with `create`, the identity of the keys that will seal it, made if there is none.
 
         Raises
         ------
         InputError
-            There is none, or it cannot be read.
+            There is none, or it cannot be read, or other keys have sealed it.
         OutputError
             It cannot be made.
         """
         place = f"{trail.rstrip('/')}/{kind}"
         try:
-            return cls(place, kind, DeltaTable(place))
+            found = cls(place, kind, DeltaTable(place))
         except TableNotFoundError:
             if not create:
                 raise InputError(f"{place}: no such table; `lapwing archive` makes it") from None
-        except DeltaError as error:
+        except (DeltaError, OSError, ValueError) as error:
             raise InputError(f"{place}: {first_line(error)}") from None
+        else:
+            if create:
+                found.check_keys(create)
+            return found
         try:
             if "://" not in place:
                 Path(place).mkdir(parents=True, exist_ok=True)
-            made = DeltaTable.create(place, schema=_delta(schema_of(kind)), partition_by=PARTITIONED_BY)
+            made = DeltaTable.create(
+                place,
+                schema=stored(schema_of(kind)),
+                partition_by=PARTITIONED_BY,
+                name=kind,
+                description=f"Lapwing audit trail, keys {create}",
+                # Only what is found by has statistics in the log: least and greatest of sealed bytes say nothing.
+                configuration={"delta.dataSkippingStatsColumns": "time,leaf"},
+            )
         except (DeltaError, OSError) as error:
             raise OutputError(f"{place}: {first_line(error)}") from None
         return cls(place, kind, made)
+
+    def check_keys(self, identity: str) -> None:
+        """Refuse keys that are not the table's.
+
+        Raises
+        ------
+        InputError
+            They are another trail's.
+        """
+        if not (self.table.metadata().description or "").endswith(f" {identity}"):
+            raise InputError(f"{self.place}: was sealed with other keys than those given")
 
     def append(
         self, rows: pa.Table, reached: Mapping[str, tuple[int, int]], sizes: Mapping[tuple[str, str], int]
@@ -76,7 +115,7 @@ class Store:
         reached
             Of each source the (offset, index) of the last message that is in the table.
         sizes
-            Of each (tenant, log) how many leaves there are.
+            Of each (tree, log) how many leaves there are.
 
         Raises
         ------
@@ -85,13 +124,13 @@ class Store:
         """
         marks = [Transaction(f"offset:{source}", offset) for source, (offset, _) in reached.items()]
         marks += [Transaction(f"index:{source}", index) for source, (_, index) in reached.items()]
-        marks += [Transaction(_tree(tenant, log), size) for (tenant, log), size in sizes.items()]
+        marks += [Transaction(_size(tree, log), size) for (tree, log), size in sizes.items()]
         try:
             write_deltalake(
                 self.table,
                 rows,
                 mode="append",
-                writer_properties=_writing(self.kind, found=False),
+                writer_properties=writing(self.kind, found=False),
                 commit_properties=CommitProperties(app_transactions=marks),
             )
             self.table.update_incremental()
@@ -103,22 +142,33 @@ class Store:
         offset = self.table.transaction_version(f"offset:{source}")
         return (-1, 0) if offset is None else (offset, self.table.transaction_version(f"index:{source}") or 0)
 
-    def size(self, tenant: str, log: str) -> int:
-        """How many leaves a tree has."""
-        return self.table.transaction_version(_tree(tenant, log)) or 0
+    def size(self, tree: str, log: str) -> int:
+        """How many leaves a log has in a tree."""
+        return self.table.transaction_version(_size(tree, log)) or 0
 
-    def files(self, tenant: str | None = None, days: Iterable[str] | None = None) -> list[tuple[str, str, str]]:
-        """The table's files as (tenant, day, place), in that order, of one tenant or some days if asked for."""
-        wanted = None if days is None else set(days)
-        adds = pa.record_batch(self.table.get_add_actions(flatten=True))
+    def trees(self) -> set[str]:
+        """The trees that have rows."""
+        return {partition["tree"] for partition in self.table.partitions()}
+
+    def files(
+        self, trees: set[str] | None = None, start: int | None = None, end: int | None = None
+    ) -> list[StoredFile]:
+        """The table's files by (day, tree, path), of some trees, or that may have rows of a range of time."""
+        adds = pa.table(self.table.get_add_actions(flatten=True))
         rows = zip(
-            adds.column("partition.tenant").to_pylist(),
-            adds.column("partition.day").to_pylist(),
-            adds.column("path").to_pylist(),
+            _column(adds, "partition.tree"),
+            _column(adds, "partition.day"),
+            _column(adds, "path"),
+            _column(adds, "num_records"),
+            _column(adds, "size_bytes"),
+            _column(adds, "min.time"),
+            _column(adds, "max.time"),
             strict=True,
         )
-        found = [row for row in rows if tenant in (None, row[0]) and (wanted is None or row[1] in wanted)]
-        return sorted((of, day, f"{self.place}/{path}") for of, day, path in found)
+        first = "" if start is None else day_of(start)
+        last = "9" if end is None else day_of(max(0, end - 1))
+        found = [StoredFile(*row) for row in rows if (trees is None or row[0] in trees) and first <= row[1] <= last]
+        return sorted(found, key=lambda file: (file.day, file.tree, file.path))
 
 
 def first_line(error: Exception) -> str:
@@ -126,11 +176,7 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
-def _tree(tenant: str, log: str) -> str:
-    return f"size:{len(tenant)}:{tenant}{log}"
-
-
-def _delta(schema: pa.Schema) -> pa.Schema:
+def stored(schema: pa.Schema) -> pa.Schema:
     """The schema as Delta has it, which knows no binary of a fixed size."""
     return pa.schema(
         [
@@ -142,7 +188,7 @@ def _delta(schema: pa.Schema) -> pa.Schema:
     )
 
 
-def _writing(kind: str, *, found: bool) -> WriterProperties:
+def writing(kind: str, *, found: bool) -> WriterProperties:
     """How files are written; with bloom filters where they stay as they are."""
     names = schema_of(kind).names
     columns: dict[str, ColumnProperties] = {
@@ -157,3 +203,16 @@ def _writing(kind: str, *, found: bool) -> WriterProperties:
     return WriterProperties(
         compression="ZSTD", compression_level=1, max_row_group_size=ROW_GROUP, column_properties=columns
     )
+
+
+def _size(tree: str, log: str) -> str:
+    return f"size:{tree}/{log}"
+
+
+def _column(adds: pa.Table, name: str) -> list[Any]:
+    """A column of what the log says of its files; times as integer microseconds."""
+    if name not in adds.column_names:  # nothing has been added yet
+        return [None] * adds.num_rows
+    column = adds.column(name)
+    values: list[Any] = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+    return values

@@ -1,0 +1,47 @@
+"""Which tree each tenant's rows grow in, and how far each log has come there."""
+
+from typing import Final
+
+from flows.trail.schema import SHARED, tree_of
+from flows.trail.store import Store
+
+MOST: Final = 1_000
+"""Tenants with a tree of their own. Senders choose tenants, and each costs a file a day: later ones share one tree."""
+
+
+class Trees:
+    """The trees of one table, as they will be when what has been numbered is appended.
+
+    A tenant that has rows keeps its tree; a new one gets its own while there is room, and if its name makes a folder's.
+    """
+
+    def __init__(self, store: Store, most: int = MOST) -> None:
+        self._store = store
+        self._most = most
+        self._tree: dict[str, str] = {}
+        self._own = store.trees()
+        self._sizes: dict[tuple[str, str], int] = {}
+
+    def next(self, tenant: str, log: str) -> tuple[str, int]:
+        """The tree and the leaf of a tenant's next row of a log."""
+        tree = self._tree.get(tenant) or self._placed(tenant)
+        size = self._sizes.get((tree, log))
+        if size is None:
+            size = self._store.size(tree, log)
+        self._sizes[tree, log] = size + 1
+        return tree, size
+
+    def sizes(self) -> dict[tuple[str, str], int]:
+        """How many leaves each (tree, log) has that was numbered here."""
+        return dict(self._sizes)
+
+    def _placed(self, tenant: str) -> str:
+        tree = tree_of(tenant)
+        if tree not in self._own:
+            if len(self._own) >= self._most:
+                tree = SHARED
+            self._own.add(tree)
+        if len(self._tree) >= 1 << 16:
+            self._tree.clear()
+        self._tree[tenant] = tree
+        return tree
