@@ -58,8 +58,8 @@ class Scored(msgspec.Struct, gc=False):
     """What Lapwing added to a scored event."""
 
     risk: int | None
-    late: bool
-    text: str
+    late: bool | None
+    text: str | None
 
 
 _USER, _ACTOR, _TARGET, _RAW = b"user", b"actor", b"target", b"raw"

@@ -5,8 +5,8 @@ from typing import Final
 from flows.trail.schema import SHARED, tree_of
 from flows.trail.store import Store
 
-MOST: Final = 1_000
-"""Tenants with a tree of their own. Senders choose tenants, and each costs a file a day: later ones share one tree."""
+MOST: Final = 64
+"""Tenants with a tree of their own. Senders choose tenants, and each costs a file a commit: later ones share a tree."""
 
 
 class Trees:
@@ -21,6 +21,7 @@ class Trees:
         self._tree: dict[str, str] = {}
         self._own = store.trees()
         self._sizes: dict[tuple[str, str], int] = {}
+        self._changed: set[tuple[str, str]] = set()
 
     def next(self, tenant: str, log: str) -> tuple[str, int]:
         """The tree and the leaf of a tenant's next row of a log."""
@@ -29,11 +30,14 @@ class Trees:
         if size is None:
             size = self._store.size(tree, log)
         self._sizes[tree, log] = size + 1
+        self._changed.add((tree, log))
         return tree, size
 
-    def sizes(self) -> dict[tuple[str, str], int]:
-        """How many leaves each (tree, log) has that was numbered here."""
-        return dict(self._sizes)
+    def grown(self) -> dict[tuple[str, str], int]:
+        """How many leaves each (tree, log) has that has got some since this was asked last."""
+        sizes = {place: self._sizes[place] for place in self._changed}
+        self._changed.clear()
+        return sizes
 
     def _placed(self, tenant: str) -> str:
         tree = tree_of(tenant)
