@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from flows.config import Config
-from flows.connectors.archive_source import FileLog, Part, Reached, TopicLog, WindowLog, file_size
+from flows.connectors.archive_source import FileLog, Part, TopicLog, WindowLog, file_size
 from flows.connectors.file_tree import STDIN, find_files
 from flows.connectors.kafka_client import missing, topics
 from flows.connectors.kafka_offsets import at_time, watermarks
@@ -72,9 +72,7 @@ def from_files(config: Config, path: str, raw: bool) -> Parts:
     return _files(config, found, tree.ignored)
 
 
-def from_topics(
-    config: Config, raw: bool, ending: threading.Event, tell: Callable[[str], None], reached: Reached
-) -> Parts:
+def from_topics(config: Config, raw: bool, ending: threading.Event, tell: Callable[[str], None]) -> Parts:
     """The logs of the topics of results, with `raw` of the topic of events: each partition is one.
 
     Each is read from its beginning at first (or where `start` says), later from where the trail has it. `ending` is
