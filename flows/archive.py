@@ -15,7 +15,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from bytewax.testing import run_main
 
-from flows.archive_input import Parts, from_files, from_topics
+from flows.archive_input import Parts, check_places, from_files, from_topics
 from flows.config import Config
 from flows.connectors.archive_source import ArchiveSource, Came
 from flows.connectors.kafka import Either
@@ -110,13 +110,15 @@ def run(
     Raises
     ------
     LapwingError
-        The input, the keys or the trail failed. What was committed stays, and the next run goes on behind it.
+        The places lie in each other; or the input, the keys or the trail failed. What was committed stays, and the
+        next run goes on behind it.
     """
     load_numba()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # a batch makes many thousand objects that need no collector
     began = time.monotonic()
+    check_places(input, trail, keys)
     ending = threading.Event()
     parts = _parts(config, input, raw, ending, tell)  # before anything is made for it
     with KeyStore.open(keys, create=True) as store:
