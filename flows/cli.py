@@ -9,9 +9,11 @@ import typer
 from typer.core import TyperGroup
 
 from flows.commands import (
+    archive,
     backtest,
     blocklist,
     check,
+    compact,
     compare,
     config,
     detect,
@@ -75,7 +77,9 @@ app.command("map")(map.map_samples)
 app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
 app.command("tune")(tune.tune)
+app.command("archive")(archive.archive)
 app.add_typer(state.app, name="state")
+app.add_typer(compact.app, name="trail")
 
 
 def _print_version(wanted: bool) -> None:

@@ -13,3 +13,5 @@ InputFormat = Annotated[
         "--format", metavar="NAME", help="Format of the input: lapwing, auto, a platform's or a [[format]]'s."
     ),
 ]
+TrailPlace = Annotated[str, typer.Option("--trail", metavar="DIR|URL", help="Where the audit trail lies.")]
+Keys = Annotated[str, typer.Option("--keys", metavar="DIR", help="Where the trail's keys lie: apart from it.")]

@@ -1,0 +1,317 @@
+"""One table of the trail: what is appended, how far its sources were read, and where its files are."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+from urllib.parse import unquote
+
+import msgspec
+import pyarrow as pa
+from deltalake import (
+    BloomFilterProperties,
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from flows import durable
+from flows.errors import InputError, OutputError
+from flows.trail.files import Folder
+from flows.trail.schema import day_of, schema_of
+
+PARTITIONED_BY: Final = ["tree", "day"]
+ROW_GROUP: Final = 4_096
+"""Rows of a row group: what is read for one event."""
+FOUND_BY: Final = ("user_id", "actor_id", "target_id", "ip_token", "session_token", "request_token")
+"""Columns by which rows are found; each of a compacted file's row groups has a bloom filter of them."""
+_UNIQUE: Final = (
+    "id", "lapwing", "uid", "sealed", "raw", "raw_hash", "leaf_hash", "user_sealed", "actor_sealed", "target_sealed",
+)  # fmt: skip
+"""Columns whose values hardly ever come twice: a dictionary, or their least and greatest, would only cost."""
+
+
+FILE_BYTES: Final = 256 << 20
+"""About how large a sorted file is."""
+_SORTING_BYTES: Final = 512 << 20
+"""What sorting a day keeps in memory at most; the rest waits on disk."""
+
+
+class _Added(msgspec.Struct):
+    path: str
+
+
+class _Action(msgspec.Struct):
+    add: _Added | None = None
+
+
+class StoredFile(NamedTuple):
+    """A file of a table. `least` and `greatest` are of its rows' times, microseconds UTC."""
+
+    tree: str
+    day: str
+    path: str
+    rows: int
+    size: int
+    least: int
+    greatest: int
+
+
+class Store:
+    """A Delta table of one kind, in a directory or an object store.
+
+    Every commit says, in its application transactions (which Delta keeps as long as the table lives), how far each
+    source has been read and how many leaves each tree has. So what is there and how far it goes are one thing, and
+    an epoch that comes again after a crash finds what it has to pass over.
+    """
+
+    def __init__(self, place: str, kind: str, table: DeltaTable) -> None:
+        self.place, self.kind, self.table = place, kind, table
+        self.folder = Folder(place, table)
+
+    @classmethod
+    def open(cls, trail: str, kind: str, *, create: str = "") -> Self:
+        """A trail's table of a kind; with `create`, the identity of the keys that will seal it, made if there is none.
+
+        Raises
+        ------
+        InputError
+            There is none, or it cannot be read, or other keys have sealed it.
+        OutputError
+            It cannot be made.
+        """
+        place = f"{trail.rstrip('/')}/{kind}"
+        try:
+            found = cls(place, kind, DeltaTable(place))
+        except TableNotFoundError:
+            if not create:
+                raise InputError(f"{place}: no such table; `lapwing archive` makes it") from None
+        except (DeltaError, OSError, ValueError) as error:
+            raise InputError(f"{place}: {first_line(error)}") from None
+        else:
+            if create:
+                found.check_keys(create)
+            return found
+        try:
+            if "://" not in place:
+                Path(place).mkdir(parents=True, exist_ok=True)
+            made = DeltaTable.create(
+                place,
+                schema=stored(schema_of(kind)),
+                partition_by=PARTITIONED_BY,
+                name=kind,
+                description=f"Lapwing audit trail, keys {create}",
+                # Only what is found by has statistics in the log: least and greatest of sealed bytes say nothing.
+                configuration={"delta.dataSkippingStatsColumns": "time,leaf"},
+            )
+        except (DeltaError, OSError) as error:
+            raise OutputError(f"{place}: {first_line(error)}") from None
+        return cls(place, kind, made)
+
+    @staticmethod
+    def exists(trail: str, kind: str) -> bool:
+        """Whether there is a table of a kind; nothing of the kind may have come yet."""
+        return DeltaTable.is_deltatable(f"{trail.rstrip('/')}/{kind}")
+
+    def check_keys(self, identity: str) -> None:
+        """Refuse keys that are not the table's.
+
+        Raises
+        ------
+        InputError
+            They are another trail's.
+        """
+        if not (self.table.metadata().description or "").endswith(f" {identity}"):
+            raise InputError(f"{self.place}: was sealed with other keys than those given")
+
+    def append(
+        self, rows: pa.Table | None, reached: Mapping[str, tuple[int, int]], sizes: Mapping[tuple[str, str], int]
+    ) -> None:
+        """Add rows in one commit, with how far sources and trees have come with them.
+
+        Parameters
+        ----------
+        rows
+            None for none: the commit then only says how far sources are.
+        reached
+            Of each source the (offset, index) of the last message that is in the table.
+        sizes
+            Of each (tree, log) how many leaves there are.
+
+        Raises
+        ------
+        OutputError
+            Nothing of it is in the table.
+        """
+        marks = [Transaction(f"offset:{source}", offset) for source, (offset, _) in reached.items()]
+        marks += [Transaction(f"index:{source}", index) for source, (_, index) in reached.items()]
+        marks += [Transaction(_size(tree, log), size) for (tree, log), size in sizes.items()]
+        with self._changing():
+            write_deltalake(
+                self.table,
+                schema_of(self.kind).empty_table() if rows is None else rows,
+                mode="append",
+                writer_properties=writing(self.kind, found=False),
+                commit_properties=CommitProperties(app_transactions=marks),
+            )
+
+    def sort(self, tree: str, day: str) -> None:
+        """Rewrite a day of a tree in the order of users, with bloom filters.
+
+        Raises
+        ------
+        OutputError
+            The table cannot be written; it is as it was.
+        """
+        with self._changing():
+            self.table.optimize.z_order(
+                ["user_id"],
+                partition_filters=_of(tree, day),
+                target_size=FILE_BYTES,
+                max_concurrent_tasks=1,
+                max_spill_size=_SORTING_BYTES,
+                writer_properties=writing(self.kind, found=True),
+            )
+
+    def join(self, tree: str, day: str, small: int) -> None:
+        """Rewrite the files of a day that are smaller than so many bytes as few of that size, with bloom filters.
+
+        Raises
+        ------
+        OutputError
+            The table cannot be written; it is as it was.
+        """
+        with self._changing():
+            self.table.optimize.compact(
+                partition_filters=_of(tree, day),
+                target_size=small,
+                max_concurrent_tasks=1,
+                writer_properties=writing(self.kind, found=True),
+            )
+
+    def sweep(self, hours: int = 1) -> int:
+        """Remove the files of old versions that were replaced so many hours ago; how many those were.
+
+        Raises
+        ------
+        OutputError
+            They cannot be removed.
+        """
+        with self._changing():
+            return len(self.table.vacuum(hours, dry_run=False, enforce_retention_duration=False))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Around a commit: its errors as ours; on a local disk what it wrote is durable afterwards."""
+        before = self.table.version()
+        try:
+            yield
+            self.table.update_incremental()
+            if "://" not in self.place:
+                self._sync(before)
+        except (DeltaError, OSError) as error:
+            raise OutputError(f"{self.place}: {first_line(error)}") from None
+
+    def _sync(self, before: int) -> None:
+        root = Path(self.place)
+        folders = set()
+        for version in range(before + 1, self.table.version() + 1):
+            commit = root / "_delta_log" / f"{version:020}.json"
+            for line in commit.read_bytes().splitlines():
+                if added := msgspec.json.decode(line, type=_Action).add:
+                    durable.sync(root / unquote(added.path))
+                    folders.add((root / unquote(added.path)).parent)
+            durable.sync(commit)
+            folders.add(commit.parent)
+        for folder in folders:
+            durable.sync(folder)
+
+    def reached(self, source: str) -> tuple[int, int]:
+        """The last message of a source in the table, (-1, 0) for none."""
+        offset = self.table.transaction_version(f"offset:{source}")
+        return (-1, 0) if offset is None else (offset, self.table.transaction_version(f"index:{source}") or 0)
+
+    def size(self, tree: str, log: str) -> int:
+        """How many leaves a log has in a tree."""
+        return self.table.transaction_version(_size(tree, log)) or 0
+
+    def trees(self) -> set[str]:
+        """The trees that have rows."""
+        return {partition["tree"] for partition in self.table.partitions()}
+
+    def files(
+        self, trees: set[str] | None = None, start: int | None = None, end: int | None = None
+    ) -> list[StoredFile]:
+        """The table's files by (day, tree, path), of some trees, or that may have rows of a range of time."""
+        adds = pa.table(self.table.get_add_actions(flatten=True))
+        rows = zip(
+            _column(adds, "partition.tree"),
+            _column(adds, "partition.day"),
+            _column(adds, "path"),
+            _column(adds, "num_records"),
+            _column(adds, "size_bytes"),
+            _column(adds, "min.time"),
+            _column(adds, "max.time"),
+            strict=True,
+        )
+        first = "" if start is None else day_of(start)
+        last = "9" if end is None else day_of(max(0, end - 1))
+        found = [StoredFile(*row) for row in rows if (trees is None or row[0] in trees) and first <= row[1] <= last]
+        return sorted(found, key=lambda file: (file.day, file.tree, file.path))
+
+
+def first_line(error: Exception) -> str:
+    """What a library says, in one line of a bearable length."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+def stored(schema: pa.Schema) -> pa.Schema:
+    """The schema as Delta has it, which knows no binary of a fixed size."""
+    return pa.schema(
+        [
+            pa.field(
+                field.name, pa.binary() if pa.types.is_fixed_size_binary(field.type) else field.type, field.nullable
+            )
+            for field in schema
+        ]
+    )
+
+
+def writing(kind: str, *, found: bool) -> WriterProperties:
+    """How files are written; with bloom filters where they stay as they are."""
+    names = schema_of(kind).names
+    columns: dict[str, ColumnProperties] = {
+        name: ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE") for name in _UNIQUE if name in names
+    }
+    bloom = BloomFilterProperties(True, 0.001, ROW_GROUP) if found else None
+    columns |= {
+        name: ColumnProperties(dictionary_enabled=False, statistics_enabled="CHUNK", bloom_filter_properties=bloom)
+        for name in FOUND_BY
+        if name in names
+    }
+    if not found:  # files that will soon be rewritten: a third less work for a few percent more bytes
+        return WriterProperties(compression="LZ4_RAW", max_row_group_size=ROW_GROUP, column_properties=columns)
+    return WriterProperties(
+        compression="ZSTD", compression_level=1, max_row_group_size=ROW_GROUP, column_properties=columns
+    )
+
+
+def _of(tree: str, day: str) -> list[tuple[str, str, str]]:
+    return [("tree", "=", tree), ("day", "=", day)]
+
+
+def _size(tree: str, log: str) -> str:
+    return f"size:{tree}/{log}"
+
+
+def _column(adds: pa.Table, name: str) -> list[Any]:
+    """A column of what the log says of its files; times as integer microseconds."""
+    if name not in adds.column_names:  # nothing has been added yet
+        return [None] * adds.num_rows
+    column = adds.column(name)
+    values: list[Any] = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+    return values

@@ -1,0 +1,93 @@
+"""Writing the trail: what comes from a source goes into its tables, each message once."""
+
+import time
+from collections.abc import Sequence
+from itertools import product
+from typing import Self
+
+import pyarrow as pa
+
+from flows.trail.incoming import Events
+from flows.trail.keys import KeyStore
+from flows.trail.records import Record, record_table
+from flows.trail.rows import event_table
+from flows.trail.store import Store
+from flows.trail.trees import MOST, Trees
+
+
+class Writer:
+    """Rows of one table that wait, and the commit that appends them with how far they go.
+
+    `touched` are the (tree, day) that have got rows, with when that was last (monotonic seconds).
+    """
+
+    def __init__(self, store: Store, keys: KeyStore, most_trees: int = MOST) -> None:
+        self.store, self._keys = store, keys
+        self._trees = Trees(store, most_trees)
+        self._waiting: list[pa.Table] = []
+        self._reached: dict[str, tuple[int, int]] = {}
+        self._moved: set[str] = set()
+        self.rows = 0
+        self.touched: dict[tuple[str, str], float] = {}
+
+    @classmethod
+    def open(cls, trail: str, kind: str, keys: KeyStore, most_trees: int = MOST) -> Self:
+        """A table's writer; the table is made where it is missing.
+
+        Raises
+        ------
+        InputError
+            The table cannot be read, or other keys have sealed it.
+        OutputError
+            It cannot be made.
+        """
+        return cls(Store.open(trail, kind, create=keys.identity), keys, most_trees)
+
+    def reached(self, source: str) -> tuple[int, int]:
+        """The last message of a source that is here, waiting or appended: (offset, index), (-1, 0) for none."""
+        if source not in self._reached:
+            self._reached[source] = self.store.reached(source)
+        return self._reached[source]
+
+    def events(self, log: str, came: Events) -> None:
+        """Take in events of a log, of which none has come before.
+
+        Raises
+        ------
+        OutputError
+            The key store cannot be written.
+        """
+        self._take(event_table(came.batch, came.messages, came.scored, log, self._keys, self._trees))
+
+    def records(self, log: str, records: Sequence[Record]) -> None:
+        """As `events`, for records of other kinds."""
+        if records:
+            self._take(record_table(records, log, self._keys, self._trees))
+
+    def move(self, source: str, reached: tuple[int, int]) -> None:
+        """Note how far a source has been taken in."""
+        self._reached[source] = reached
+        self._moved.add(source)
+
+    def commit(self) -> bool:
+        """Append what waits, in one commit; whether there was anything. Without rows it says how far sources are.
+
+        Raises
+        ------
+        OutputError
+            Nothing of it is in the table.
+        """
+        if not self._moved and not self._waiting:
+            return False
+        rows = pa.concat_tables(self._waiting).combine_chunks() if self._waiting else None
+        reached = {source: self._reached[source] for source in self._moved}
+        self.store.append(rows, reached, self._trees.grown())
+        self._waiting, self.rows = [], 0
+        self._moved.clear()
+        return True
+
+    def _take(self, rows: pa.Table) -> None:
+        self._waiting.append(rows)
+        trees, days = (rows.column(name).unique().to_pylist() for name in ("tree", "day"))
+        self.touched.update(dict.fromkeys(product(trees, days), time.monotonic()))
+        self.rows += rows.num_rows
