@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from flows.commands import (
+    archive,
     backtest,
     blocklist,
     check,
@@ -67,6 +68,7 @@ app.command("lab")(lab.lab)
 app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
 app.command("tune")(tune.tune)
+app.command("archive")(archive.archive)
 app.add_typer(state.app, name="state")
 
 

@@ -121,14 +121,18 @@ def clock_params(config: Config) -> ClockParams:
 
 def reading_of(config: Config) -> Callable[[RawBatch], Decoded]:
     """What makes columns of messages."""
-    limits = Limits(
+    return partial(decode, limits=limits_of(config), program=program_of(config.detection))
+
+
+def limits_of(config: Config) -> Limits:
+    """How much of a message is believed."""
+    return Limits(
         max_message_bytes=config.input.max_message_bytes,
         max_depth=config.input.max_depth,
         max_future_us=config.time.max_future_us,
         timezone=config.input.timezone or None,
         ipv6_prefix=config.input.ipv6_prefix,
     )
-    return partial(decode, limits=limits, program=program_of(config.detection))
 
 
 def rehearse(config: Config) -> None:

@@ -53,6 +53,20 @@ def told_as_ours(kept: StateDir | None) -> Iterator[None]:
 @contextmanager
 def watching(source: Source, totals: Totals, tell: Callable[[Progress], None] | None) -> Iterator[None]:
     """Tell progress from a thread of its own while the flow runs."""
+
+    def seen() -> Progress:
+        events = totals.scored + totals.dead_letters
+        return Progress(
+            events, totals.alerts, totals.dead_letters, source.event_time, source.bytes_read, source.bytes_total
+        )
+
+    with told_now_and_then(seen, tell):
+        yield
+
+
+@contextmanager
+def told_now_and_then(seen: Callable[[], Progress], tell: Callable[[Progress], None] | None) -> Iterator[None]:
+    """Tell what is seen, some times a second, for as long as this lasts."""
     if tell is None:
         yield
         return
@@ -60,12 +74,7 @@ def watching(source: Source, totals: Totals, tell: Callable[[Progress], None] | 
 
     def watch() -> None:
         while not over.wait(0.2):
-            events = totals.scored + totals.dead_letters
-            tell(
-                Progress(
-                    events, totals.alerts, totals.dead_letters, source.event_time, source.bytes_read, source.bytes_total
-                )
-            )
+            tell(seen())
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

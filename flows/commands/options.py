@@ -7,3 +7,5 @@ import typer
 ConfigFile = Annotated[str | None, typer.Option("--config", metavar="FILE", help="TOML file; the defaults need none.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+TrailPlace = Annotated[str, typer.Option("--trail", metavar="DIR|URL", help="Where the audit trail lies.")]
+Keys = Annotated[str, typer.Option("--keys", metavar="DIR", help="Where the trail's keys lie: apart from it.")]

@@ -4,23 +4,20 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from threading import Event
-from typing import Any, Final
+from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 
 from flows.connectors.board import Board
 from flows.connectors.kafka_client import (
-    Failures,
-    common,
     logger,
     made,
     missing,
-    patient,
     topics,
 )
+from flows.connectors.kafka_offsets import at_time, group_options, watermarks
 from flows.connectors.kafka_reader import KafkaReader, Place
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
@@ -107,7 +104,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             )
         if only is not None:
             self.partitions = only
-        self._decode, self._clock, self._stop = decode, clock, _Ending(stop)
+        self._decode, self._clock, self._stop = decode, clock, Either(stop)
         self._renewed, self._on_grown = renewed, on_grown
         self._watching = not until and microseconds(block.new_partitions) > 0
         self._first_heard = float("inf")
@@ -236,44 +233,25 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         return {name: (self._topic.id, offsets[name]) for name in names}
 
     def _watermarks(self, side: int) -> dict[str, int]:
-        """The low (0) or high (1) end of each partition as it is now."""
-        return self._asked(lambda client, at, timeout: client.get_watermark_offsets(at, timeout=timeout)[side])
+        return self._named(watermarks(self._block, self._topic.name, self._numbers(), side))
 
     def _at_time(self, moment_ms: int) -> dict[str, int]:
-        """The first offset at or after a record timestamp; the end where there is none."""
-        ends = self._watermarks(1)
+        return self._named(at_time(self._block, self._topic.name, self._numbers(), moment_ms))
 
-        def first(client: Consumer, at: TopicPartition, timeout: float) -> int:
-            wanted = TopicPartition(at.topic, at.partition, moment_ms)
-            found = client.offsets_for_times([wanted], timeout=timeout)[0]
-            if found.error is not None:
-                raise KafkaException(found.error)
-            return int(found.offset)
+    def _numbers(self) -> list[int]:
+        return [int(name.rpartition("/")[2]) for name in self.partitions]
 
-        found = self._asked(first)
-        return {name: offset if offset >= 0 else ends[name] for name, offset in found.items()}
-
-    def _asked(self, ask: Callable[[Consumer, TopicPartition, float], int]) -> dict[str, int]:
-        failures = Failures()
-        client = made(lambda: Consumer(group_options(self._block) | {"error_cb": failures}, logger=logger()))
-        try:
-            places = {name: TopicPartition(self._topic.name, int(name.rpartition("/")[2])) for name in self.partitions}
-            return {name: patient(self._block, failures, partial(ask, client, at)) for name, at in places.items()}
-        finally:
-            client.close()
+    def _named(self, offsets: Mapping[int, int]) -> dict[str, int]:
+        return {name: offsets[number] for name, number in zip(self.partitions, self._numbers(), strict=True)}
 
 
-class _Ending(Event):
+class Either(Event):
     """Set by itself, or when another one is."""
 
-    def __init__(self, other: Event) -> None:
+    def __init__(self, *others: Event) -> None:
         super().__init__()
-        self._other = other
+        self._others = others
 
     def is_set(self) -> bool:
-        return super().is_set() or self._other.is_set()
-
-
-def group_options(block: Kafka) -> dict[str, Any]:
-    """Options of a consumer that only asks and commits."""
-    return common(block) | dict(block.consumer) | {"group.id": block.application, "enable.auto.commit": False}
+        """As `threading.Event`."""
+        return super().is_set() or any(other.is_set() for other in self._others)

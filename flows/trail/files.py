@@ -22,7 +22,7 @@ class Folder:
     def __init__(self, table: DeltaTable) -> None:
         self._place = place = table.table_uri.rstrip("/").removeprefix("file://")
         self._system = (
-            pafs.PyFileSystem(DeltaStorageHandler.from_table(table))
+            pafs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
             if "://" in place
             else pafs.SubTreeFileSystem(place, pafs.LocalFileSystem())
         )

@@ -59,8 +59,8 @@ def opened_record(row: Mapping[str, Any], keys: Mapping[bytes, bytes], store: Ke
     ids = row["subjects"] or ()
     if store is None or any(id_ not in keys for id_ in ids):
         return None
-    record: dict[str, Any] = _unpack(unseal([keys[id_] for id_ in ids] or [store.general], row["sealed"], ABOUT_RECORD))
-    return record
+    message = unseal([keys[id_] for id_ in ids] or [store.general], row["sealed"], ABOUT_RECORD)
+    return msgspec.json.decode(message, type=dict[str, Any])
 
 
 def stamp(time: int) -> str:

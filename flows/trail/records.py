@@ -1,37 +1,43 @@
 """Alerts, windows, dead letters, verdicts and actions as rows of the trail: each sealed for all whom it names."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-import msgspec
-import numpy as np
 import pyarrow as pa
 
 from flows.trail.keys import KeyStore, Names
-from flows.trail.rows import days
-from flows.trail.schema import ABOUT_RECORD, RECORDS, leaf_hash
+from flows.trail.schema import ABOUT_RECORD, RECORDS, day_of, leaf_hash
 from flows.trail.seal import seal
 from flows.trail.trees import Trees
 from models.base import NONE_TIME
 
 DEFAULT_TENANT: Final = "default"
-_pack = msgspec.msgpack.Encoder().encode
+_FIRST: Final = 946_684_800_000_000
+_LAST: Final = 4_102_444_800_000_000
+"""The years 2000 to 2100."""
 
 
-class Record(NamedTuple):
-    """A record on its way into the trail. Times are microseconds UTC; `user` and `ip` are what it is found by."""
+class About(NamedTuple):
+    """Whose a record is and when it was. `time` is microseconds UTC, NONE_TIME where the record has none."""
+
+    tenant: str
+    time: int
+    uid: str | None = None
+    user: str | None = None
+    ip: str | None = None
+    names: tuple[Names, ...] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Record:
+    """A record on its way into the trail: `message` is its JSON. `received` is microseconds UTC or NONE_TIME."""
 
     offset: int
     index: int
-    tenant: str
-    time: int
     received: int
-    uid: str | None
-    user: str | None
-    ip: str | None
-    names: tuple[Names, ...]
-    record: Mapping[str, Any]
+    about: About
+    message: bytes
 
 
 def record_table(records: Sequence[Record], log: str, keys: KeyStore, trees: Trees) -> pa.Table:
@@ -42,71 +48,55 @@ def record_table(records: Sequence[Record], log: str, keys: KeyStore, trees: Tre
     OutputError
         The key store cannot be written.
     """
-    users = [(one.tenant, "", one.user) if one.user else None for one in records]
-    subjects = keys.subjects(
-        [name for one, user in zip(records, users, strict=True) for name in (*one.names, *((user,) if user else ()))]
-    )
-    rows = []
-    for one, user in zip(records, users, strict=True):
-        tree, leaf = trees.next(one.tenant, log)
-        whose = dict.fromkeys([subjects[name] for name in (*((user,) if user else ()), *one.names)])
+    whom = [_whom(one.about) for one in records]
+    subjects = keys.subjects(name for names in whom for name in names)
+    rows: list[list[Any]] = []
+    for one, names in zip(records, whom, strict=True):
+        about = one.about
+        tree, leaf = trees.next(about.tenant, log)
+        whose = list(dict.fromkeys(subjects[name] for name in names))
         rows.append([
-            tree, None, one.tenant, log, leaf, one.offset, one.index, one.time,
-            one.received if one.received != NONE_TIME else None, one.uid, subjects[user].id if user else None,
-            keys.token(one.tenant, "ip", one.ip) if one.ip else None,
+            tree, day_of(about.time), about.tenant, log, leaf, one.offset, one.index, about.time,
+            one.received if one.received != NONE_TIME else None, about.uid,
+            whose[0].id if about.user else None,
+            keys.token(about.tenant, "ip", about.ip) if about.ip else None,
             [subject.id for subject in whose],
-            seal([subject.key for subject in whose] or [keys.general], _pack(one.record), ABOUT_RECORD),
+            seal([subject.key for subject in whose] or [keys.general], one.message, ABOUT_RECORD),
         ])  # fmt: skip
-    for row, day in zip(rows, days(np.array([one.time for one in records], np.int64)), strict=True):
-        row[1] = day
-        row.append(leaf_hash(row))
+        rows[-1].append(leaf_hash(rows[-1]))
     columns = zip(*rows, strict=True) if rows else [()] * len(RECORDS)
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, RECORDS, strict=True)], schema=RECORDS
     )
 
 
-def of_alert(record: dict[str, Any]) -> tuple[str, int, str | None, str | None, str | None, tuple[Names, ...]]:
-    """Tenant, time, uid, user, ip and names of an alert, an OCSF Detection Finding."""
+def of_alert(record: Mapping[str, Any]) -> About:
+    """What an alert, an OCSF Detection Finding, is about: its entity, and all whom its events name."""
     tenant = _text(_at(record, "metadata", "tenant_uid")) or DEFAULT_TENANT
-    told = _at(record, "unmapped") or {}
-    entities = {told.get("dimension"): told.get("entity"), **(told.get("entities") or {})}
-    names = tuple(dict.fromkeys(_of_evidences(tenant, record.get("evidences") or [])))
-    uid = _text(_at(record, "finding_info", "uid"))
-    return tenant, _milliseconds(record.get("time")), uid, _text(entities.get("user")), _text(entities.get("ip")), names
-
-
-def of_entity(record: dict[str, Any]) -> tuple[str, int, str | None, str | None, str | None, tuple[Names, ...]]:
-    """The same of a record that names its incident's tenant, dimension and entity: a verdict or an action."""
-    entities = {record.get("dimension"): record.get("entity"), **(record.get("entities") or {})}
-    return (
-        _text(record.get("tenant")) or DEFAULT_TENANT,
-        _milliseconds(record.get("time")),
-        _text(record.get("uid")),
-        _text(entities.get("user")),
-        _text(entities.get("ip")),
-        (),
+    entities = _entities(_at(record, "unmapped"))
+    return About(
+        tenant=tenant,
+        time=_time(record.get("time"), 1000),
+        uid=_text(_at(record, "finding_info", "uid")),
+        user=entities.get("user"),
+        ip=entities.get("ip"),
+        names=tuple(dict.fromkeys(_of_evidences(tenant, record.get("evidences")))),
     )
 
 
-def of_window(record: dict[str, Any]) -> tuple[str, int, str | None, str | None, str | None, tuple[Names, ...]]:
-    """The same of a closed window, whose times are a table's microseconds or a message's text."""
-    entities = {record.get("dimension"): record.get("entity")}
-    end = record.get("end")
-    time = end if isinstance(end, int) else _written(end)
-    return (
-        _text(record.get("tenant")) or DEFAULT_TENANT,
-        time,
-        None,
-        _text(entities.get("user")),
-        _text(entities.get("ip")),
-        (),
-    )
+def of_entity(record: Mapping[str, Any]) -> About:
+    """What a record is about that names its incident's tenant, dimension and entity: a verdict or an action."""
+    return _about(record, _time(record.get("time"), 1000))
 
 
-def of_dead_letter(record: dict[str, Any]) -> tuple[str, int, str | None, str | None, str | None, tuple[Names, ...]]:
-    """The same of a dead letter: nobody knows whom it is about, and it has no time but its record's."""
-    return DEFAULT_TENANT, NONE_TIME, None, None, None, ()
+def of_window(record: Mapping[str, Any]) -> About:
+    """What a closed window is about; its times are microseconds."""
+    return _about(record, _time(record.get("end"), 1))
+
+
+def of_dead_letter(record: Mapping[str, Any]) -> About:
+    """What a dead letter is about: nobody knows, and it has no time but its record's."""
+    return About(DEFAULT_TENANT, NONE_TIME)
 
 
 OF: Final = {
@@ -115,23 +105,43 @@ OF: Final = {
 }  # fmt: skip
 
 
-def _of_evidences(tenant: str, evidences: list[Any]) -> Iterator[Names]:
+def _about(record: Mapping[str, Any], time: int) -> About:
+    entities = _entities(record)
+    tenant = _text(record.get("tenant")) or DEFAULT_TENANT
+    return About(tenant, time, _text(record.get("uid")), entities.get("user"), entities.get("ip"))
+
+
+def _whom(about: About) -> tuple[Names, ...]:
+    """All whom a record names, its user first."""
+    return ((about.tenant, "", about.user), *about.names) if about.user else about.names
+
+
+def _entities(told: Any) -> dict[str, str]:
+    """The entities of an incident by dimension."""
+    found = {_at(told, "dimension"): _at(told, "entity")}
+    both = _at(told, "entities")
+    found |= both if isinstance(both, dict) else {}
+    return {str(dimension): text for dimension, name in found.items() if (text := _text(name))}
+
+
+def _of_evidences(tenant: str, evidences: Any) -> Iterator[Names]:
     """All whom an alert's events name."""
-    for one in evidences:
-        user, actor = _text(_at(one, "user", "uid")), _text(_at(one, "actor", "user", "uid"))
-        name = _text(_at(one, "user", "name"))
+    for one in evidences if isinstance(evidences, list) else ():
+        user, name = _text(_at(one, "user", "uid")), _text(_at(one, "user", "name"))
+        actor = _text(_at(one, "actor", "user", "uid"))
         if user or name:
             yield tenant, user or "", name or ""
         if actor and actor not in (user, name):
             yield tenant, actor, ""
-        for resource in _at(one, "resources") or []:
+        resources = _at(one, "resources")
+        for resource in resources if isinstance(resources, list) else ():
             if (target := _text(_at(resource, "uid"))) and target not in (user, name, actor):
                 yield tenant, target, ""
 
 
 def _at(record: Any, *path: str) -> Any:
     for name in path:
-        record = record.get(name) if isinstance(record, dict) else None
+        record = record.get(name) if isinstance(record, Mapping) else None
     return record
 
 
@@ -139,13 +149,8 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _milliseconds(value: Any) -> int:
-    return int(value) * 1000 if isinstance(value, int | float) and not isinstance(value, bool) else NONE_TIME
-
-
-def _written(value: Any) -> int:
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+def _time(value: Any, unit: int) -> int:
+    """A number of microseconds or milliseconds as microseconds; NONE_TIME for what is no time of this century."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _FIRST <= value * unit < _LAST:
         return NONE_TIME
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+    return int(value * unit)

@@ -1,9 +1,12 @@
 """One table of the trail: what is appended, how far its sources were read, and where its files are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
+from urllib.parse import unquote
 
+import msgspec
 import pyarrow as pa
 from deltalake import (
     BloomFilterProperties,
@@ -16,6 +19,7 @@ from deltalake import (
 )
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from flows import durable
 from flows.errors import InputError, OutputError
 from flows.trail.files import Folder
 from flows.trail.schema import day_of, schema_of
@@ -29,6 +33,20 @@ _UNIQUE: Final = (
     "id", "lapwing", "uid", "sealed", "raw", "raw_hash", "leaf_hash", "user_sealed", "actor_sealed", "target_sealed",
 )  # fmt: skip
 """Columns whose values hardly ever come twice: a dictionary, or their least and greatest, would only cost."""
+
+
+FILE_BYTES: Final = 256 << 20
+"""About how large a sorted file is."""
+_SORTING_BYTES: Final = 512 << 20
+"""What sorting a day keeps in memory at most; the rest waits on disk."""
+
+
+class _Added(msgspec.Struct):
+    path: str
+
+
+class _Action(msgspec.Struct):
+    add: _Added | None = None
 
 
 class StoredFile(NamedTuple):
@@ -106,12 +124,14 @@ class Store:
             raise InputError(f"{self.place}: was sealed with other keys than those given")
 
     def append(
-        self, rows: pa.Table, reached: Mapping[str, tuple[int, int]], sizes: Mapping[tuple[str, str], int]
+        self, rows: pa.Table | None, reached: Mapping[str, tuple[int, int]], sizes: Mapping[tuple[str, str], int]
     ) -> None:
         """Add rows in one commit, with how far sources and trees have come with them.
 
         Parameters
         ----------
+        rows
+            None for none: the commit then only says how far sources are.
         reached
             Of each source the (offset, index) of the last message that is in the table.
         sizes
@@ -125,17 +145,85 @@ class Store:
         marks = [Transaction(f"offset:{source}", offset) for source, (offset, _) in reached.items()]
         marks += [Transaction(f"index:{source}", index) for source, (_, index) in reached.items()]
         marks += [Transaction(_size(tree, log), size) for (tree, log), size in sizes.items()]
-        try:
+        with self._changing():
             write_deltalake(
                 self.table,
-                rows,
+                schema_of(self.kind).empty_table() if rows is None else rows,
                 mode="append",
                 writer_properties=writing(self.kind, found=False),
                 commit_properties=CommitProperties(app_transactions=marks),
             )
+
+    def sort(self, tree: str, day: str) -> None:
+        """Rewrite a day of a tree in the order of users, with bloom filters.
+
+        Raises
+        ------
+        OutputError
+            The table cannot be written; it is as it was.
+        """
+        with self._changing():
+            self.table.optimize.z_order(
+                ["user_id"],
+                partition_filters=_of(tree, day),
+                target_size=FILE_BYTES,
+                max_concurrent_tasks=1,
+                max_spill_size=_SORTING_BYTES,
+                writer_properties=writing(self.kind, found=True),
+            )
+
+    def join(self, tree: str, day: str, small: int) -> None:
+        """Rewrite the files of a day that are smaller than so many bytes as few of that size, with bloom filters.
+
+        Raises
+        ------
+        OutputError
+            The table cannot be written; it is as it was.
+        """
+        with self._changing():
+            self.table.optimize.compact(
+                partition_filters=_of(tree, day),
+                target_size=small,
+                max_concurrent_tasks=1,
+                writer_properties=writing(self.kind, found=True),
+            )
+
+    def sweep(self, hours: int = 1) -> int:
+        """Remove the files of old versions that were replaced so many hours ago; how many those were.
+
+        Raises
+        ------
+        OutputError
+            They cannot be removed.
+        """
+        with self._changing():
+            return len(self.table.vacuum(hours, dry_run=False, enforce_retention_duration=False))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Around a commit: its errors as ours; on a local disk what it wrote is durable afterwards."""
+        before = self.table.version()
+        try:
+            yield
             self.table.update_incremental()
+            if "://" not in self.place:
+                self._sync(before)
         except (DeltaError, OSError) as error:
             raise OutputError(f"{self.place}: {first_line(error)}") from None
+
+    def _sync(self, before: int) -> None:
+        root = Path(self.place)
+        folders = set()
+        for version in range(before + 1, self.table.version() + 1):
+            commit = root / "_delta_log" / f"{version:020}.json"
+            for line in commit.read_bytes().splitlines():
+                if added := msgspec.json.decode(line, type=_Action).add:
+                    durable.sync(root / unquote(added.path))
+                    folders.add((root / unquote(added.path)).parent)
+            durable.sync(commit)
+            folders.add(commit.parent)
+        for folder in folders:
+            durable.sync(folder)
 
     def reached(self, source: str) -> tuple[int, int]:
         """The last message of a source in the table, (-1, 0) for none."""
@@ -203,6 +291,10 @@ def writing(kind: str, *, found: bool) -> WriterProperties:
     return WriterProperties(
         compression="ZSTD", compression_level=1, max_row_group_size=ROW_GROUP, column_properties=columns
     )
+
+
+def _of(tree: str, day: str) -> list[tuple[str, str, str]]:
+    return [("tree", "=", tree), ("day", "=", day)]
 
 
 def _size(tree: str, log: str) -> str:

@@ -1,32 +1,33 @@
 """Writing the trail: what comes from a source goes into its tables, each message once."""
 
 from collections.abc import Sequence
-from typing import Final, Self
+from itertools import product
+from typing import Self
 
 import pyarrow as pa
 
-from flows.formats.lapwing import Decoded
+from flows.trail.incoming import Events
 from flows.trail.keys import KeyStore
 from flows.trail.records import Record, record_table
-from flows.trail.rows import Scored, event_table
+from flows.trail.rows import event_table
 from flows.trail.store import Store
 from flows.trail.trees import MOST, Trees
-
-_NEVER: Final = (-1, 0)
 
 
 class Writer:
     """Rows of one table that wait, and the commit that appends them with how far they go."""
 
-    def __init__(self, store: Store, keys: KeyStore, most_tenants: int = MOST) -> None:
-        self._store, self._keys = store, keys
-        self._trees = Trees(store, most_tenants)
+    def __init__(self, store: Store, keys: KeyStore, most_trees: int = MOST) -> None:
+        self.store, self._keys = store, keys
+        self._trees = Trees(store, most_trees)
         self._waiting: list[pa.Table] = []
         self._reached: dict[str, tuple[int, int]] = {}
+        self._moved: set[str] = set()
         self.rows = 0
+        self.touched: set[tuple[str, str]] = set()
 
     @classmethod
-    def open(cls, trail: str, kind: str, keys: KeyStore, most_tenants: int = MOST) -> Self:
+    def open(cls, trail: str, kind: str, keys: KeyStore, most_trees: int = MOST) -> Self:
         """A table's writer; the table is made where it is missing.
 
         Raises
@@ -36,49 +37,53 @@ class Writer:
         OutputError
             It cannot be made.
         """
-        return cls(Store.open(trail, kind, create=keys.identity), keys, most_tenants)
+        return cls(Store.open(trail, kind, create=keys.identity), keys, most_trees)
 
     def reached(self, source: str) -> tuple[int, int]:
-        """The last message of a source that is here, waiting or appended: (offset, index)."""
+        """The last message of a source that is here, waiting or appended: (offset, index), (-1, 0) for none."""
         if source not in self._reached:
-            self._reached[source] = self._store.reached(source)
+            self._reached[source] = self.store.reached(source)
         return self._reached[source]
 
-    def events(
-        self, source: str, log: str, batch: Decoded, messages: Sequence[bytes], scored: Sequence[Scored]
-    ) -> None:
-        """Take in events of a source, of which none has come before.
+    def events(self, log: str, came: Events) -> None:
+        """Take in events of a log, of which none has come before.
 
         Raises
         ------
         OutputError
             The key store cannot be written.
         """
-        self._take(event_table(batch, messages, scored, log, self._keys, self._trees))
+        self._take(event_table(came.batch, came.messages, came.scored, log, self._keys, self._trees))
 
-    def records(self, source: str, log: str, records: Sequence[Record]) -> None:
+    def records(self, log: str, records: Sequence[Record]) -> None:
         """As `events`, for records of other kinds."""
-        self._take(record_table(records, log, self._keys, self._trees))
+        if records:
+            self._take(record_table(records, log, self._keys, self._trees))
 
     def move(self, source: str, reached: tuple[int, int]) -> None:
         """Note how far a source has been taken in."""
         self._reached[source] = reached
+        self._moved.add(source)
 
-    def commit(self) -> int:
-        """Append what waits, in one commit; how many rows that were.
+    def commit(self) -> bool:
+        """Append what waits, in one commit; whether there was anything. Without rows it says how far sources are.
 
         Raises
         ------
         OutputError
             Nothing of it is in the table.
         """
+        if not self._moved and not self._waiting:
+            return False
         rows = pa.concat_tables(self._waiting) if self._waiting else None
-        if rows is not None:
-            self._store.append(rows, self._reached, self._trees.sizes())
-        self._waiting, done, self.rows = [], self.rows, 0
-        return done
+        reached = {source: self._reached[source] for source in self._moved}
+        self.store.append(rows, reached, self._trees.grown())
+        self._waiting, self.rows = [], 0
+        self._moved.clear()
+        return True
 
     def _take(self, rows: pa.Table) -> None:
-        if rows.num_rows:
-            self._waiting.append(rows)
-            self.rows += rows.num_rows
+        self._waiting.append(rows)
+        trees, days = (rows.column(name).unique().to_pylist() for name in ("tree", "day"))
+        self.touched.update(product(trees, days))
+        self.rows += rows.num_rows

@@ -1,0 +1,159 @@
+"""The archive dataflow: what was scored, alerted and refused goes into the trail's tables. Wiring only."""
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import bytewax.operators as op
+import msgspec
+from bytewax.dataflow import Dataflow
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.testing import run_main
+
+from flows.archive_input import from_files, from_topics
+from flows.config import Config
+from flows.connectors.archive_source import ArchiveSource, Came
+from flows.connectors.kafka import Either
+from flows.kernels_cache import load_numba
+from flows.parts import KAFKA, limits_of
+from flows.running import told_now_and_then
+from flows.totals import Progress
+from flows.trail.compact import Compaction
+from flows.trail.keys import KeyStore
+from flows.trail.tables import DEAD, EVENTS, Tables
+
+EPOCH: Final = timedelta(seconds=10)
+"""How long events wait in memory at most; each epoch is one commit a table."""
+MOST_WAITING: Final = 100_000
+"""Rows that wait in memory; more are committed before the epoch ends."""
+
+
+class Archived(msgspec.Struct, kw_only=True):
+    """What a run has put into the trail, by table."""
+
+    events: int
+    dead_letters: int
+    records: dict[str, int]
+    commits: int
+    seconds: float
+    interrupted: bool
+
+
+class TrailSink(FixedPartitionedSink[Came, None]):
+    """The tables of a trail, which one process writes."""
+
+    def __init__(self, tables: Tables, compaction: Compaction | None) -> None:
+        self._tables, self._compaction = tables, compaction
+
+    def list_parts(self) -> list[str]:
+        """The one partition."""
+        return ["trail"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "TrailPart":
+        """The tables, as they stand."""
+        return TrailPart(self._tables, self._compaction)
+
+
+class TrailPart(StatefulSinkPartition[Came, None]):
+    """Takes what comes, and commits at each epoch's end; earlier where much waits.
+
+    The commit says how far each log is, and the source asks the tables for it: so there is nothing to be saved here,
+    and what was not committed comes again.
+    """
+
+    def __init__(self, tables: Tables, compaction: Compaction | None) -> None:
+        self._tables, self._compaction = tables, compaction
+
+    def write_batch(self, items: list[Came]) -> None:
+        """Number, seal and keep rows."""
+        for came in items:
+            self._tables.take(came)
+            if self._tables.rows >= MOST_WAITING:
+                self._tables.commit()
+
+    def snapshot(self) -> None:
+        """Commit, and put the tables' files in order where that is due."""
+        self._tables.commit()
+        if self._compaction:
+            self._compaction.look()
+
+
+def build(source: ArchiveSource, tables: Tables, compaction: Compaction | None) -> Dataflow:
+    """The dataflow from logs to a trail."""
+    flow = Dataflow("lapwing_archive")
+    came = op.input("source", flow, source)
+    keyed = op.map("to_trail", came, lambda one: ("trail", one))
+    op.output("trail", keyed, TrailSink(tables, compaction))
+    return flow
+
+
+def run(
+    config: Config,
+    input: str,
+    trail: str,
+    keys: Path,
+    stop: threading.Event,
+    *,
+    raw: bool = False,
+    compact: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Archived:
+    """Archive an input until it ends or `stop` is set. `raw` says that files and topics are events as sources send
+    them; else results are known by their names. When a topic has got new partitions, all begins again with them.
+
+    Raises
+    ------
+    LapwingError
+        The input, the keys or the trail failed. What was committed stays, and the next run goes on behind it.
+    """
+    load_numba()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # a batch makes many thousand objects that need no collector
+    began = time.monotonic()
+    with KeyStore.open(keys, create=True) as store:
+        tables = Tables(trail, store, limits_of(config), config.output.dead_letter_body)
+        compaction = Compaction(tables) if compact else None
+        while True:
+            ending = threading.Event()
+            parts = (
+                from_topics(config, raw, ending, tell, tables.reached)
+                if input == KAFKA
+                else from_files(config, input, raw)
+            )
+            if parts.passed_over:
+                tell(f"passed over {', '.join(parts.passed_over)}")
+            source = ArchiveSource(parts.parts, tables.reached, Either(stop, ending), parts.size)
+            with watching(source, tables, on_progress):
+                run_main(build(source, tables, compaction), epoch_interval=EPOCH)  # type: ignore[no-untyped-call]
+            if stop.is_set() or not ending.is_set():
+                break
+        if compaction and not stop.is_set():
+            compaction.finish()
+    counts = dict(tables.counts)
+    return Archived(
+        events=counts.pop(EVENTS, 0),
+        dead_letters=counts.pop(DEAD, 0),
+        records=dict(sorted(counts.items())),
+        commits=tables.commits,
+        seconds=time.monotonic() - began,
+        interrupted=stop.is_set(),
+    )
+
+
+@contextmanager
+def watching(source: ArchiveSource, tables: Tables, tell: Callable[[Progress], None] | None) -> Iterator[None]:
+    """Tell progress from a thread of its own while the flow runs."""
+
+    def seen() -> Progress:
+        dead = tables.counts[DEAD]
+        return Progress(source.rows, 0, dead, tables.event_time, source.bytes_read, source.bytes_total)
+
+    with told_now_and_then(seen, tell):
+        yield

@@ -1,0 +1,117 @@
+"""Putting a table's files in order: many small ones into few, and a day that is over sorted by user."""
+
+import time
+from collections import defaultdict
+from itertools import pairwise
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from flows.trail.schema import day_of
+from flows.trail.store import Store, StoredFile
+from flows.trail.tables import Tables
+
+FEW: Final = 32
+"""Small files of a tree's day that are left alone while the day goes on."""
+SMALL: Final = 32 << 20
+"""Bytes below which a file is small."""
+_REST: Final = 4
+"""A day is sorted again when what came after is at least a fourth of it: so a row is rewritten a few times at most."""
+ALL: Final = "~"
+"""After every day."""
+_SWEEP_S: Final = 3_600
+_OVER_US: Final = 2 * 3_600_000_000
+"""How long after its end a day is taken to be over."""
+
+
+class Compaction:
+    """Looks after the files of the tables that a flow writes, between its commits: of the days that it has written to.
+
+    Old versions' files go an hour after they were replaced, so that whoever reads them meanwhile can.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._sorted: dict[str, bool] = {}
+        self._swept = time.monotonic()
+
+    def look(self) -> None:
+        """Put in order what is due: days with many small files, and days that are over.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read.
+        OutputError
+            A table cannot be written. Its rows are as they were.
+        """
+        self._all(day_of(time.time_ns() // 1000 - _OVER_US))
+        if time.monotonic() - self._swept > _SWEEP_S:
+            self._swept = time.monotonic()
+            for writer in self._tables.writers():
+                writer.store.sweep()
+
+    def finish(self) -> None:
+        """Put all in order at the end of an input; raises as `look`."""
+        self._all(ALL)
+        for writer in self._tables.writers():
+            writer.store.sweep()
+
+    def _all(self, before: str) -> None:
+        for writer in self._tables.writers():
+            compact(writer.store, before, writer.touched, self._sorted)
+
+
+def compact(
+    store: Store,
+    before: str = ALL,
+    only: set[tuple[str, str]] | None = None,
+    known: dict[str, bool] | None = None,
+) -> int:
+    """Put a table's files in order; how many days of trees were rewritten.
+
+    A day before `before` becomes sorted by user, with bloom filters, unless it is, or little was added since. Of the
+    others those with many small files get fewer. No leaf changes. `only` are the (tree, day) to look at, `known`
+    remembers which files are sorted.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read.
+    OutputError
+        The table cannot be written; its rows are as they were.
+    """
+    known = {} if known is None else known
+    days: dict[tuple[str, str], list[StoredFile]] = defaultdict(list)
+    for file in store.files():
+        if only is None or (file.tree, file.day) in only:
+            days[file.tree, file.day].append(file)
+    done = 0
+    for (tree, day), files in days.items():
+        if day < before:
+            loose = [file.rows for file in files if not _is_sorted(store, file, known)]
+            if len(loose) >= FEW or sum(loose) * _REST >= sum(file.rows for file in files):
+                store.sort(tree, day)
+                done += 1
+        elif sum(file.size < SMALL for file in files) >= FEW:
+            store.join(tree, day, SMALL)
+            done += 1
+    return done
+
+
+def _is_sorted(store: Store, file: StoredFile, known: dict[str, bool]) -> bool:
+    """Whether a file's rows are in the order of users, and have filters."""
+    if file.path not in known:
+        with store.folder.open(file.path) as (parquet, _):
+            known[file.path] = in_order_of_users(parquet)
+    return known[file.path]
+
+
+def in_order_of_users(file: pq.ParquetFile) -> bool:
+    """Whether the row groups of a file follow each other by user, and have bloom filters of them."""
+    footer = file.metadata
+    at = next(number for number in range(footer.num_columns) if footer.schema.column(number).path == "user_id")
+    chunks = [footer.row_group(number).column(at) for number in range(footer.num_row_groups)]
+    spans = [(seen.min, seen.max) for chunk in chunks if (seen := chunk.statistics) is not None and seen.has_min_max]
+    filtered = all(chunk.bloom_filter_offset for chunk in chunks)
+    return filtered and all(before[1] <= after[0] for before, after in pairwise(spans))

@@ -1,0 +1,127 @@
+"""Messages to what the trail keeps of them: events with what Lapwing added, records, dead letters."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from flows.formats import dead_letter
+from flows.formats.dead_letter import Body, bury
+from flows.formats.lapwing import Decoded, decode
+from flows.formats.limits import Limits
+from flows.formats.raw import RawBatch
+from flows.trail.records import OF, Record
+from flows.trail.rows import Scored
+from models.base import NONE_TIME
+from models.event import DeadLetter
+
+_MEMBER: Final = b',"lapwing":{'
+"""With this Lapwing's own member begins, the last of a scored event."""
+_BEFORE: Final = len(b',"lapwing":')
+_json = msgspec.json.Decoder().decode
+
+
+class _Told(msgspec.Struct):
+    risk: int | None = None
+    late: bool = False
+
+
+_told = msgspec.json.Decoder(_Told).decode
+
+
+@dataclass(slots=True, frozen=True)
+class Events:
+    """Events on their way into the trail; `messages` are kept raw, `scored` is empty where they were raw events."""
+
+    batch: Decoded
+    messages: list[bytes]
+    scored: list[Scored]
+
+
+def events(raw: RawBatch, limits: Limits, scored: bool) -> Events:
+    """Raw or scored events as rows can be made of them. Of a scored one the message is what the source had sent.
+
+    An event that says it was scored and was not is kept without scores.
+    """
+    buffer = raw.buffer.tobytes()
+    spans = zip(raw.start.tolist(), raw.length.tolist(), strict=True)
+    messages = [buffer[start : start + length] for start, length in spans]
+    added: list[Scored] = []
+    if scored:
+        pairs = [_parted(message) for message in messages]
+        messages, added = [message for message, _ in pairs], [told for _, told in pairs]
+        length = np.array([len(message) for message in messages], np.int64)
+        raw = replace(
+            raw,
+            buffer=np.frombuffer(b"".join(messages), np.uint8),
+            start=np.cumsum(length) - length,
+            length=length,
+        )
+    batch = decode(raw, limits)
+    if len(batch) < len(messages):
+        rows = batch.row.tolist()
+        messages, added = [messages[row] for row in rows], [added[row] for row in rows] if scored else []
+    return Events(batch, messages, added)
+
+
+def records(kind: str, raw: RawBatch) -> tuple[list[Record], list[DeadLetter]]:
+    """The records of a kind, and the messages that are none."""
+    found: list[Record] = []
+    dead = list(raw.oversize)
+    now = time.time_ns() // 1000
+    for row, (offset, index, received) in enumerate(
+        zip(raw.offset.tolist(), raw.index.tolist(), raw.timestamp.tolist(), strict=True)
+    ):
+        message = raw.message(row)
+        try:
+            record = _json(message)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            reason = "malformed_json" if message else "empty"
+            dead.append(bury(reason, raw.source, offset, index, message, str(error)[:200], stage="archive"))
+            continue
+        if not isinstance(record, dict):
+            dead.append(bury("not_an_object", raw.source, offset, index, message, stage="archive"))
+            continue
+        found.append(_record(kind, record, message, (offset, index), received, now))
+    return found, dead
+
+
+def letters(dead: Iterable[DeadLetter], body: Body) -> list[Record]:
+    """Dead letters as records, as they are published."""
+    now = time.time_ns() // 1000
+    return [
+        _record(
+            "dead_letters", {}, dead_letter.encode(one, one.source, body), (one.offset, one.index),
+            one.timestamp * 1000 if one.timestamp >= 0 else NONE_TIME, now,
+        )
+        for one in dead
+    ]  # fmt: skip
+
+
+def _record(
+    kind: str, record: Mapping[str, Any], message: bytes, place: tuple[int, int], received: int, now: int
+) -> Record:
+    """A record; one without a time of its own has its record's, else that of being archived."""
+    about = OF[kind](record)
+    if about.time == NONE_TIME:
+        about = about._replace(time=received if received != NONE_TIME else now)
+    return Record(*place, received, about, message)
+
+
+def _parted(message: bytes) -> tuple[bytes, Scored]:
+    """A scored event's own message, and Lapwing's member."""
+    at = message.rfind(_MEMBER)
+    if at < 0:
+        return message, _NOT
+    text = message[at + _BEFORE : -1]
+    try:
+        told = _told(text)
+        return message[:at] + b"}", Scored(told.risk, told.late, text.decode())
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return message, _NOT
+
+
+_NOT: Final = Scored(None, None, None)
