@@ -18,10 +18,12 @@ from flows.commands import (
     detect,
     detectors,
     lab,
+    profile,
     score,
     simulate,
     state,
     test,
+    timeline,
     tune,
     verdict,
     verdicts,
@@ -69,6 +71,8 @@ app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
 app.command("tune")(tune.tune)
 app.command("archive")(archive.archive)
+app.command("timeline")(timeline.timeline)
+app.command("profile")(profile.profile)
 app.add_typer(state.app, name="state")
 
 

@@ -178,6 +178,19 @@ class Trail:
             raise
         return True
 
+    def tenants(self) -> list[str]:
+        """The tenants whose events are here; those that share a tree are read from its rows.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read.
+        """
+        files = Store.open(self.place, "events").files(None, None, None)
+        own = {file.tree for file in files} - {SHARED}
+        shared = (self._tenants("events", file) for file in files if file.tree == SHARED)
+        return sorted(own.union(*shared))
+
     def _rows(
         self,
         kind: str,
