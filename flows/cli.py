@@ -19,14 +19,17 @@ from flows.commands import (
     detectors,
     lab,
     profile,
+    prove,
     score,
     simulate,
     state,
     test,
     timeline,
+    trail,
     tune,
     verdict,
     verdicts,
+    verify,
 )
 from flows.commands.console import say
 from flows.commands.engine import mistake
@@ -73,6 +76,9 @@ app.command("tune")(tune.tune)
 app.command("archive")(archive.archive)
 app.command("timeline")(timeline.timeline)
 app.command("profile")(profile.profile)
+app.command("verify")(verify.verify)
+app.command("prove")(prove.prove)
+app.add_typer(trail.app, name="trail")
 app.add_typer(state.app, name="state")
 
 
