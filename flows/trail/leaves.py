@@ -113,7 +113,8 @@ def _hashed(rows: pa.RecordBatch, schema: pa.Schema, file: LeafFile) -> Leaves:
     claimed = columns.pop("leaf_hash")
     expired = 0
     if "raw" in columns:
-        raws, kept = columns.pop("raw"), columns["raw_hash"]
+        raws, kept = columns["raw"], columns["raw_hash"]
+        columns["raw"] = [None] * count  # its hash stands for it
         expired = raws.count(None)
         # Both at once is nothing that Lapwing writes: the hash then stays what it is, and the leaf's is another.
         columns["raw_hash"] = [

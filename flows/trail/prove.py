@@ -72,7 +72,7 @@ def prove(
         path = []
     if row.claimed != row.found or not is_included(row.found[0], leaf, point.size, path, point.root):
         raise Refused(f"{place}: leaf {leaf:,} is not what was signed; `lapwing verify` says more")
-    names = [name for name in schema_of(kind).names if name not in ("raw", "leaf_hash")]
+    names = [name for name in schema_of(kind).names if name != "leaf_hash"]
     return {
         "lapwing_proof": VERSION,
         "table": kind,
