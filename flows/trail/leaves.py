@@ -92,7 +92,7 @@ def leaves(store: Store, file: LeafFile, wanted: Wanted) -> Iterator[Leaves]:
             if any(batch.column(name).null_count for name in ("leaf", "log", "time")):
                 raise InputError(f"{store.place}/{file.path}: it has rows that are no leaf")
             numbers, times = (batch.column(name).cast(pa.int64()).to_numpy() for name in ("leaf", "time"))
-            keep = wanted(batch.column("log"), numbers, times)
+            keep = wanted(text_of(batch, "log"), numbers, times)
             rows = batch if keep.all() else batch.filter(pa.array(keep))
             if rows.num_rows:
                 try:
@@ -100,6 +100,20 @@ def leaves(store: Store, file: LeafFile, wanted: Wanted) -> Iterator[Leaves]:
                 except (TypeError, ValueError, OverflowError) as error:
                     raise InputError(f"{store.place}/{file.path}: its values are not the table's ({error})") from None
                 yield found
+
+
+def text_of(batch: pa.RecordBatch, column: str) -> pa.Array:
+    """A column of text; whoever rewrites a Delta table may store it in another of Arrow's forms."""
+    return batch.column(column).cast(pa.string())
+
+
+def logs_of(store: Store, file: LeafFile) -> set[str]:
+    """The logs that a file has rows of; raises as `leaves`."""
+    found: set[str] = set()
+    with store.folder.open(file.path) as (parquet, _):
+        for batch in parquet.iter_batches(batch_size=_ROWS, columns=["log"]):
+            found.update(log for log in text_of(batch, "log").unique().to_pylist() if log is not None)
+    return found
 
 
 def _hashed(rows: pa.RecordBatch, schema: pa.Schema, file: LeafFile) -> Leaves:
