@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from flows.errors import InputError
+from flows.trail.files import usual
 from flows.trail.merkle import HASH_BYTES
 from flows.trail.schema import leaf_hash, schema_of
 from flows.trail.store import Store
@@ -88,11 +89,12 @@ def leaves(store: Store, file: LeafFile, wanted: Wanted) -> Iterator[Leaves]:
             raise InputError(f"{store.place}/{file.path}: its columns are not the table's")
         if parquet.schema_arrow.field("leaf").type != pa.int64():
             raise InputError(f"{store.place}/{file.path}: its leaves are no numbers")
-        for batch in parquet.iter_batches(batch_size=_at_once(parquet), columns=inside):
+        for stored in parquet.iter_batches(batch_size=_at_once(parquet), columns=inside):
+            batch = usual(stored)
             if any(batch.column(name).null_count for name in ("leaf", "log", "time")):
                 raise InputError(f"{store.place}/{file.path}: it has rows that are no leaf")
             numbers, times = (batch.column(name).cast(pa.int64()).to_numpy() for name in ("leaf", "time"))
-            keep = wanted(text_of(batch, "log"), numbers, times)
+            keep = wanted(batch.column("log"), numbers, times)
             rows = batch if keep.all() else batch.filter(pa.array(keep))
             if rows.num_rows:
                 try:
@@ -102,17 +104,12 @@ def leaves(store: Store, file: LeafFile, wanted: Wanted) -> Iterator[Leaves]:
                 yield found
 
 
-def text_of(batch: pa.RecordBatch, column: str) -> pa.Array:
-    """A column of text; whoever rewrites a Delta table may store it in another of Arrow's forms."""
-    return batch.column(column).cast(pa.string())
-
-
 def logs_of(store: Store, file: LeafFile) -> set[str]:
     """The logs that a file has rows of; raises as `leaves`."""
     found: set[str] = set()
     with store.folder.open(file.path) as (parquet, _):
         for batch in parquet.iter_batches(batch_size=_ROWS, columns=["log"]):
-            found.update(log for log in text_of(batch, "log").unique().to_pylist() if log is not None)
+            found.update(log for log in usual(batch).column("log").unique().to_pylist() if log is not None)
     return found
 
 
