@@ -303,10 +303,11 @@ def test_what_cannot_be_verified(trail: Path, tmp_path: Path) -> None:
         assert line in err[0]
     code, _, err = said(trail, "--from", "yesterday")
     assert code == 2
-    (trail / "trail" / "events" / "_delta_log" / "00000000000000000002.json").write_text("{half")
-    code, out, err = said(trail)
-    assert (code, len(err)) == (3, 1)
-    assert "file: events" in out
+    for table, where in (("events", "file: events"), ("checkpoints", "file: ")):
+        (trail / "trail" / table / "_delta_log" / "00000000000000000001.json").write_text("{half")
+        code, out, err = said(trail)
+        assert (code, len(err)) == (3, 1)
+        assert where in out
 
 
 def test_a_trail_that_was_changed_is_not_signed_again(trail: Path) -> None:

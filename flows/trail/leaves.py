@@ -89,7 +89,7 @@ def leaves(store: Store, file: LeafFile, wanted: Wanted) -> Iterator[Leaves]:
             raise InputError(f"{store.place}/{file.path}: its columns are not the table's")
         if parquet.schema_arrow.field("leaf").type != pa.int64():
             raise InputError(f"{store.place}/{file.path}: its leaves are no numbers")
-        for stored in parquet.iter_batches(batch_size=_at_once(parquet), columns=inside):
+        for stored in _batches(parquet, inside):
             batch = usual(stored)
             if any(batch.column(name).null_count for name in ("leaf", "log", "time")):
                 raise InputError(f"{store.place}/{file.path}: it has rows that are no leaf")
@@ -145,10 +145,12 @@ def _hashed(rows: pa.RecordBatch, schema: pa.Schema, file: LeafFile) -> Leaves:
     )
 
 
-def _at_once(file: pq.ParquetFile) -> int:
-    footer = file.metadata
-    size = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
-    return int(max(64, min(_ROWS, _BATCH_BYTES * max(1, footer.num_rows) // max(1, size))))
+def _batches(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """A file's rows; a row group after the other, so that no more than one is in memory."""
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        fitting = _BATCH_BYTES * max(1, group.num_rows) // max(1, group.total_byte_size)
+        yield from file.iter_batches(max(64, min(_ROWS, fitting)), row_groups=[number], columns=columns)
 
 
 class Gathered:
