@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from flows.trail.notes import BadNote, Verifier, sign, signers, text_of
 from flows.trail.signing import believed
 from flows.trail.tables import RAW, Tables
 from tests.command import command
-from tests.tampering import alone, event, found, rewrite, store_of, verified, with_leaf
+from tests.tampering import BEGIN, alone, event, found, rewrite, store_of, verified, with_leaf
 from tests.trails import archived
 
 NAME = "lapwing/7"
@@ -110,6 +111,9 @@ def test_of_many_the_block_is_named(tmp_path: Path) -> None:
         ("exchanged", "events", "acme", 2_080, 2_095),
     ]  # fmt: skip
     assert [one.leaves for one in report.proven] == [2_100 - 256 - 24 - 16, 1_050]
+    late = verified(tmp_path, start=int((BEGIN + timedelta(minutes=1_500)).timestamp()) * 1_000_000)
+    assert found(late) == found(report)[1:]
+    assert [one.leaves for one in late.proven] == [1_100 - 24 - 16, 550]
     table = NoteTable.open(str(tmp_path / "trail"))
     assert table is not None
     notes = [replace(one, blocks=bytes(len(one.blocks or b""))) for one in table.notes(blocks=True)]

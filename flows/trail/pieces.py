@@ -50,28 +50,29 @@ def pieces(table: NoteTable | None, point: Checkpoint, since: Range | None) -> l
     return found
 
 
-def looked_at(log: str, begin: int, some: Sequence[Piece], hashes: Gathered, start: int) -> Looked:
-    """Compare pieces with the hashes that were gathered from leaf `start` on; what lies before `begin` is not counted.
+def looked_at(log: str, begin: int, some: Sequence[Piece], hashes: Gathered, since: Range | None) -> Looked:
+    """Compare pieces with the hashes that were gathered; leaves before `begin` are not counted.
 
-    A piece with a missing leaf is neither proven nor wrong: the leaf is a finding of its own.
+    A piece with a missing leaf is neither proven nor wrong: the leaf is a finding of its own. Where a piece begins
+    before the tree that is known, its first leaves are taken from there.
     """
     proven, wrong = 0, []
     for piece in some:
         first = max(piece.begin, begin)
         if piece.end <= begin:
             continue
-        if piece.hash is None or piece.begin < start:
-            if None not in hashes.get(log, first, piece.end):
-                wrong.append(piece)
+        tree = Range(piece.begin)
+        if since is not None and since.end > piece.begin:
+            within = (since.end - piece.begin).bit_count()
+            tree = Range(piece.begin, since.end, since.nodes[len(since.nodes) - within :])
+        if not hashes.has_all(log, max(tree.end, begin) if piece.hash is None else tree.end, piece.end):
             continue
-        there = [hash_ for hash_ in hashes.get(log, piece.begin, piece.end) if hash_ is not None]
-        if len(there) == piece.end - piece.begin:
-            tree = Range(piece.begin)
-            tree.extend(there)
-            if tree.root() == piece.hash:
-                proven += piece.end - first
-            else:
-                wrong.append(piece)
+        if piece.hash is not None:
+            tree.extend([hash_ for hash_ in hashes.get(log, tree.end, piece.end) if hash_ is not None])
+        if piece.hash is not None and tree.root() == piece.hash:
+            proven += piece.end - first
+        else:
+            wrong.append(piece)
     return Looked(proven, wrong)
 
 

@@ -288,7 +288,7 @@ class Verifying:
         table = self._notes if self._looked < _MOST_LOOKED else None
         self._looked += 1
         since = next((one.range() for one in part.points if one.size == point.since), None) if point.since else Range()
-        looked = looked_at(place.log, begin, pieces(table, point, since), hashes, part.span()[0])
+        looked = looked_at(place.log, begin, pieces(table, point, since), hashes, since)
         for piece in looked.wrong:
             self._findings.add(
                 "exchanged",
