@@ -1,16 +1,21 @@
-"""`lapwing trail`: what the owner of a trail does with its signing keys."""
+"""`lapwing trail`: what the owner of a trail does with its files and its signing keys."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.commands.compact import compact
 from flows.commands.console import result, say
 from flows.commands.options import Json, Keys, TrailPlace
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="A trail's signing keys: show, change.", add_completion=False
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look after a trail's files and signing keys.",
+    add_completion=False,
 )
+app.command("compact")(compact)
 
 
 @app.command("rotate-key")

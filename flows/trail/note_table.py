@@ -128,7 +128,7 @@ class NoteTable:
             A file cannot be read.
         """
         self._table.update_incremental()
-        folder = Folder(self._table)
+        folder = Folder(self.place, self._table)
         columns = _SCHEMA.names if blocks else _SCHEMA.names[:-1]
         paths = pa.table(self._table.get_add_actions(flatten=True)).column("path").to_pylist()
         for path in sorted(paths):
