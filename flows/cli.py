@@ -13,7 +13,6 @@ from flows.commands import (
     backtest,
     blocklist,
     check,
-    compact,
     compare,
     config,
     detect,
@@ -23,13 +22,18 @@ from flows.commands import (
     forward,
     lab,
     map,
+    profile,
+    prove,
     score,
     simulate,
     state,
     test,
+    timeline,
+    trail,
     tune,
     verdict,
     verdicts,
+    verify,
 )
 from flows.commands.console import say
 from flows.commands.engine import mistake
@@ -78,8 +82,12 @@ app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
 app.command("tune")(tune.tune)
 app.command("archive")(archive.archive)
+app.command("timeline")(timeline.timeline)
+app.command("profile")(profile.profile)
+app.command("verify")(verify.verify)
+app.command("prove")(prove.prove)
+app.add_typer(trail.app, name="trail")
 app.add_typer(state.app, name="state")
-app.add_typer(compact.app, name="trail")
 
 
 def _print_version(wanted: bool) -> None:

@@ -8,10 +8,7 @@ from flows.commands.console import result, say
 from flows.commands.engine import noise_held_back
 from flows.commands.options import Json, Quiet, TrailPlace
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after a trail's files.", add_completion=False)
 
-
-@app.command("compact")
 def compact(
     trail: TrailPlace,
     old: Annotated[

@@ -172,6 +172,19 @@ class Trail:
         """Whether there is a table of a kind: nothing may have come yet."""
         return Store.exists(self.place, kind)
 
+    def tenants(self) -> list[str]:
+        """The tenants whose events are here; those that share a tree are read from its rows.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read.
+        """
+        files = Store.open(self.place, "events").files(None, None, None)
+        own = {file.tree for file in files} - {SHARED}
+        shared = (self._tenants("events", file) for file in files if file.tree == SHARED)
+        return sorted(own.union(*shared))
+
     def _rows(
         self,
         kind: str,
