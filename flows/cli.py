@@ -24,6 +24,7 @@ from flows.commands import (
     state,
     test,
     timeline,
+    troubleshoot,
     tune,
     verdict,
     verdicts,
@@ -74,6 +75,7 @@ app.command("archive")(archive.archive)
 app.command("timeline")(timeline.timeline)
 app.command("profile")(profile.profile)
 app.add_typer(state.app, name="state")
+app.add_typer(troubleshoot.app, name="troubleshoot")
 
 
 def _print_version(wanted: bool) -> None:
