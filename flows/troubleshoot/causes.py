@@ -12,6 +12,11 @@ from flows.troubleshoot.shares import LEAST, Group, differs
 
 _ATTACK: Final = 5
 """Failures from addresses and devices that never got in, from which on somebody else is at work."""
+_BURST: Final = 10
+_BURST_US: Final = 600_000_000
+"""So many failures in ten minutes are a brute-force attack, as the detection `brute_force_user` has it."""
+_LATELY: Final = 10
+"""After a lock some platforms tell it only now and then."""
 _BEFORE: Final = 86_400_000_000
 _FACTOR_WORDS: Final = ("mfa", "factor", "totp", "otp", "phone", "passkey", "webauthn", "authenticator")
 
@@ -60,22 +65,21 @@ def locked(case: Case) -> Cause | None:
     """The account is locked: by an attack, by somebody, or by the person's own failures."""
     locks = [one for one in case.history.changes if one.what in ("account_lock", "account_unlock")]
     lock = locks[-1] if locks and locks[-1].what == "account_lock" else None
-    said = case.failed[-1].reason == "locked"
+    said = any(one.reason == "locked" for one in case.failed[-_LATELY:])
     if not said and (lock is None or lock.time < (case.history.last_in.time if case.history.last_in else 0)):
         return None
     when = next((one.time for one in case.failed if one.reason == "locked"), None)
     when = lock.time if lock is not None else when if when is not None else case.begun
     wrong = [one for one in case.failed if one.reason != "locked" and when - _BEFORE <= one.time <= when]
-    strange = [one for one in wrong if not one.known]
-    evidence = [f"{len(wrong):,} failures in the day before {at(when)}, {len(strange):,} from where the person never "
-                f"got in: {_ips(strange)}"]  # fmt: skip
+    strange, why = _somebody_elses(case, wrong)
+    evidence = [f"{len(wrong):,} failures in the day before {at(when)}, from {_ips(wrong)}"] if wrong else []
     evidence += [_lock(lock)] if lock else []
     evidence += [f"{at(time)}: incident {title}" for time, title in case.incidents[-3:]]
-    if case.history.last_in and len(strange) >= _ATTACK and 2 * len(strange) > len(wrong):
+    if strange:
         return Cause(
             name="locked_by_attack", evidence=evidence,
             sentence=f"The account is locked since {at(when)} because somebody else tried to get in: {len(strange):,} "
-            f"of {len(wrong):,} failures before came from {_count(strange)} from where the person never got in.",
+            f"of {len(wrong):,} failures before came from {_count(strange)}, {why}.",
         )  # fmt: skip
     if lock is not None and lock.by is not None:
         return Cause(name="locked_by_somebody", sentence=f"The account was locked by {lock.by} at {at(when)}.",
@@ -221,13 +225,13 @@ def unknown_user(case: Case) -> Cause | None:
 
 def attacked(case: Case) -> Cause | None:
     """All failures are somebody else's."""
-    strange = [one for one in case.failed if not one.known]
-    if case.history.last_in is None or len(strange) < _ATTACK or len(strange) < len(case.failed):
+    strange, why = _somebody_elses(case, case.failed)
+    if len(strange) < len(case.failed) or not strange:
         return None
     return Cause(
         name="attacked", evidence=[f"addresses: {_ips(strange)}", *(_told(one) for one in strange[-2:])],
-        sentence=f"None of the {len(strange):,} failures since {at(case.begun)} came from where the person had got in; "
-        f"they came from {_count(strange)}: this looks like somebody else. The person's own attempts are not here.",
+        sentence=f"All {len(strange):,} failures since {at(case.begun)} came from {_count(strange)}, {why}: this looks "
+        "like somebody else, and no attempt of the person's own is here.",
     )  # fmt: skip
 
 
@@ -265,6 +269,19 @@ def causes(case: Case) -> Iterator[Cause]:
         return
     made = [found for cause in CAUSES if (found := cause(case)) is not None]
     yield from sorted(made, key=lambda one: not one.likely)
+
+
+def _somebody_elses(case: Case, wrong: list[Attempt]) -> tuple[list[Attempt], str]:
+    """Failures that look like somebody else's, and why: most come from where the person never got in; of a person who
+    never got in anywhere, more than anybody types.
+    """
+    if case.history.last_in is not None:
+        strange = [one for one in wrong if not one.known]
+        is_attack = len(strange) >= _ATTACK and 2 * len(strange) > len(wrong)
+        return (strange if is_attack else []), "from where the person never got in"
+    pairs = zip(wrong, wrong[_BURST - 1 :], strict=False)
+    is_burst = any(last.time - first.time <= _BURST_US for first, last in pairs)
+    return (wrong if is_burst else []), f"{_BURST} and more of them within ten minutes"
 
 
 def _told(one: Attempt) -> str:
