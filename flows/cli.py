@@ -19,15 +19,18 @@ from flows.commands import (
     detectors,
     lab,
     profile,
+    prove,
     score,
     simulate,
     state,
     test,
     timeline,
+    trail,
     troubleshoot,
     tune,
     verdict,
     verdicts,
+    verify,
 )
 from flows.commands.console import say
 from flows.commands.engine import mistake
@@ -74,6 +77,9 @@ app.command("tune")(tune.tune)
 app.command("archive")(archive.archive)
 app.command("timeline")(timeline.timeline)
 app.command("profile")(profile.profile)
+app.command("verify")(verify.verify)
+app.command("prove")(prove.prove)
+app.add_typer(trail.app, name="trail")
 app.add_typer(state.app, name="state")
 app.add_typer(troubleshoot.app, name="troubleshoot")
 

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bytewax.errors import BytewaxRuntimeError
+
 from flows.archive import Archived, run
+from flows.commands.engine import mistake
 from flows.config import load
 from flows.trail.keys import KeyStore
 from flows.trail.reader import Trail, TrailEvent
@@ -23,7 +26,10 @@ def lines(count: int, seed: int = 3) -> list[bytes]:
 
 def archived(source: Path | str, folder: Path, **more: Any) -> Archived:
     """Archive an input into the trail of a folder."""
-    return run(load(None), str(source), str(folder / "trail"), folder / "keys", threading.Event(), **more)
+    try:
+        return run(load(None), str(source), str(folder / "trail"), folder / "keys", threading.Event(), **more)
+    except BytewaxRuntimeError as error:
+        raise mistake(error) or error from None
 
 
 def opened(folder: Path) -> Trail:

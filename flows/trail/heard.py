@@ -154,15 +154,12 @@ class Heard:
         return None
 
     def _chain(self, place: Place, points: dict[int, Checkpoint]) -> None:
-        """Each checkpoint in the trail names the one before it."""
-        before = 0
-        for size in sorted(points):
-            since = points[size].since
-            if since != before:
+        """Each checkpoint in the trail names one before it."""
+        for size, point in sorted(points.items()):
+            if point.since and point.since not in points:
                 self._findings.add(
-                    "checkpoint", f"the checkpoint of {since:,} leaves is missing before that of {size:,}", place
+                    "checkpoint", f"the checkpoint of {point.since:,} leaves is missing before that of {size:,}", place
                 )
-            before = size
 
     def _compare(self, there: dict[Place, dict[int, bytes]], found: dict[Place, dict[int, Checkpoint]]) -> None:
         """What the second place has and the trail has not. Before a later checkpoint a crash may have come between."""

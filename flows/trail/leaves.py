@@ -69,7 +69,7 @@ def leaf_files(store: Store) -> list[LeafFile]:
     )
 
 
-Wanted = Callable[[Sequence[str], NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
+Wanted = Callable[[pa.Array, NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
 """Which rows, by their logs, leaves and times."""
 
 
@@ -92,7 +92,7 @@ def leaves(store: Store, file: LeafFile, wanted: Wanted) -> Iterator[Leaves]:
             if any(batch.column(name).null_count for name in ("leaf", "log", "time")):
                 raise InputError(f"{store.place}/{file.path}: it has rows that are no leaf")
             numbers, times = (batch.column(name).cast(pa.int64()).to_numpy() for name in ("leaf", "time"))
-            keep = wanted(batch.column("log").to_pylist(), numbers, times)
+            keep = wanted(batch.column("log"), numbers, times)
             rows = batch if keep.all() else batch.filter(pa.array(keep))
             if rows.num_rows:
                 try:
@@ -113,7 +113,8 @@ def _hashed(rows: pa.RecordBatch, schema: pa.Schema, file: LeafFile) -> Leaves:
     claimed = columns.pop("leaf_hash")
     expired = 0
     if "raw" in columns:
-        raws, kept = columns.pop("raw"), columns["raw_hash"]
+        raws, kept = columns["raw"], columns["raw_hash"]
+        columns["raw"] = [None] * count  # its hash stands for it
         expired = raws.count(None)
         # Both at once is nothing that Lapwing writes: the hash then stays what it is, and the leaf's is another.
         columns["raw_hash"] = [
@@ -195,9 +196,9 @@ class Gathered:
         return [None if hash_ == _NONE else hash_ for hash_ in found]
 
 
-def by_log(logs: Sequence[str]) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """The logs of rows, each with the rows that it has."""
-    codes = pc.dictionary_encode(pa.array(logs, pa.string()))
+def by_log(logs: Any) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """The logs of rows (an Arrow array, or a list), each with the rows that it has."""
+    codes = pc.dictionary_encode(pa.array(logs, pa.string()) if isinstance(logs, list) else logs)
     each = codes.indices.to_numpy()
     for code, log in enumerate(codes.dictionary.to_pylist()):
         yield log, np.flatnonzero(each == code)

@@ -7,15 +7,17 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from flows.errors import Refused
+from flows.errors import InputError, Refused
 from flows.trail.checkpoints import CHECKPOINT, EXPIRED, Checkpoint, Expired, Place, trail_name
 from flows.trail.keys import KeyStore
 from flows.trail.leaves import Gathered, by_log, leaf_files, leaves
 from flows.trail.merkle import Range
 from flows.trail.note_table import Note, NoteTable, Witness
 from flows.trail.notes import BadNote, Verifier, sign, signers
+from flows.trail.schema import KINDS
 from flows.trail.signing import SigningKeys, believed
 from flows.trail.store import Store
 
@@ -73,7 +75,8 @@ class Ledger:
         every_s: float = EVERY_S,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        self.trail = trail_name(identity)
+        self.trail, self._place = trail_name(identity), trail
+        self._written: set[str] = set()
         self._clock, self._every_us = clock, int(every_s * 1_000_000)
         self._keys = SigningKeys(keys, self.trail)
         self._witness = Witness(witness, self.trail) if witness is not None else None
@@ -96,6 +99,7 @@ class Ledger:
         Refused
             The table is not what its checkpoints say.
         """
+        self._written.add(store.kind)
         for place in self._last:
             if place.kind == store.kind:
                 self._growing(store, place, store.size(place.tree, place.log))
@@ -104,8 +108,9 @@ class Ledger:
         """Take in rows that have just been committed; raises as `resume`."""
         hashes = rows.column("leaf_hash").combine_chunks()
         leaf, times = (rows.column(name).cast(pa.int64()).to_numpy() for name in ("leaf", "time"))
-        for tree, of_tree in by_log(rows.column("tree").to_pylist()):
-            for log, some in by_log(rows.column("log").take(pa.array(of_tree)).to_pylist()):
+        trees, logs = (rows.column(name).combine_chunks() for name in ("tree", "log"))
+        for tree, of_tree in by_log(trees):
+            for log, some in by_log(logs.take(pa.array(of_tree))):
                 which = of_tree[some]
                 numbers, when = leaf[which], times[which]
                 growing = self._growing(store, Place(store.kind, tree, log), int(numbers[0]))
@@ -126,7 +131,8 @@ class Ledger:
             self.finish()
 
     def finish(self) -> None:
-        """Sign all that has grown; raises as `look`."""
+        """Sign all that has grown, also by what commands have noted; raises as `look`."""
+        self._see_own()
         grown = {place: one for place, one in self._trees.items() if one.tree.end > one.signed}
         self._looked = self._clock()
         if not grown:
@@ -144,9 +150,18 @@ class Ledger:
         for one in grown.values():
             one.signed, one.least, one.greatest = one.tree.end, _LAST, _FIRST
 
+    def _see_own(self) -> None:
+        """Take in the tables that commands write, each into the log of the table's name."""
+        for kind in set(KINDS) - self._written:
+            try:
+                store = Store.open(self._place, kind)
+            except InputError:
+                continue  # there is none, or `lapwing verify` says what is wrong with it
+            for tree in store.trees():
+                self._growing(store, Place(kind, tree, kind), store.size(tree, kind))
+
     def rotate(self) -> Verifier:
-        """Sign what has grown, and put a new signing key in the place of the present one; raises as `look`."""
-        self.finish()
+        """Put a new signing key in the place of the present one; raises as `look`."""
         with self._keys.held():
             return self._keys.rotated(self._table, self._witness, self._clock())
 
@@ -194,8 +209,8 @@ class Ledger:
             if tree is None or tree.end > size:
                 raise Refused(f"{place}: not what its last checkpoint says; `lapwing verify` says what is so")
             known = self._trees[place] = _Growing(tree)
-            if tree.end < size:
-                self._catch_up(store, place, known, size)
+        if known.tree.end < size:
+            self._catch_up(store, place, known, size)
         return known
 
     def _catch_up(self, store: Store, place: Place, growing: _Growing, size: int) -> None:
@@ -203,10 +218,9 @@ class Ledger:
         begin = growing.tree.end
         wrong = f"{place}: leaves {begin:,} to {size - 1:,} are not as they were written; `lapwing verify` says more"
 
-        def wanted(logs: Sequence[str], leaf: NDArray[np.int64], _: NDArray[np.int64]) -> NDArray[np.bool_]:
-            inside = (leaf >= begin) & (leaf < size)
-            inside &= np.fromiter((log == place.log for log in logs), bool, len(leaf))
-            return inside
+        def wanted(logs: pa.Array, leaf: NDArray[np.int64], _: NDArray[np.int64]) -> NDArray[np.bool_]:
+            mine: NDArray[np.bool_] = pc.equal(logs, place.log).to_numpy(zero_copy_only=False)
+            return mine & (leaf >= begin) & (leaf < size)
 
         least, greatest = _LAST, _FIRST
         with Gathered({place.log: (begin, size)}) as found:

@@ -2,13 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from flows.errors import InputError
@@ -168,7 +169,7 @@ class Verifying:
     ) -> None:
         """Hash a file's rows; those that are wanted are gathered."""
 
-        def wanted(logs: Sequence[str], leaf: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        def wanted(logs: pa.Array, leaf: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
             keep = self._within(times)
             for log, which in by_log(logs):
                 part = parts.get(log)
