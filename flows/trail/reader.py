@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.errors import InputError
+from flows.trail.access import Access
 from flows.trail.files import batches
 from flows.trail.keys import KeyStore
 from flows.trail.open_rows import CannotOpen, opened_event, opened_record
@@ -25,7 +26,7 @@ class TrailEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event as the trail has it. Times are microseconds UTC; (tree, log, leaf) is its place in the proofs.
 
     `event` has its canonical members: those of a subject that was erased are not in it, and `erased` says whose (of
-    "user", "actor", "target"). `lapwing` is what Lapwing added when it scored the event, None where raw events were
+    "user", "actor", "target"); `subjects` are the ids of these three. `lapwing` is what Lapwing added when it scored the event, None where raw events were
     archived. `raw` is the message, only if it was asked for, is still kept, and all its subjects' keys are there.
     """
 
@@ -42,10 +43,14 @@ class TrailEvent(msgspec.Struct, frozen=True, kw_only=True):
     lapwing: dict[str, Any] | None
     erased: tuple[str, ...] = ()
     raw: bytes | None = None
+    subjects: tuple[bytes | None, ...] = (None, None, None)
 
 
 class TrailRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert, window, dead letter, verdict, action or access. `record` is None where a subject's key is gone."""
+    """An alert, window, dead letter, verdict, action or access. `record` is None where a subject's key is gone.
+
+    `subjects` are the ids of all whose keys it takes to open it.
+    """
 
     kind: str
     tree: str
@@ -58,8 +63,12 @@ class TrailRecord(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     uid: str | None
     record: dict[str, Any] | None
+    subjects: tuple[bytes, ...] = ()
 
 
+_OF_RECORD: Final = ("user_id",)
+_WHOM: Final = {"events": tuple(f"{part}_id" for part in PARTS), "alerts": ("user_id", "subjects")}
+"""Columns that say whom a row is about: an alert's events name others than its entity."""
 _EVENT_COLUMNS: Final = [name for name in schema_of("events").names if name not in ("raw", "raw_hash", "leaf_hash")]
 _RECORD_COLUMNS: Final = [name for name in schema_of("alerts").names if name != "leaf_hash"]
 
@@ -70,11 +79,15 @@ class Trail:
 
     place: str
     keys: KeyStore | None
+    access: Access | None = None
     opened: tuple[int, int] = (0, 0)
 
     @classmethod
-    def open(cls, trail: str, keys: Path | None) -> Self:
+    def open(cls, trail: str, keys: Path | None, *, access: Access | None = None) -> Self:
         """A trail by directory or URL. Without keys nothing personal can be read, and nobody found by name.
+
+        With `access` everything that is asked for is noted in the trail itself before the first row of it is given:
+        every command that opens the keys gives it.
 
         Raises
         ------
@@ -88,7 +101,7 @@ class Trail:
             return cls(trail, None)
         found = KeyStore.open(keys)
         store.check_keys(found.identity)
-        return cls(trail, found)
+        return cls(trail, found, access)
 
     def events(
         self,
@@ -123,7 +136,10 @@ class Trail:
                 except CannotOpen as error:
                     raise self._cannot("events", row, error) from None
                 lapwing = None if row["lapwing"] is None else msgspec.json.decode(row["lapwing"])
-                yield TrailEvent(**_place(row), id=row["id"], event=event, lapwing=lapwing, erased=erased, raw=message)
+                yield TrailEvent(
+                    **_place(row), id=row["id"], event=event, lapwing=lapwing, erased=erased, raw=message,
+                    subjects=tuple(row[f"{part}_id"] for part in PARTS),
+                )  # fmt: skip
 
     def records(
         self,
@@ -152,7 +168,8 @@ class Trail:
                     record = opened_record(row, keys, self.keys)
                 except CannotOpen as error:
                     raise self._cannot(kind, row, error) from None
-                yield TrailRecord(**_place(row), kind=kind, uid=row["uid"], record=record)
+                subjects = tuple(row["subjects"] or ())
+                yield TrailRecord(**_place(row), kind=kind, uid=row["uid"], record=record, subjects=subjects)
 
     def table(
         self,
@@ -170,13 +187,15 @@ class Trail:
 
     def has(self, kind: str) -> bool:
         """Whether there is a table of a kind: nothing may have come yet."""
-        try:
-            Store.open(self.place, kind)
-        except InputError as error:
-            if "no such table" in str(error):
-                return False
-            raise
-        return True
+        return Store.exists(self.place, kind)
+
+    def tenants(self) -> list[str]:
+        """All tenants that have events. Those that share a tree are looked for in its files."""
+        found: set[str] = set()
+        for file in Store.open(self.place, "events").files():
+            if file.tree == SHARED or file.tree not in found:
+                found.update(self._tenants("events", file))
+        return sorted(found)
 
     def _rows(
         self,
@@ -187,7 +206,11 @@ class Trail:
         start: int | None,
         end: int | None,
     ) -> Iterator[pa.RecordBatch]:
-        """The wanted rows, day by day, in order."""
+        """The wanted rows, day by day, in order; that they were asked for is noted before."""
+        if self.access is not None and self.keys is not None:
+            asked = {name: value for name, value in sought.items() if value is not None}
+            tenants = [tenant] if tenant is not None else self.tenants() if asked else []
+            self.access.note(self.place, self.keys, kind, tenants, asked, start, end)
         for _, some in groupby(self._days(kind, columns, tenant, sought, start, end), lambda of: of[0]):
             yield from in_order(batch for _, batch in some)
 
@@ -238,7 +261,7 @@ class Trail:
         tenants = [tenant] if tenant is not None else self._tenants(kind, file)
         if name == "user":
             ids = [subject.id for of in tenants for subject in self.keys.find(of, value)]
-            return {f"{part}_id": ids for part in PARTS if f"{part}_id" in schema_of(kind).names}
+            return {column: ids for column in _WHOM.get(kind, _OF_RECORD)}
         return {f"{name}_token": [self.keys.token(of, name, value) for of in tenants]}
 
     def _tenants(self, kind: str, file: StoredFile) -> list[str]:
@@ -292,6 +315,12 @@ def _matching(
 
 
 def _among(column: Any, values: Sequence[Any]) -> Any:
+    """Which rows have one of the values; of a list, in it."""
+    if pa.types.is_list(column.type):
+        found = np.zeros(len(column), bool)
+        rows = pc.list_parent_indices(column).to_numpy()
+        found[rows[_among(pc.list_flatten(column), values)]] = True
+        return found
     return pc.is_in(column, pa.array(values, column.type)).to_numpy(zero_copy_only=False)
 
 

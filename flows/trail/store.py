@@ -112,6 +112,21 @@ class Store:
             raise OutputError(f"{place}: {first_line(error)}") from None
         return cls(place, kind, made)
 
+    @staticmethod
+    def exists(trail: str, kind: str) -> bool:
+        """Whether a trail has a table of a kind: nothing may have come yet.
+
+        Raises
+        ------
+        InputError
+            The place cannot be read.
+        """
+        place = f"{trail.rstrip('/')}/{kind}"
+        try:
+            return bool(DeltaTable.is_deltatable(place))
+        except (DeltaError, OSError, ValueError) as error:
+            raise InputError(f"{place}: {first_line(error)}") from None
+
     def check_keys(self, identity: str) -> None:
         """Refuse keys that are not the table's.
 
