@@ -17,10 +17,13 @@ from flows.commands import (
     config,
     detect,
     detectors,
+    hold,
     lab,
+    retention,
     score,
     simulate,
     state,
+    subject,
     test,
     tune,
     verdict,
@@ -70,6 +73,9 @@ app.command("verdicts")(verdicts.verdicts)
 app.command("tune")(tune.tune)
 app.command("archive")(archive.archive)
 app.add_typer(state.app, name="state")
+app.add_typer(subject.app, name="subject")
+app.add_typer(hold.app, name="hold")
+app.add_typer(retention.app, name="retention")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,9 +1,10 @@
 """Reading the trail: the events and records of a subject, an address, a session or a range of time, in their order."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
@@ -103,6 +104,21 @@ class Trail:
         store.check_keys(found.identity)
         return cls(trail, found, access)
 
+    def close(self) -> None:
+        """Close the key store."""
+        if self.keys is not None:
+            self.keys.close()
+
+    def __enter__(self) -> Self:
+        """The trail itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
     def events(
         self,
         *,
@@ -181,9 +197,23 @@ class Trail:
         end: int | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Columns as they are stored, in no particular order, for aggregates; times are integer microseconds."""
-        names = [*dict.fromkeys((*columns, "time", "tenant", "tree"))]
-        for batch in self._read(kind, names, tenant, {}, start, end):
-            yield batch.select(list(columns))
+        for _, batch in self.stored(kind, columns, None, tenant=tenant, start=start, end=end):
+            yield batch
+
+    def stored(
+        self,
+        kind: str,
+        columns: Sequence[str],
+        want: Sought | None,
+        *,
+        tenant: str | None = None,
+        start: int | None = None,
+        end: int | None = None,
+    ) -> Iterator[tuple[StoredFile, pa.RecordBatch]]:
+        """As `table`, each batch with its file; only rows of which some column has one of the values wanted."""
+        names = [*dict.fromkeys((*columns, *(want or ()), "time", "tenant", "tree"))]
+        for file, batch in self._days(kind, names, tenant, lambda _: want, start, end):
+            yield file, batch.select(list(columns))
 
     def has(self, kind: str) -> bool:
         """Whether there is a table of a kind: nothing may have come yet."""
@@ -211,29 +241,27 @@ class Trail:
             asked = {name: value for name, value in sought.items() if value is not None}
             tenants = [tenant] if tenant is not None else self.tenants() if asked else []
             self.access.note(self.place, self.keys, kind, tenants, asked, start, end)
-        for _, some in groupby(self._days(kind, columns, tenant, sought, start, end), lambda of: of[0]):
+        days = self._days(kind, columns, tenant, lambda file: self._sought(kind, file, tenant, sought), start, end)
+        for _, some in groupby(days, lambda of: of[0].day):
             yield from in_order(batch for _, batch in some)
-
-    def _read(self, *of: Any) -> Iterator[pa.RecordBatch]:
-        return (batch for _, batch in self._days(*of))
 
     def _days(
         self,
         kind: str,
         columns: list[str],
         tenant: str | None,
-        sought: Mapping[str, str | None],
+        wanted: Callable[[StoredFile], Sought | None],
         start: int | None,
         end: int | None,
-    ) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """The wanted rows of each file, with its day."""
+    ) -> Iterator[tuple[StoredFile, pa.RecordBatch]]:
+        """The wanted rows of each file."""
         store = Store.open(self.place, kind)
         trees = None if tenant is None else {tree_of(tenant), SHARED}
         self.opened = (0, 0)
         known: dict[str, Sought | None] = {}
         for file in store.files(trees, start, end):
             if file.tree == SHARED or file.tree not in known:
-                known[file.tree] = self._sought(kind, file, tenant, sought)
+                known[file.tree] = wanted(file)
             want = known[file.tree]
             partition = {"tree": file.tree, "day": file.day}
             inside = [name for name in columns if name not in partition]
@@ -244,7 +272,7 @@ class Trail:
                 for batch in batches(parquet, groups, inside) if groups else ():
                     rows = _matching(batch, tenant, want, start, end)
                     if rows.num_rows:
-                        yield file.day, _with(rows, partition, columns)
+                        yield file, _with(rows, partition, columns)
 
     def _sought(
         self, kind: str, file: StoredFile, tenant: str | None, sought: Mapping[str, str | None]

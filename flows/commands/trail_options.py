@@ -1,0 +1,74 @@
+"""What commands on the trail have alike: options, times, and whom a name means."""
+
+from typing import Annotated
+
+import typer
+
+from flows.errors import InputError, UsageError
+from flows.formats.evidence import clean
+from flows.kafka_block import moment_ms
+from flows.trail.reader import Trail
+
+MOST_REASON = 2_000
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does this; else who runs the command.")]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, and for which case; at most 2,000 characters, no names.")
+]
+Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="From this time on (RFC 3339).")]
+Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before this time (RFC 3339).")]
+Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="The tenant, where there are several.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this it is only shown.")]
+
+
+def moment(text: str | None, flag: str) -> int | None:
+    """A time that was given, microseconds UTC.
+
+    >>> moment("2026-11-23T05:00:00Z", "--from")
+    1795410000000000
+    """
+    if text is None:
+        return None
+    try:
+        return moment_ms(text) * 1000
+    except ValueError:
+        raise UsageError(f'{flag}: expected a time such as "2026-11-23T05:00:00Z"') from None
+
+
+def span(since: str | None, until: str | None) -> tuple[int | None, int | None]:
+    """The range of two times that were given; an empty one is a mistake."""
+    start, end = moment(since, "--from"), moment(until, "--to")
+    if start is not None and end is not None and start >= end:
+        raise UsageError("--from is not before --to: nothing lies between them")
+    return start, end
+
+
+def why(reason: str) -> str:
+    """A reason that was given."""
+    if not reason.strip():
+        raise UsageError("--reason is empty: somebody will ask why")
+    if len(reason) > MOST_REASON:
+        raise UsageError(f"--reason has {len(reason):,} characters, at most {MOST_REASON:,}")
+    return clean(reason.strip(), MOST_REASON)
+
+
+def person(trail: Trail, tenant: str | None, name: str) -> tuple[str, list[bytes]]:
+    """The tenant and the ids of the person of a name.
+
+    Raises
+    ------
+    InputError
+        Nobody of this name is known. Whether one was erased is not said: nothing is left that could tell.
+    UsageError
+        Several tenants know the name.
+    """
+    if trail.keys is None:
+        raise UsageError("a person is found by the trail's keys only: --keys DIR")
+    known = [tenant] if tenant is not None else trail.tenants()
+    found = {of: [subject.id for subject in trail.keys.find(of, name)] for of in known}
+    found = {of: ids for of, ids in found.items() if ids}
+    if not found:
+        where = f" in tenant {tenant}" if tenant is not None else ""
+        raise InputError(f"nothing is kept under this name{where}: it never came, or what there was is erased")
+    if len(found) > 1:
+        raise UsageError(f"tenants {', '.join(sorted(found))} know this name: choose one by --tenant")
+    return next(iter(found.items()))
