@@ -1,0 +1,249 @@
+"""RFC 9162 Merkle trees: roots that grow with their leaves, and proofs that a leaf or an older tree is in them."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+EMPTY: Final = hashlib.sha256(b"").digest()
+"""The root of no leaves."""
+HASH_BYTES: Final = 32
+_BLOCK: Final = 10
+"""Leaves are hashed together 2^10 at a time."""
+_sha256 = hashlib.sha256
+
+Subtree = Callable[[int, int], bytes]
+"""The hash of the leaves from one number to before another."""
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    """RFC 9162, 2.1.1: SHA-256 of a zero byte and the leaf."""
+    return _sha256(b"\x00" + leaf).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """RFC 9162, 2.1.1: SHA-256 of a one and the hashes of both children."""
+    return _sha256(b"\x01" + left + right).digest()
+
+
+class Range:
+    """The leaves `begin` to before `end` of a tree, as the hashes of the largest whole subtrees that they make.
+
+    From the first leaf on it is the tree's frontier: all that it takes to go on, and to give the root. At most
+    2 log2(end) hashes, whatever the size. A leaf costs about 0.6 microseconds, taken many at a time.
+
+    Parameters
+    ----------
+    begin, end : leaves, counted from 0.
+    nodes : the subtrees' hashes, from left to right, as `nodes` of another range gave them.
+
+    Raises
+    ------
+    ValueError
+        The hashes are not as many, or not as long, as such a range has.
+
+    Examples
+    --------
+    >>> whole, begun = Range(), Range()
+    >>> leaves = [leaf_hash(bytes([n])) for n in range(7)]
+    >>> whole.extend(leaves)
+    >>> begun.extend(leaves[:3])
+    >>> rest = Range(3)
+    >>> rest.extend(leaves[3:])
+    >>> begun.join(rest)
+    >>> begun.root() == whole.root(), len(whole.nodes)
+    (True, 3)
+    """
+
+    __slots__ = ("begin", "end", "nodes")
+
+    def __init__(self, begin: int = 0, end: int | None = None, nodes: Iterable[bytes] = ()) -> None:
+        self.begin, self.end = begin, begin if end is None else end
+        self.nodes = list(nodes)
+        levels = sum(1 for _ in _levels(self.begin, self.end))
+        if not 0 <= self.begin <= self.end or len(self.nodes) != levels or {*map(len, self.nodes)} - {HASH_BYTES}:
+            raise ValueError("not the hashes of such a range")
+
+    def extend(self, hashes: Sequence[bytes]) -> None:
+        """Add leaves, by their hashes, at the end."""
+        at, count = 0, len(hashes)
+        while at < count:
+            level = min(_BLOCK, _trailing_zeros(self.end), (count - at).bit_length() - 1)
+            size = 1 << level
+            self._push(level, _whole(hashes[at : at + size]) if level else hashes[at])
+            at += size
+
+    def join(self, after: "Range") -> None:
+        """Add the leaves of a range that begins where this one ends.
+
+        Raises
+        ------
+        ValueError
+            It begins elsewhere.
+        """
+        if after.begin != self.end:
+            raise ValueError(f"a range from {after.begin} does not follow one to {self.end}")
+        for level, node in zip(_levels(after.begin, after.end), after.nodes, strict=True):
+            self._push(level, node)
+
+    def root(self) -> bytes:
+        """The hash over all of it; of the tree, where it begins with the first leaf."""
+        if not self.nodes:
+            return EMPTY
+        root = self.nodes[-1]
+        for node in reversed(self.nodes[:-1]):
+            root = node_hash(node, root)
+        return root
+
+    def copy(self) -> "Range":
+        """The same range, to grow apart from this one."""
+        return Range(self.begin, self.end, self.nodes)
+
+    def _push(self, level: int, node: bytes) -> None:
+        index = self.end >> level
+        self.end += 1 << level
+        while index & 1 and (index - 1) << level >= self.begin:
+            node = node_hash(self.nodes.pop(), node)
+            index, level = index >> 1, level + 1
+        self.nodes.append(node)
+
+
+def subtrees(before: Range, hashes: Sequence[bytes]) -> Subtree:
+    """The subtrees of a tree of which the first leaves are known as a frontier, and the others by their hashes.
+
+    Enough for proofs about those others, and for what the frontier's tree is part of.
+    """
+    known: dict[tuple[int, int], bytes] = {}
+    at = before.begin
+    for level, node in zip(_levels(before.begin, before.end), before.nodes, strict=True):
+        known[at, at + (1 << level)] = node
+        at += 1 << level
+
+    def subtree(begin: int, end: int) -> bytes:
+        if begin >= before.end:
+            some = Range(begin)
+            some.extend(hashes[begin - before.end : end - before.end])
+            return some.root()
+        node = known.get((begin, end))
+        if node is None:
+            middle = begin + _split(end - begin)
+            node = node_hash(subtree(begin, middle), subtree(middle, end))
+        return node
+
+    return subtree
+
+
+def inclusion(leaf: int, size: int, subtree: Subtree) -> list[bytes]:
+    """RFC 9162, 2.1.3.1: the path from a leaf to the root of a tree of so many.
+
+    Raises
+    ------
+    ValueError
+        The tree has no such leaf.
+    """
+    if not 0 <= leaf < size:
+        raise ValueError(f"no leaf {leaf} in a tree of {size}")
+    begin, end, path = 0, size, []
+    while end - begin > 1:
+        middle = begin + _split(end - begin)
+        if leaf < middle:
+            path.append(subtree(middle, end))
+            end = middle
+        else:
+            path.append(subtree(begin, middle))
+            begin = middle
+    return path[::-1]
+
+
+def consistency(first: int, size: int, subtree: Subtree) -> list[bytes]:
+    """RFC 9162, 2.1.4.1: that the tree of the first leaves is the beginning of that of all.
+
+    Raises
+    ------
+    ValueError
+        There is no such tree.
+    """
+    if not 0 < first <= size:
+        raise ValueError(f"no tree of {first} leaves in one of {size}")
+    begin, end, path = 0, size, []
+    while end != first:
+        middle = begin + _split(end - begin)
+        if first <= middle:
+            path.append(subtree(middle, end))
+            end = middle
+        else:
+            path.append(subtree(begin, middle))
+            begin = middle
+    if begin:
+        path.append(subtree(begin, end))
+    return path[::-1]
+
+
+def is_included(hash_: bytes, leaf: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
+    """RFC 9162, 2.1.3.2: whether a path leads from a leaf's hash to the root."""
+    if not 0 <= leaf < size:
+        return False
+    at, last = leaf, size - 1
+    for node in path:
+        if not last:
+            return False
+        if at & 1 or at == last:
+            hash_ = node_hash(node, hash_)
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            hash_ = node_hash(hash_, node)
+        at, last = at >> 1, last >> 1
+    return not last and hash_ == root
+
+
+def is_consistent(first: int, size: int, first_root: bytes, root: bytes, path: Sequence[bytes]) -> bool:
+    """RFC 9162, 2.1.4.2: whether a path shows that a tree has grown from its beginning to what it is."""
+    if not 0 < first <= size:
+        return False
+    if first == size:
+        return not path and first_root == root
+    nodes = list(path)
+    if not first & (first - 1):
+        nodes.insert(0, first_root)
+    if not nodes:
+        return False
+    at, last = first - 1, size - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    old = new = nodes[0]
+    for node in nodes[1:]:
+        if not last:
+            return False
+        if at & 1 or at == last:
+            old, new = node_hash(node, old), node_hash(node, new)
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            new = node_hash(new, node)
+        at, last = at >> 1, last >> 1
+    return not last and old == first_root and new == root
+
+
+def _whole(hashes: Sequence[bytes]) -> bytes:
+    """The hash of a whole subtree's leaves, two or another power of it."""
+    while len(hashes) > 1:
+        each = iter(hashes)
+        hashes = [_sha256(b"\x01" + left + right).digest() for left, right in zip(each, each, strict=True)]
+    return hashes[0]
+
+
+def _levels(begin: int, end: int) -> Iterator[int]:
+    """The heights of the largest whole subtrees that leaves make, from left to right."""
+    while begin < end:
+        level = min(_trailing_zeros(begin), (end - begin).bit_length() - 1)
+        yield level
+        begin += 1 << level
+
+
+def _trailing_zeros(number: int) -> int:
+    return (number & -number).bit_length() - 1 if number else 64
+
+
+def _split(count: int) -> int:
+    """The largest power of two below a count."""
+    return 1 << (count - 1).bit_length() - 1
