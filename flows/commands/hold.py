@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from flows.commands.console import columns, result, say
-from flows.commands.options import Json, Keys, TrailPlace
-from flows.commands.trail_options import By, Reason, Since, Tenant, Until, person, span, why
+from flows.commands.moments import span
+from flows.commands.options import From, Json, Keys, Tenant, To, TrailPlace
+from flows.commands.trail_options import By, Reason, person, why
 from flows.errors import UsageError
 from flows.trail.holds import Hold
 
@@ -26,8 +27,8 @@ def add(
         str | None, typer.Option("--incident", metavar="UID", help="Whom and what an incident was about, in its time.")
     ] = None,
     tenant: Tenant = None,
-    since: Since = None,
-    until: Until = None,
+    since: From = None,
+    until: To = None,
     by: By = None,
     json: Json = False,
 ) -> None:

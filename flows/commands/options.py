@@ -9,3 +9,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 TrailPlace = Annotated[str, typer.Option("--trail", metavar="DIR|URL", help="Where the audit trail lies.")]
 Keys = Annotated[str, typer.Option("--keys", metavar="DIR", help="Where the trail's keys lie: apart from it.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", metavar="T", help="Only this tenant.")]
+From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Date or RFC 3339 time, inclusive.")]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Date or RFC 3339 time, exclusive.")]

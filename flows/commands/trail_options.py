@@ -6,7 +6,6 @@ import typer
 
 from flows.errors import InputError, UsageError
 from flows.formats.evidence import clean
-from flows.kafka_block import moment_ms
 from flows.trail.reader import Trail
 
 MOST_REASON = 2_000
@@ -14,32 +13,7 @@ By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does t
 Reason = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why, and for which case; at most 2,000 characters, no names.")
 ]
-Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="From this time on (RFC 3339).")]
-Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before this time (RFC 3339).")]
-Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="The tenant, where there are several.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this it is only shown.")]
-
-
-def moment(text: str | None, flag: str) -> int | None:
-    """A time that was given, microseconds UTC.
-
-    >>> moment("2026-11-23T05:00:00Z", "--from")
-    1795410000000000
-    """
-    if text is None:
-        return None
-    try:
-        return moment_ms(text) * 1000
-    except ValueError:
-        raise UsageError(f'{flag}: expected a time such as "2026-11-23T05:00:00Z"') from None
-
-
-def span(since: str | None, until: str | None) -> tuple[int | None, int | None]:
-    """The range of two times that were given; an empty one is a mistake."""
-    start, end = moment(since, "--from"), moment(until, "--to")
-    if start is not None and end is not None and start >= end:
-        raise UsageError("--from is not before --to: nothing lies between them")
-    return start, end
 
 
 def why(reason: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flows.errors import UsageError
 from flows.formats.evidence import clean
-from flows.trail import own
+from flows.trail import housekeeping
 from flows.trail.keys import KeyStore
 from flows.trail.open_rows import stamp
 
@@ -47,7 +47,7 @@ class Access:
         question = (kind, *tenants, *asked.items(), start, end)
         if question in self._noted:
             return
-        record: dict[str, Any] = {"time": stamp(own.now()), "by": self.by, "command": self.command, "table": kind}
+        record: dict[str, Any] = {"time": stamp(housekeeping.now()), "by": self.by, "command": self.command, "table": kind}
         record |= {"tenants": list(tenants)} if tenants else {}
         ids: list[bytes] = []
         tokens: list[bytes] = []
@@ -60,10 +60,10 @@ class Access:
                 record[name] = [token.hex() for token in tokens]
         record |= {"from": stamp(start)} if start is not None else {}
         record |= {"to": stamp(end)} if end is not None else {}
-        tenant = tenants[0] if len(tenants) == 1 else own.EVERYBODY
+        tenant = tenants[0] if len(tenants) == 1 else housekeeping.EVERYBODY
         address = tokens[0] if "ip" in asked and tokens else None
-        entry = own.Entry(tenant, self.command, record, ids[0] if ids else None, address)
-        own.append(place, ACCESS, keys, [entry])
+        entry = housekeeping.Entry(tenant, self.command, record, ids[0] if ids else None, address)
+        housekeeping.append(place, ACCESS, keys, [entry])
         self._noted.add(question)
 
 

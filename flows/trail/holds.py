@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from flows.errors import InputError, Refused
-from flows.trail import own
+from flows.trail import housekeeping
 from flows.trail.incidents import Incident, addresses
 from flows.trail.open_rows import stamp
 from flows.trail.reader import Trail
@@ -64,7 +64,7 @@ def history(trail: Trail) -> list[Hold]:
         The table cannot be read.
     """
     found: dict[str, Hold] = {}
-    for record in own.read(trail.place, HOLDS, trail.keys):
+    for record in housekeeping.read(trail.place, HOLDS, trail.keys):
         change = msgspec.convert(record, _Change)
         if change.added:
             found[change.added.id] = change.added
@@ -139,7 +139,7 @@ def release(trail: Trail, id_: str, reason: str, by: str) -> Hold:
         raise InputError(f"no hold {id_} in {trail.place}; `lapwing hold list --all` shows those there are")
     if hold.released:
         raise Refused(f"hold {id_} was released at {hold.released.time} by {hold.released.by}")
-    ended = Release(time=stamp(own.now()), by=by, reason=reason)
+    ended = Release(time=stamp(housekeeping.now()), by=by, reason=reason)
     _write(trail, hold, _Change(id=id_, released=ended))
     return msgspec.structs.replace(hold, released=ended)
 
@@ -178,7 +178,7 @@ def _hold(
         id=os.urandom(6).hex(), of=of, tenant=tenant, whole=whole,
         subjects=tuple(sorted({id_.hex() for id_ in subjects})),
         addresses=tuple(sorted({token.hex() for token in addresses})),
-        incident=incident, start=start, end=end, reason=reason, by=by, time=stamp(own.now()),
+        incident=incident, start=start, end=end, reason=reason, by=by, time=stamp(housekeeping.now()),
     )  # fmt: skip
 
 
@@ -186,8 +186,8 @@ def _write(trail: Trail, hold: Hold, change: _Change) -> None:
     if trail.keys is None:
         raise InputError("holds are kept sealed: --keys DIR")
     whose = bytes.fromhex(hold.subjects[0]) if hold.subjects else None
-    entry = own.Entry(hold.tenant, hold.id, msgspec.to_builtins(change), whose)
-    own.append(trail.place, HOLDS, trail.keys, [entry])
+    entry = housekeeping.Entry(hold.tenant, hold.id, msgspec.to_builtins(change), whose)
+    housekeeping.append(trail.place, HOLDS, trail.keys, [entry])
 
 
 def _ids(trail: Trail, hold: Hold) -> set[bytes]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from flows.errors import InputError
+from flows.trail.paths import templated
 from flows.trail.reader import Trail, TrailEvent
 
 _DIMENSIONS: Final = ("user", "ip", "endpoint", "tenant")
@@ -94,7 +95,7 @@ def _events(trail: Trail, found: Incident, start: int, end: int) -> Iterator[Tra
     if not found.of("user") and not found.of("ip"):
         paths = set(found.of("endpoint"))
         for event in trail.events(tenant=found.tenant, start=start, end=end):
-            if not paths or event.event.get("endpoint") in paths:
+            if not paths or templated(str(event.event.get("endpoint", ""))) in paths:
                 yield event
 
 

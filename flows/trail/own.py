@@ -1,99 +1,109 @@
-"""What the trail keeps of itself: who read it, what is held, erased and gone. Commands write it, at any time."""
+"""What of an event is one person's own: the others in it become pseudonyms, what is theirs is left out."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final
 
-import msgspec
-import pyarrow as pa
-
-from flows.errors import OutputError
-from flows.trail.files import batches
 from flows.trail.keys import KeyStore
-from flows.trail.schema import ABOUT_RECORD, RECORDS, SHARED, day_of, leaf_hash
-from flows.trail.seal import seal, unseal
-from flows.trail.store import Store
-from flows.trail.trees import Trees
+from flows.trail.paths import templated
+from flows.trail.reader import TrailEvent
+from flows.trail.schema import OF_ACTOR
 
-EVERYBODY: Final = ""
-"""Stands for the tenant where something concerns all of them."""
-_TRIES: Final = 20
-"""Commands that write at the same moment each try again with the leaf that is then the next."""
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_DEVICE: Final = ("ip_type", "asn", "country", "app", "app_version")
+"""Plain members that tell of whoever sent the event, as its address does."""
+_KEPT: Final = 1 << 14
 
 
-class Entry(NamedTuple):
-    """What is noted: it is about a subject or an address by what rows carry of them, never by name."""
+class Owner:
+    """One person, by any name that the key store knows of them, and pseudonyms for all others.
 
-    tenant: str
-    uid: str
-    record: dict[str, Any]
-    user_id: bytes | None = None
-    ip_token: bytes | None = None
-
-
-def append(trail: str, kind: str, keys: KeyStore, entries: Sequence[Entry], *, plain: bool = False) -> None:
-    """Add entries to a table of the trail's own, in one commit, as of now.
-
-    They are sealed with the store's own key, as they are about what the trail did and not about a subject: so they
-    can be read when the subject is erased. With `plain` they are not sealed, and must have nothing of a person.
-
-    Raises
-    ------
-    OutputError
-        They cannot be written. Whoever was about to show or destroy something then does not.
+    A pseudonym is the same in every output of a trail, and leads back to nobody without its keys. Whether a name is
+    the person's costs a look into the key store; the last 16,000 are kept.
     """
-    for tried in range(_TRIES):
-        try:
-            _append(Store.open(trail, kind, create=keys.identity), keys, entries, plain)
-        except OutputError as error:
-            if tried + 1 == _TRIES or "Concurrent" not in str(error):
-                raise
-        else:
-            return
+
+    def __init__(self, keys: KeyStore, name: str) -> None:
+        self.name = name
+        own = lru_cache(64)(lambda tenant: frozenset(one.id for one in keys.find(tenant, name)))
+        self.is_owner: Callable[[str, str], bool] = lru_cache(_KEPT)(
+            lambda tenant, other: any(one.id in own(tenant) for one in keys.find(tenant, other))
+        )
+        self.pseudonym: Callable[[str, str], str] = lru_cache(_KEPT)(
+            lambda tenant, other: f"person-{keys.token(tenant, 'pseudonym', other).hex()[:10]}"
+        )
+
+    def members(self, event: TrailEvent) -> dict[str, Any]:
+        """The event's members without what others own."""
+        return own_members(event, self.is_owner, self.pseudonym)
 
 
-def read(trail: str, kind: str, keys: KeyStore | None) -> Iterator[dict[str, Any]]:
-    """The records of a table of the trail's own, oldest first; none where there is no table. Without keys only what
-    is plain can be read.
+def own_members(
+    event: TrailEvent, is_owner: Callable[[str, str], bool], pseudonym: Callable[[str, str], str]
+) -> dict[str, Any]:
+    """The members of an event that are the owner's, or nobody's.
 
-    Raises
-    ------
-    InputError
-        The table cannot be read.
-    CannotOpen
-        It was sealed with other keys, or has been changed.
+    Of a user that is somebody else neither names nor what was changed are told, only which fields; of somebody else
+    who acted no address, device, session or place; of an object no name. Each has a pseudonym instead, also where a
+    name stands inside another text, and paths are without identifiers. What the source wrote into free text about a
+    person whom the event does not name cannot be known.
+
+    >>> told = {"user": "u-1", "actor": "u-9", "ip": "203.0.113.7", "action": "email_change",
+    ...         "changes": [{"path": "email", "old": "a@x", "new": "b@x"}]}
+    >>> event = TrailEvent(tree="a", tenant="a", time=0, received=None, log="l", leaf=0, offset=0, index=0, id=None,
+    ...                    event=told, lapwing=None)
+    >>> own_members(event, lambda tenant, name: name == "u-9", lambda tenant, name: "person-1")
+    {'user': 'person-1', 'actor': 'u-9', 'ip': '203.0.113.7', 'action': 'email_change', 'changes': [{'path': 'email'}]}
+    >>> own_members(event, lambda tenant, name: name == "u-1", lambda tenant, name: "person-2")["actor"]
+    'person-2'
     """
-    if not Store.exists(trail, kind):
-        return
-    store = Store.open(trail, kind)
-    rows: list[Mapping[str, Any]] = []
-    for file in store.files():
-        with store.folder.open(file.path) as (parquet, _):
-            for batch in batches(parquet, range(parquet.num_row_groups), ["time", "leaf", "tenant", "sealed"]):
-                rows += batch.to_pylist()
-    for row in sorted(rows, key=lambda row: (row["time"], row["tenant"], row["leaf"])):
-        message = row["sealed"] if keys is None else unseal([keys.general], row["sealed"], ABOUT_RECORD)
-        yield msgspec.json.decode(message)
+    told, tenant = dict(event.event), event.tenant
+    user = _text(told, "user") or _text(told, "username")
+    actor, target = _text(told, "actor"), _text(told, "target")
+    names = {name for key in ("user", "username") if (name := _text(told, key))}
+    of_user = bool(user) and is_owner(tenant, user)
+    is_same = not actor or actor in names
+    did = of_user if is_same else is_owner(tenant, actor)
+    others: dict[str, str] = {}
+    if user and not of_user:
+        others |= dict.fromkeys(names, pseudonym(tenant, user))
+        told.pop("username", None)
+        told["user"] = others[user]
+    if not of_user and isinstance(told.get("changes"), list):
+        paths = (one.get("path") for one in told["changes"] if isinstance(one, Mapping))
+        told["changes"] = [{"path": path} for path in paths if isinstance(path, str)]
+    if not did:
+        for name in (*OF_ACTOR, *_DEVICE):
+            if name not in ("actor", "endpoint"):
+                told.pop(name, None)
+    if actor and not did:
+        told["actor"] = others.setdefault(actor, pseudonym(tenant, actor))
+    if target and not (of_user and target in names) and not is_owner(tenant, target):
+        told["target"] = others.setdefault(target, pseudonym(tenant, target))
+    if (others or not did or event.erased) and (path := _text(told, "endpoint")):
+        told["endpoint"] = templated(path)
+    if others:
+        pattern = re.compile("|".join(map(re.escape, sorted(others, key=len, reverse=True))), re.IGNORECASE)
+        folded = {name.casefold(): alias for name, alias in others.items()}
+
+        def instead(found: re.Match[str]) -> str:
+            return folded.get(found[0].casefold(), "person")
+
+        for name in ("error", "endpoint", "user_agent", "changes"):
+            if name in told:
+                told[name] = _replaced(told[name], pattern, instead)
+    return told
 
 
-def now() -> int:
-    """Microseconds UTC."""
-    return time.time_ns() // 1000
+def _replaced(value: Any, pattern: re.Pattern[str], instead: Callable[[re.Match[str]], str]) -> Any:
+    if isinstance(value, str):
+        return pattern.sub(instead, value)
+    if isinstance(value, list):
+        return [_replaced(one, pattern, instead) for one in value]
+    if isinstance(value, dict):
+        return {pattern.sub(instead, key): _replaced(one, pattern, instead) for key, one in value.items()}
+    return value
 
 
-def _append(store: Store, keys: KeyStore, entries: Sequence[Entry], plain: bool) -> None:
-    trees = Trees(store)
-    at, log = now(), store.kind
-    rows: list[list[Any]] = []
-    for one in entries:
-        tree, leaf = trees.next(one.tenant or SHARED, log)
-        message = _encode(one.record)
-        rows.append([
-            tree, day_of(at), one.tenant, log, leaf, leaf, 0, at, at, one.uid, one.user_id, one.ip_token, [],
-            message if plain else seal([keys.general], message, ABOUT_RECORD),
-        ])  # fmt: skip
-        rows[-1].append(leaf_hash(rows[-1]))
-    columns = zip(*rows, strict=True)
-    table = pa.table([pa.array(values, field.type) for values, field in zip(columns, RECORDS, strict=True)], RECORDS)
-    store.append(table, {}, trees.grown())
+def _text(told: Mapping[str, Any], name: str) -> str:
+    value = told.get(name)
+    return value if isinstance(value, str) else ""

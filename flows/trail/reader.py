@@ -224,7 +224,7 @@ class Trail:
         found: set[str] = set()
         for file in Store.open(self.place, "events").files():
             if file.tree == SHARED or file.tree not in found:
-                found.update(self._tenants("events", file))
+                found.update(self.tenants_of("events", file))
         return sorted(found)
 
     def _rows(
@@ -286,13 +286,13 @@ class Trail:
         if len(asked) > 1:
             raise ValueError("one of user, ip, session and request at a time")
         (name, value) = asked[0]
-        tenants = [tenant] if tenant is not None else self._tenants(kind, file)
+        tenants = [tenant] if tenant is not None else self.tenants_of(kind, file)
         if name == "user":
             ids = [subject.id for of in tenants for subject in self.keys.find(of, value)]
             return {column: ids for column in _WHOM.get(kind, _OF_RECORD)}
         return {f"{name}_token": [self.keys.token(of, name, value) for of in tenants]}
 
-    def _tenants(self, kind: str, file: StoredFile) -> list[str]:
+    def tenants_of(self, kind: str, file: StoredFile) -> list[str]:
         """The tenants of a file's rows: one, but for the shared tree."""
         if file.tree != SHARED:
             return [file.tree]
