@@ -19,12 +19,14 @@ from flows.commands import (
     detectors,
     hold,
     lab,
+    profile,
     retention,
     score,
     simulate,
     state,
     subject,
     test,
+    timeline,
     tune,
     verdict,
     verdicts,
@@ -72,6 +74,8 @@ app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
 app.command("tune")(tune.tune)
 app.command("archive")(archive.archive)
+app.command("timeline")(timeline.timeline)
+app.command("profile")(profile.profile)
 app.add_typer(state.app, name="state")
 app.add_typer(subject.app, name="subject")
 app.add_typer(hold.app, name="hold")

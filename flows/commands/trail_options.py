@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from flows.errors import InputError, UsageError
+from flows.commands.timeline import tenant_of
+from flows.errors import UsageError
 from flows.formats.evidence import clean
 from flows.trail.reader import Trail
 
@@ -35,14 +36,5 @@ def person(trail: Trail, tenant: str | None, name: str) -> tuple[str, list[bytes
     UsageError
         Several tenants know the name.
     """
-    if trail.keys is None:
-        raise UsageError("a person is found by the trail's keys only: --keys DIR")
-    known = [tenant] if tenant is not None else trail.tenants()
-    found = {of: [subject.id for subject in trail.keys.find(of, name)] for of in known}
-    found = {of: ids for of, ids in found.items() if ids}
-    if not found:
-        where = f" in tenant {tenant}" if tenant is not None else ""
-        raise InputError(f"nothing is kept under this name{where}: it never came, or what there was is erased")
-    if len(found) > 1:
-        raise UsageError(f"tenants {', '.join(sorted(found))} know this name: choose one by --tenant")
-    return next(iter(found.items()))
+    of = tenant_of(trail, name, tenant)
+    return of, [subject.id for subject in trail.keys.find(of, name)] if trail.keys else []

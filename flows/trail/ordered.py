@@ -41,5 +41,6 @@ def _on_disk(held: list[pa.RecordBatch], coming: Iterator[pa.RecordBatch]) -> It
     reader = pa.RecordBatchReader.from_batches(held[0].schema, chain(held, coming))
     by = ", ".join(f'"{name}"' for name in ORDER)
     with duckdb.connect(config={"threads": "1", "memory_limit": _MEMORY}) as connection:
+        connection.execute("SET enable_progress_bar = false")
         connection.register("rows", reader)
         yield from connection.sql(f"SELECT * FROM rows ORDER BY {by}").to_arrow_reader(_PIECE)

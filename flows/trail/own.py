@@ -18,8 +18,8 @@ _KEPT: Final = 1 << 14
 class Owner:
     """One person, by any name that the key store knows of them, and pseudonyms for all others.
 
-    A pseudonym is the same in every output of a trail, and leads back to nobody without its keys. Whether a name is
-    the person's costs a look into the key store; the last 16,000 are kept.
+    A pseudonym is the same for all names of a person and in every output, and leads to nobody without the trail's
+    keys. Whether a name is the person's costs a look into the key store; the last 16,000 are kept.
     """
 
     def __init__(self, keys: KeyStore, name: str) -> None:
@@ -28,9 +28,18 @@ class Owner:
         self.is_owner: Callable[[str, str], bool] = lru_cache(_KEPT)(
             lambda tenant, other: any(one.id in own(tenant) for one in keys.find(tenant, other))
         )
-        self.pseudonym: Callable[[str, str], str] = lru_cache(_KEPT)(
-            lambda tenant, other: f"person-{keys.token(tenant, 'pseudonym', other).hex()[:10]}"
-        )
+
+        def pseudonym(tenant: str, other: str) -> str:
+            ids = [one.id.hex() for one in keys.find(tenant, other)]
+            return f"person-{keys.token(tenant, 'pseudonym', ids[0] if ids else other).hex()[:10]}"
+
+        self.pseudonym: Callable[[str, str], str] = lru_cache(_KEPT)(pseudonym)
+
+    def is_about(self, event: TrailEvent) -> bool:
+        """Whether an event is about the person; of one that says no user, whether the person is its object."""
+        told = event.event
+        name = _text(told, "user") or _text(told, "username") or _text(told, "target")
+        return bool(name) and self.is_owner(event.tenant, name)
 
     def members(self, event: TrailEvent) -> dict[str, Any]:
         """The event's members without what others own."""

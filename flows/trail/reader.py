@@ -220,12 +220,17 @@ class Trail:
         return Store.exists(self.place, kind)
 
     def tenants(self) -> list[str]:
-        """All tenants that have events. Those that share a tree are looked for in its files."""
-        found: set[str] = set()
-        for file in Store.open(self.place, "events").files():
-            if file.tree == SHARED or file.tree not in found:
-                found.update(self.tenants_of("events", file))
-        return sorted(found)
+        """The tenants whose events are here; those that share a tree are read from its rows.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read.
+        """
+        files = Store.open(self.place, "events").files(None, None, None)
+        own = {file.tree for file in files} - {SHARED}
+        shared = (self.tenants_of("events", file) for file in files if file.tree == SHARED)
+        return sorted(own.union(*shared))
 
     def _rows(
         self,
