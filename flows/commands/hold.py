@@ -7,8 +7,8 @@ import typer
 
 from flows.commands.console import columns, result, say
 from flows.commands.moments import span
-from flows.commands.options import From, Json, Keys, Tenant, To, TrailPlace
-from flows.commands.trail_options import By, Reason, person, why
+from flows.commands.options import By, From, Json, Keys, Tenant, To, TrailPlace
+from flows.commands.trail_options import Reason, person, why
 from flows.errors import UsageError
 from flows.trail.holds import Hold
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from flows.commands.console import columns, plain, result, say
-from flows.commands.options import ConfigFile, Json, Keys, Tenant, TrailPlace
-from flows.commands.trail_options import By, Yes
+from flows.commands.options import By, ConfigFile, Json, Keys, Tenant, TrailPlace
+from flows.commands.trail_options import Yes
 from flows.config import load
 from flows.errors import Refused, UsageError
 from flows.trail.retention import Due

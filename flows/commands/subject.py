@@ -7,8 +7,8 @@ import typer
 
 from flows.commands.console import columns, plain, result, say
 from flows.commands.moments import span
-from flows.commands.options import From, Json, Keys, Tenant, To, TrailPlace
-from flows.commands.trail_options import By, Reason, Yes, person, why
+from flows.commands.options import By, From, Json, Keys, Tenant, To, TrailPlace
+from flows.commands.trail_options import Reason, Yes, person, why
 from flows.errors import Refused
 
 app = typer.Typer(
@@ -48,8 +48,8 @@ def export(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise Refused(f"{output}: is there already; name a directory that is not")
     with Trail.open(trail, Path(keys), access=Access("subject export", reader(by))) as found:
-        of, ids = person(found, tenant, name)
-        done = write_export(found, of, name, ids, since, until, output)
+        of, _ = person(found, tenant, name)
+        done = write_export(found, of, name, since, until, output)
     if json:
         result(done)
     counts = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in done.rows.items()) or "nothing"

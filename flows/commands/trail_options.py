@@ -10,7 +10,6 @@ from flows.formats.evidence import clean
 from flows.trail.reader import Trail
 
 MOST_REASON = 2_000
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does this; else who runs the command.")]
 Reason = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why, and for which case; at most 2,000 characters, no names.")
 ]
