@@ -25,6 +25,7 @@ from flows.running import told_now_and_then
 from flows.totals import Progress
 from flows.trail.compact import Compaction
 from flows.trail.keys import KeyStore
+from flows.trail.ledger import Ledger
 from flows.trail.tables import DEAD, EVENTS, Tables
 
 EPOCH: Final = timedelta(seconds=10)
@@ -47,8 +48,8 @@ class Archived(msgspec.Struct, kw_only=True):
 class TrailSink(FixedPartitionedSink[Came, None]):
     """The tables of a trail, which one process writes."""
 
-    def __init__(self, tables: Tables, compaction: Compaction | None) -> None:
-        self._tables, self._compaction = tables, compaction
+    def __init__(self, tables: Tables, ledger: Ledger, compaction: Compaction | None) -> None:
+        self._tables, self._ledger, self._compaction = tables, ledger, compaction
 
     def list_parts(self) -> list[str]:
         """The one partition."""
@@ -56,7 +57,7 @@ class TrailSink(FixedPartitionedSink[Came, None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "TrailPart":
         """The tables, as they stand."""
-        return TrailPart(self._tables, self._compaction)
+        return TrailPart(self._tables, self._ledger, self._compaction)
 
 
 class TrailPart(StatefulSinkPartition[Came, None]):
@@ -66,8 +67,8 @@ class TrailPart(StatefulSinkPartition[Came, None]):
     and what was not committed comes again.
     """
 
-    def __init__(self, tables: Tables, compaction: Compaction | None) -> None:
-        self._tables, self._compaction = tables, compaction
+    def __init__(self, tables: Tables, ledger: Ledger, compaction: Compaction | None) -> None:
+        self._tables, self._ledger, self._compaction = tables, ledger, compaction
 
     def write_batch(self, items: list[Came]) -> None:
         """Number, seal and keep rows."""
@@ -77,18 +78,19 @@ class TrailPart(StatefulSinkPartition[Came, None]):
                 self._tables.commit()
 
     def snapshot(self) -> None:
-        """Commit, and put the tables' files in order where that is due."""
+        """Commit; sign what was committed, and put the tables' files in order, where that is due."""
         self._tables.commit()
+        self._ledger.look()
         if self._compaction:
             self._compaction.look()
 
 
-def build(source: ArchiveSource, tables: Tables, compaction: Compaction | None) -> Dataflow:
+def build(source: ArchiveSource, tables: Tables, ledger: Ledger, compaction: Compaction | None) -> Dataflow:
     """The dataflow from logs to a trail."""
     flow = Dataflow("lapwing_archive")
     came = op.input("source", flow, source)
     keyed = op.map("to_trail", came, lambda one: ("trail", one))
-    op.output("trail", keyed, TrailSink(tables, compaction))
+    op.output("trail", keyed, TrailSink(tables, ledger, compaction))
     return flow
 
 
@@ -101,11 +103,13 @@ def run(
     *,
     raw: bool = False,
     compact: bool = True,
+    witness: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Archived:
     """Archive an input until it ends or `stop` is set. `raw` says that files and topics are events as sources send
-    them; else results are known by their names. When a topic has got new partitions, all begins again with them.
+    them; else results are known by their names. `witness` is the second place of what is signed. When a
+    topic has got new partitions, all begins again with them.
 
     Raises
     ------
@@ -118,7 +122,8 @@ def run(
     gc.set_threshold(50_000, 20, 100)  # a batch makes many thousand objects that need no collector
     began = time.monotonic()
     with KeyStore.open(keys, create=True) as store:
-        tables = Tables(trail, store, limits_of(config), config.output.dead_letter_body)
+        ledger = Ledger(trail, keys, store.identity, witness)
+        tables = Tables(trail, store, limits_of(config), config.output.dead_letter_body, ledger=ledger)
         compaction = Compaction(tables) if compact else None
         while True:
             ending = threading.Event()
@@ -131,9 +136,10 @@ def run(
                 tell(f"passed over {', '.join(parts.passed_over)}")
             source = ArchiveSource(parts.parts, tables.reached, Either(stop, ending), parts.size)
             with watching(source, tables, on_progress):
-                run_main(build(source, tables, compaction), epoch_interval=EPOCH)  # type: ignore[no-untyped-call]
+                run_main(build(source, tables, ledger, compaction), epoch_interval=EPOCH)  # type: ignore[no-untyped-call]
             if stop.is_set() or not ending.is_set():
                 break
+        ledger.finish()
         if compaction and not stop.is_set():
             compaction.finish()
     counts = dict(tables.counts)

@@ -20,6 +20,7 @@ from flows.commands import (
     hold,
     lab,
     profile,
+    prove,
     retention,
     score,
     simulate,
@@ -27,9 +28,11 @@ from flows.commands import (
     subject,
     test,
     timeline,
+    trail,
     tune,
     verdict,
     verdicts,
+    verify,
 )
 from flows.commands.console import say
 from flows.commands.engine import mistake
@@ -76,6 +79,9 @@ app.command("tune")(tune.tune)
 app.command("archive")(archive.archive)
 app.command("timeline")(timeline.timeline)
 app.command("profile")(profile.profile)
+app.command("verify")(verify.verify)
+app.command("prove")(prove.prove)
+app.add_typer(trail.app, name="trail")
 app.add_typer(state.app, name="state")
 app.add_typer(subject.app, name="subject")
 app.add_typer(hold.app, name="hold")

@@ -47,18 +47,25 @@ def archive(
     compact: Annotated[
         bool, typer.Option(help="Sort days that are over, so that a person's events are found at once.")
     ] = True,
+    witness: Annotated[
+        str | None,
+        typer.Option(
+            "--witness", metavar="DIR|FILE", help="A second place for what is signed, best out of this machine's reach."
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Keep events and results in an audit trail: Delta Lake tables, what is personal sealed for each person.
 
     Each message is kept once, whatever crashes: the trail itself says how far every file and partition has been read,
-    and the next run goes on there. Topics are read until it is stopped, files to their end.
+    and the next run goes on there. Topics are read until it is stopped, files to their end. What is kept is signed
+    once a minute and at the end; `lapwing verify` then finds every change.
 
     \b
     Examples:
       lapwing archive --input out --trail trail --keys keys
-      lapwing archive --input events.ndjson.zst --trail trail --keys keys
+      lapwing archive --input events.ndjson.zst --trail trail --keys keys --witness /mnt/witness
       lapwing archive --input kafka --trail trail --keys keys --config config.toml
       lapwing archive --input kafka --raw --until end --trail s3://bucket/trail --keys keys
     """
@@ -71,7 +78,8 @@ def archive(
 
         with noise_held_back(), live(quiet) as on_progress:
             done = run(
-                chosen, source, trail, Path(keys), stop.event, raw=raw, compact=compact, on_progress=on_progress,
+                chosen, source, trail, Path(keys), stop.event, raw=raw, compact=compact,
+                witness=None if witness is None else Path(witness), on_progress=on_progress,
                 tell=tell,
             )  # fmt: skip
         if done.interrupted:

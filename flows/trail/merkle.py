@@ -107,24 +107,36 @@ class Range:
         self.nodes.append(node)
 
 
-def subtrees(before: Range, hashes: Sequence[bytes]) -> Subtree:
+def subtrees(before: Range, hashes: Sequence[bytes | None], others: Iterable[Range] = ()) -> Subtree:
     """The subtrees of a tree of which the first leaves are known as a frontier, and the others by their hashes.
 
-    Enough for proofs about those others, and for what the frontier's tree is part of.
+    Enough for proofs about those others, and for what the frontier's tree is part of. Where a hash is missing, one of
+    the `others` stands for it.
+
+    Raises
+    ------
+    ValueError
+        By the function that is given back: too little is known.
     """
     known: dict[tuple[int, int], bytes] = {}
-    at = before.begin
-    for level, node in zip(_levels(before.begin, before.end), before.nodes, strict=True):
-        known[at, at + (1 << level)] = node
-        at += 1 << level
+    for some in (before, *others):
+        at = some.begin
+        for level, node in zip(_levels(some.begin, some.end), some.nodes, strict=True):
+            known[at, at + (1 << level)] = node
+            at += 1 << level
 
     def subtree(begin: int, end: int) -> bytes:
         if begin >= before.end:
-            some = Range(begin)
-            some.extend(hashes[begin - before.end : end - before.end])
-            return some.root()
+            there = hashes[begin - before.end : end - before.end]
+            whole = [hash_ for hash_ in there if hash_ is not None]
+            if len(whole) == end - begin:
+                some = Range(begin)
+                some.extend(whole)
+                return some.root()
         node = known.get((begin, end))
         if node is None:
+            if end - begin < 2:
+                raise ValueError(f"leaf {begin} is missing")
             middle = begin + _split(end - begin)
             node = node_hash(subtree(begin, middle), subtree(middle, end))
         return node

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec import Meta
 from msgspec.structs import astuple
 from numpy.typing import NDArray
 
@@ -47,7 +48,7 @@ class Members(msgspec.Struct, gc=False):
     factor: _Text = None
     actor_type: _Text = None
     ip_type: _Text = None
-    asn: int | None = None
+    asn: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)] | None = None
     country: _Text = None
     app: _Text = None
     app_version: _Text = None
@@ -84,6 +85,9 @@ def read(message: bytes, noted: bool) -> Members:
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass
     found = members(message)
+    asn, latency = found.get("asn"), found.get("latency_ms")
+    found["asn"] = int(asn) if isinstance(asn, int | float) and 0 <= asn < 1 << 32 and asn == int(asn) else None
+    found["latency_ms"] = None if latency is None else float(latency)
     return Members(**{name: value for name, value in found.items() if name in Members.__struct_fields__})
 
 
@@ -154,7 +158,7 @@ def _sealed(
 ) -> Iterator[Sequence[Any]]:
     """The columns of subjects' ids, tokens, sealed parts and raw messages: one pass over the events."""
     whom = [_whom(tenant, event) for tenant, event in zip(tenants, events, strict=True)]
-    subjects = keys.subjects({name for three in whom for name in three if name is not None})
+    subjects = keys.subjects(dict.fromkeys(name for three in whom for name in three if name is not None))
     general, fresh, address = keys.general, nonces(), keys.address
     sessions, requests = ({of: keys.hasher(of, kind) for of in set(tenants)} for kind in ("session", "request"))
     rows: list[tuple[Any, ...]] = []
@@ -171,7 +175,7 @@ def _sealed(
             rows.append((user.id, None, None, *tokens, part, None, None, sealed(key, message, _RAW, next(fresh))))
             continue
         actor, target = (subjects[did] if did else None), (subjects[to] if to else None)
-        whose = [subject.key for subject in (user, actor, target) if subject] or [general]
+        whose = list(dict.fromkeys(subject.key for subject in (user, actor, target) if subject)) or [general]
         parts: list[bytes | None] = [None, None, None]
         if user:
             own = (values[_OWN],) if actor else (values[_OWN], values[_DID])
@@ -186,17 +190,16 @@ def _sealed(
 
 
 def _whom(tenant: str, event: Members) -> tuple[Names | None, Names | None, Names | None]:
-    """Whom the event is about, who did it if that is somebody else, and its object if that is a third."""
+    """Whom the event is about, who did it if that is somebody else, and its object."""
     user, actor, target = event.user or "", event.actor, event.target
     about = (tenant, user, event.username or "") if user or event.username else None
     if not actor and not target:
         return about, None, None
     known = (user, event.username)
-    return (
-        about,
-        (tenant, actor, "") if actor and actor not in known else None,
-        (tenant, target, "") if target and target not in known and target != actor else None,
-    )
+    did = (tenant, actor, "") if actor and actor not in known else None
+    if not target:
+        return about, did, None
+    return about, did, about if target in known else did if target == actor else (tenant, target, "")
 
 
 def _words(words: Sequence[str], codes: NDArray[np.uint8]) -> list[str | None]:

@@ -8,6 +8,7 @@ from flows.formats.dead_letter import Body
 from flows.formats.limits import Limits
 from flows.trail.incoming import Events, events, letters, records
 from flows.trail.keys import KeyStore
+from flows.trail.ledger import Ledger
 from flows.trail.schema import KINDS
 from flows.trail.trees import MOST
 from flows.trail.writer import Writer
@@ -32,9 +33,19 @@ class Tables:
     limits : how much of an event is believed.
     body : how much of a dead letter is kept.
     most_trees : tenants with a tree of their own.
+    ledger : what signs all that is committed.
     """
 
-    def __init__(self, trail: str, keys: KeyStore, limits: Limits, body: Body, most_trees: int = MOST) -> None:
+    def __init__(
+        self,
+        trail: str,
+        keys: KeyStore,
+        limits: Limits,
+        body: Body,
+        most_trees: int = MOST,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self._ledger = ledger
         self._trail, self._keys, self._limits, self._body, self._most = trail, keys, limits, body, most_trees
         self._writers: dict[str, Writer] = {}
         self.counts: Counter[str] = Counter()
@@ -45,7 +56,7 @@ class Tables:
         """The writer of a kind's table, made when it is first asked for."""
         table = EVENTS if kind in (RAW, SCORED) else kind
         if table not in self._writers:
-            self._writers[table] = Writer.open(self._trail, table, self._keys, self._most)
+            self._writers[table] = Writer.open(self._trail, table, self._keys, self._most, self._ledger)
         return self._writers[table]
 
     def reached(self, kind: str, source: str) -> int:

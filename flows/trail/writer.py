@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from flows.trail.incoming import Events
 from flows.trail.keys import KeyStore
+from flows.trail.ledger import Ledger
 from flows.trail.records import Record, record_table
 from flows.trail.rows import event_table
 from flows.trail.store import Store
@@ -17,8 +18,8 @@ from flows.trail.trees import MOST, Trees
 class Writer:
     """Rows of one table that wait, and the commit that appends them with how far they go."""
 
-    def __init__(self, store: Store, keys: KeyStore, most_trees: int = MOST) -> None:
-        self.store, self._keys = store, keys
+    def __init__(self, store: Store, keys: KeyStore, most_trees: int = MOST, ledger: Ledger | None = None) -> None:
+        self.store, self._keys, self._ledger = store, keys, ledger
         self._trees = Trees(store, most_trees)
         self._waiting: list[pa.Table] = []
         self._reached: dict[str, tuple[int, int]] = {}
@@ -27,8 +28,8 @@ class Writer:
         self.touched: set[tuple[str, str]] = set()
 
     @classmethod
-    def open(cls, trail: str, kind: str, keys: KeyStore, most_trees: int = MOST) -> Self:
-        """A table's writer; the table is made where it is missing.
+    def open(cls, trail: str, kind: str, keys: KeyStore, most_trees: int = MOST, ledger: Ledger | None = None) -> Self:
+        """A table's writer; the table is made where it is missing. `ledger` signs what it commits.
 
         Raises
         ------
@@ -36,8 +37,13 @@ class Writer:
             The table cannot be read, or other keys have sealed it.
         OutputError
             It cannot be made.
+        Refused
+            It is not what was signed of it.
         """
-        return cls(Store.open(trail, kind, create=keys.identity), keys, most_trees)
+        store = Store.open(trail, kind, create=keys.identity)
+        if ledger is not None:
+            ledger.resume(store)
+        return cls(store, keys, most_trees, ledger)
 
     def reached(self, source: str) -> tuple[int, int]:
         """The last message of a source that is here, waiting or appended: (offset, index), (-1, 0) for none."""
@@ -78,6 +84,8 @@ class Writer:
         rows = pa.concat_tables(self._waiting) if self._waiting else None
         reached = {source: self._reached[source] for source in self._moved}
         self.store.append(rows, reached, self._trees.grown())
+        if rows is not None and self._ledger is not None:
+            self._ledger.grow(self.store, rows)
         self._waiting, self.rows = [], 0
         self._moved.clear()
         return True

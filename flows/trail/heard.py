@@ -1,0 +1,178 @@
+"""What signed notes say of a trail, from the trail itself and from the second place, and what is wrong with them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from flows.trail.checkpoints import KEY, Checkpoint, Expired, KeyChange, Place, written
+from flows.trail.merkle import Range
+from flows.trail.note_table import Note, NoteTable, read_notes
+from flows.trail.notes import BadNote, Verifier, signers
+from flows.trail.signing import Trusted, believed
+
+MOST: Final = 1_000
+"""Findings that are kept; the others are counted."""
+THERE, ELSEWHERE = "the trail", "the second place"
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that is not as it was when it was signed. `last` ends the leaves, where several are meant."""
+
+    what: str
+    said: str
+    table: str | None = None
+    tenant: str | None = None
+    log: str | None = None
+    leaf: int | None = None
+    last: int | None = None
+    file: str | None = None
+
+
+class Findings:
+    """Findings as they come; of many the first."""
+
+    def __init__(self) -> None:
+        self.kept: list[Finding] = []
+        self.count = 0
+
+    def add(
+        self,
+        what: str,
+        said: str,
+        place: Place | None = None,
+        leaf: int | None = None,
+        last: int | None = None,
+        file: str | None = None,
+        tenant: str | None = None,
+    ) -> None:
+        """Note one."""
+        self.count += 1
+        if len(self.kept) < MOST:
+            table, tree, log = place if place is not None else (None, None, None)
+            last = None if last == leaf else last
+            self.kept.append(Finding(what, said, table, tenant or tree, log, leaf, last, file))
+
+
+class Heard:
+    """Checkpoints and manifests whose signatures are good.
+
+    Parameters
+    ----------
+    table : the notes in the trail, None where there are none.
+    second : a file of the second place, or one checkpoint; None if there is none to compare with.
+    given : public keys that are believed whatever the trail says.
+    findings : where what is wrong is noted.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read.
+    """
+
+    def __init__(
+        self, table: NoteTable | None, second: Path | None, given: Sequence[Verifier], findings: Findings
+    ) -> None:
+        self._findings = findings
+        self.points: dict[Place, list[Checkpoint]] = {}
+        self.expired: dict[Place, dict[int, tuple[Range, str]]] = defaultdict(dict)
+        inside = list(table.notes()) if table is not None else []
+        outside, odd = read_notes(second) if second is not None else ([], 0)
+        if odd:
+            findings.add("second place", f"{odd} lines of {second} are no signed notes")
+        changes = {one.note: one for one in [*inside, *outside] if one.what == KEY}
+        self._trusted, wrong = believed(changes.values(), given)
+        for said in wrong:
+            findings.add("key", said)
+        self.keys = [one.key for one in self._trusted.values()]
+        self.changes = [one.note for one in changes.values()]
+        found: dict[Place, dict[int, Checkpoint]] = defaultdict(dict)
+        there: dict[Place, dict[int, bytes]] = defaultdict(dict)
+        for note in inside:
+            self._hear(note, found, THERE)
+        for place, points in found.items():
+            self._chain(place, points)
+            there[place] = {size: point.root for size, point in points.items()}
+        for note in outside:
+            self._hear(note, found, ELSEWHERE)
+        if second is not None:
+            self._compare(there, found)
+        self.points = {place: sorted(points.values(), key=lambda one: one.size) for place, points in found.items()}
+
+    @property
+    def name(self) -> str | None:
+        """The trail's name, if a key is known."""
+        return self.keys[0].name if self.keys else None
+
+    def _hear(self, note: Note, found: dict[Place, dict[int, Checkpoint]], where: str) -> None:
+        try:
+            said = note.read()
+        except BadNote as error:
+            self._findings.add("checkpoint", f"{error} ({where})")
+            return
+        if isinstance(said, KeyChange):
+            return
+        if where == ELSEWHERE and said.trail != self.name:
+            return  # it may keep several trails' notes
+        fault = self._fault(note, said)
+        if fault is not None:
+            size = said.size if isinstance(said, Checkpoint) else None
+            of = "the checkpoint" if size is None else f"the checkpoint of {size:,} leaves"
+            self._findings.add("checkpoint", f"{of}: {fault} ({where})", said.place)
+        elif isinstance(said, Expired):
+            self.expired[said.place].update((run.begin, (run, said.reason)) for run in said.ranges)
+        else:
+            before = found[said.place].get(said.size)
+            if before is not None and before.root != said.root:
+                self._findings.add(
+                    "checkpoint",
+                    f"two signed checkpoints of {said.size:,} leaves differ: of {written(before.time)} and of "
+                    f"{written(said.time)} ({where})",
+                    said.place,
+                )
+            elif before is None or before.range() is None:
+                found[said.place][said.size] = said
+                if said.frontier is not None and said.range() is None:
+                    self._findings.add(
+                        "checkpoint",
+                        f"the frontier beside the checkpoint of {said.size:,} leaves is not its",
+                        said.place,
+                    )
+
+    def _fault(self, note: Note, said: Checkpoint | Expired) -> str | None:
+        """What is wrong with a note's signature."""
+        try:
+            by = signers(note.note, {id_: one.key for id_, one in self._trusted.items()})
+        except BadNote as error:
+            return str(error)
+        if said.trail != by[0].name:
+            return "it is another trail's"
+        if not any(_signs(self._trusted[key.id], said.time) for key in by):
+            return "it was signed with a key that had been replaced by then"
+        return None
+
+    def _chain(self, place: Place, points: dict[int, Checkpoint]) -> None:
+        """Each checkpoint in the trail names one before it."""
+        for size, point in sorted(points.items()):
+            if point.since and point.since not in points:
+                self._findings.add(
+                    "checkpoint", f"the checkpoint of {point.since:,} leaves is missing before that of {size:,}", place
+                )
+
+    def _compare(self, there: dict[Place, dict[int, bytes]], found: dict[Place, dict[int, Checkpoint]]) -> None:
+        """What the second place has and the trail has not. Before a later checkpoint a crash may have come between."""
+        for place, points in found.items():
+            greatest = max(there[place], default=0)
+            for size, point in sorted(points.items()):
+                if size > greatest:
+                    self._findings.add(
+                        "checkpoint",
+                        f"the checkpoint of {size:,} leaves, signed {written(point.time)}, is in the trail no more",
+                        place,
+                    )
+
+
+def _signs(one: Trusted, time: int) -> bool:
+    return one.end is None or time <= one.end
