@@ -13,7 +13,10 @@ from flows.errors import UsageError
 from flows.trail.holds import Hold
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Keep what a court or an investigation needs.", add_completion=False
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Keep what a court or an investigation needs.",
+    add_completion=False,
 )
 
 

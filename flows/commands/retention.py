@@ -55,6 +55,9 @@ def run(
     keys: Keys,
     config: ConfigFile = None,
     tenant: Tenant = None,
+    witness: Annotated[
+        Path | None, typer.Option("--witness", metavar="DIR|FILE", help="The second place, as archive has it.")
+    ] = None,
     by: By = None,
     yes: Yes = False,
     json: Json = False,
@@ -85,7 +88,7 @@ def run(
         if not yes:
             print(_table(due))
             raise Refused("nothing was removed; do it with --yes")
-        done = retention.run(found, found.keys, due, who, lambda one: say(f"removed {_what(one)}"))
+        done = retention.run(found, found.keys, due, who, witness, lambda text: say(plain(text)))
     if json:
         result(done)
     rows, size = sum(one.rows for one in done), sum(one.bytes for one in done)
@@ -128,7 +131,15 @@ def _day(text: str | None) -> date:
 
 def _table(due: list[Due]) -> str:
     rows = [
-        (one.kind, one.tree, one.day, f"{one.rows:,}", f"{one.bytes:,}", f"{one.retention}: until {one.until}", _held(one))
+        (
+            one.kind,
+            one.tree,
+            one.day,
+            f"{one.rows:,}",
+            f"{one.bytes:,}",
+            f"{one.retention}: until {one.until}",
+            _held(one),
+        )
         for one in due
     ]
     return columns([("what", "tenant", "day", "rows", "bytes", "why", "held"), *rows], "")
@@ -139,7 +150,3 @@ def _held(one: Due) -> str:
         return "-"
     part = f", {one.rows_held:,} rows stay" if one.kind == "raw" else ""
     return f"by {', '.join(one.held)}{part}"
-
-
-def _what(one: Due) -> str:
-    return f"{one.kind} of {plain(one.tree)}, {one.day}: {one.rows:,} rows"

@@ -52,8 +52,8 @@ def export(
         done = write_export(found, of, name, since, until, output)
     if json:
         result(done)
-    counts = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in done.rows.items()) or "nothing"
-    say(f"{plain(output)}: {counts} of {plain(name)}, tenant {plain(of)}; begin with {plain(output / 'index.html')}")
+    counts = ", ".join(f"{kind} {count:,}" for kind, count in done.rows.items()) or "nothing"
+    say(f"{plain(name)}, tenant {plain(of)}: {counts}; begin with {plain(output / 'index.html')}")
 
 
 @app.command()
@@ -116,9 +116,7 @@ def erasures(trail: TrailPlace, keys: Keys, json: Json = False) -> None:
     if json:
         result(done)
         return
-    rows = [
-        (one.id, one.tenant, (one.destroyed or "begun")[:19], _rows(one.rows), one.by, one.reason) for one in done
-    ]
+    rows = [(one.id, one.tenant, (one.destroyed or "begun")[:19], _rows(one.rows), one.by, one.reason) for one in done]
     print(columns([("erasure", "tenant", "destroyed", "rows", "by", "reason"), *rows], "") if rows else "no erasures")
 
 

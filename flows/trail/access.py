@@ -47,7 +47,12 @@ class Access:
         question = (kind, *tenants, *asked.items(), start, end)
         if question in self._noted:
             return
-        record: dict[str, Any] = {"time": stamp(housekeeping.now()), "by": self.by, "command": self.command, "table": kind}
+        record: dict[str, Any] = {
+            "time": stamp(housekeeping.now()),
+            "by": self.by,
+            "command": self.command,
+            "table": kind,
+        }
         record |= {"tenants": list(tenants)} if tenants else {}
         ids: list[bytes] = []
         tokens: list[bytes] = []

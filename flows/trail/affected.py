@@ -24,7 +24,8 @@ _OF_TARGET: Final = ("data_read", "data_export", "account_lock", "account_unlock
 
 class Person(msgspec.Struct, kw_only=True):
     """What happened to one person. `reached` counts successes of logging in or going on as the person, `attempts` what
-    failed; `read` and `changed` count what succeeded, by action, `fields` names what was changed."""
+    failed; `read` and `changed` count what succeeded, by action, `fields` names what was changed.
+    """
 
     name: str
     read: dict[str, int]

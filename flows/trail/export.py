@@ -33,9 +33,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     files: list[str]
 
 
-def write_export(
-    trail: Trail, tenant: str, name: str, start: int | None, end: int | None, output: Path
-) -> Exported:
+def write_export(trail: Trail, tenant: str, name: str, start: int | None, end: int | None, output: Path) -> Exported:
     """Write what is kept of a person into a directory that only its owner can read.
 
     `index.html`, `timeline.json` and `timeline.csv` have the events and incidents, in their order; `windows.json` what

@@ -78,9 +78,7 @@ def active(trail: Trail) -> list[Hold]:
     return [hold for hold in history(trail) if hold.released is None]
 
 
-def of_user(
-    tenant: str, ids: Sequence[bytes], start: int | None, end: int | None, reason: str, by: str
-) -> Hold:
+def of_user(tenant: str, ids: Sequence[bytes], start: int | None, end: int | None, reason: str, by: str) -> Hold:
     """A hold on what is kept of a person."""
     return _hold("user", tenant, start, end, reason, by, subjects=ids)
 
@@ -90,9 +88,7 @@ def of_tenant(tenant: str, start: int | None, end: int | None, reason: str, by: 
     return _hold("tenant", tenant, start, end, reason, by, whole=True)
 
 
-def of_incident(
-    trail: Trail, incident: Incident, start: int | None, end: int | None, reason: str, by: str
-) -> Hold:
+def of_incident(trail: Trail, incident: Incident, start: int | None, end: int | None, reason: str, by: str) -> Hold:
     """A hold on an incident: on whom and what it was about, within its time.
 
     Where it was about neither a user nor an address (a tenant's sign-ups, an endpoint's errors), on all of its tenant.

@@ -68,7 +68,8 @@ def incident(trail: Trail, uid: str, tenant: str | None = None) -> Incident:
 
 def events(trail: Trail, found: Incident, start: int, end: int) -> Iterator[TrailEvent]:
     """The events of an incident's entities in a range of time: of its users and addresses where it has any, else of
-    its endpoints, else of its tenant. Each event once."""
+    its endpoints, else of its tenant. Each event once.
+    """
     seen: set[tuple[str, str, int]] = set()
     for event in _events(trail, found, start, end):
         place = (event.tree, event.log, event.leaf)

@@ -27,8 +27,9 @@ class TrailEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event as the trail has it. Times are microseconds UTC; (tree, log, leaf) is its place in the proofs.
 
     `event` has its canonical members: those of a subject that was erased are not in it, and `erased` says whose (of
-    "user", "actor", "target"); `subjects` are the ids of these three. `lapwing` is what Lapwing added when it scored the event, None where raw events were
-    archived. `raw` is the message, only if it was asked for, is still kept, and all its subjects' keys are there.
+    "user", "actor", "target"); `subjects` are the ids of these three. `lapwing` is what Lapwing added when it scored
+    the event, None where raw events were archived. `raw` is the message, only if it was asked for, is still kept, and
+    all its subjects' keys are there.
     """
 
     tree: str
@@ -294,7 +295,7 @@ class Trail:
         tenants = [tenant] if tenant is not None else self.tenants_of(kind, file)
         if name == "user":
             ids = [subject.id for of in tenants for subject in self.keys.find(of, value)]
-            return {column: ids for column in _WHOM.get(kind, _OF_RECORD)}
+            return dict.fromkeys(_WHOM.get(kind, _OF_RECORD), ids)
         return {f"{name}_token": [self.keys.token(of, name, value) for of in tenants]}
 
     def tenants_of(self, kind: str, file: StoredFile) -> list[str]:

@@ -4,15 +4,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from flows.trail import holds, housekeeping
+from flows.trail.checkpoints import Place
 from flows.trail.compact import ALL, compact
+from flows.trail.covered import proof_of
 from flows.trail.files import batches
 from flows.trail.keys import KeyStore
+from flows.trail.ledger import Ledger
 from flows.trail.merkle import Range
 from flows.trail.open_rows import stamp
 from flows.trail.reader import Trail
@@ -47,20 +51,11 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
         return self.rows > 0 and (self.kind == RAW or not self.held)
 
 
-class Run(msgspec.Struct, frozen=True):
-    """Leaves of a log that went: `begin` to before `end`, and the RFC 9162 hashes of the largest whole subtrees that
-    they make, hexadecimal, from left to right."""
-
-    log: str
-    begin: int
-    end: int
-    nodes: tuple[str, ...]
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """That a day went: which rows, why, by whom, and the hashes that stand for them in the trees.
+    """That a day went: what of it, why, and by whom.
 
-    Of kind "raw" only the messages went: all leaves are there, and `runs` is empty.
+    `leaves` are the runs of each log, first and after the last; the hashes that stand for them are signed, in the table
+    of checkpoints. Of kind "raw" only the messages went: all leaves are there.
     """
 
     time: str
@@ -71,12 +66,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     bytes: int
     retention: str
-    runs: tuple[Run, ...] = ()
+    leaves: dict[str, list[tuple[int, int]]] = {}
 
 
-def plan(
-    trail: Trail, classes: Mapping[str, Retention], today: date, tenant: str | None = None
-) -> list[Due]:
+def plan(trail: Trail, classes: Mapping[str, Retention], today: date, tenant: str | None = None) -> list[Due]:
     """What is due on a day, held or not, in the order of tables, days and trees.
 
     The footers of files from the days that may be due are read; rows only where holds are in force.
@@ -102,27 +95,44 @@ def plan(
     return found
 
 
-def run(trail: Trail, keys: KeyStore, due: Iterable[Due], by: str, tell: Callable[[Due], None] = lambda _: None) -> list[Manifest]:
-    """Remove what goes of a plan: the manifest first, then the rows, then their files.
+def run(
+    trail: Trail,
+    keys: KeyStore,
+    due: Iterable[Due],
+    by: str,
+    witness: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Manifest]:
+    """Remove what goes of a plan: what stands for it is signed first, then the rows go, then their files.
 
-    After a crash the same is due again, and is removed then; a manifest may come twice, and says the same.
+    Only rows under a signed checkpoint go: else nobody could say later that they were what they were. After a crash
+    the same is due again, and is removed then; a manifest may come twice, and says the same.
 
     Raises
     ------
+    InputError
+        The trail or its signing keys cannot be read.
     OutputError
         A table cannot be written. What was told to be gone is.
     """
     done = []
     touched = set()
+    ledger = Ledger(trail.place, keys.path, keys.identity, witness)
+    ledger.finish()
+    covered = proof_of(trail.place)
     for one in due:
         if not one.goes:
             continue
         kind = "events" if one.kind == RAW else one.kind
         store = Store.open(trail.place, kind)
-        runs = () if one.kind == RAW else tuple(_runs(store, one))
+        runs = {} if one.kind == RAW else _runs(store, one)
+        if any(covered(kind, one.tree, log, some[-1].end - 1) != "covered" for log, some in runs.items()):
+            tell(f"passed over {kind} of {one.tree}, {one.day}: not all is signed yet; `lapwing archive` does that")
+            continue
         made = Manifest(
             time=stamp(housekeeping.now()), by=by, kind=one.kind, tree=one.tree, day=one.day, rows=one.rows,
-            bytes=one.bytes, retention=one.retention, runs=runs,
+            bytes=one.bytes, retention=one.retention,
+            leaves={log: [(some.begin, some.end) for some in ranges] for log, ranges in runs.items()},
         )  # fmt: skip
         entry = housekeeping.Entry(one.tree, f"{one.kind}/{one.tree}/{one.day}", msgspec.to_builtins(made))
         housekeeping.append(trail.place, RETENTION, keys, [entry], plain=True)
@@ -130,12 +140,16 @@ def run(trail: Trail, keys: KeyStore, due: Iterable[Due], by: str, tell: Callabl
             store.drop_raw(one.tree, one.day, *_kept(trail, holds.active(trail), one))
             compact(store, ALL, {(one.tree, one.day)})
         else:
+            reason = f"{one.retention}: {one.day}, until {one.until}"
+            for log, ranges in runs.items():
+                ledger.expire(Place(kind, one.tree, log), reason, tuple(ranges))
             store.remove(one.tree, one.day)
         touched.add(kind)
         done.append(made)
-        tell(one)
+        tell(f"removed {one.kind} of {one.tree}, {one.day}: {one.rows:,} rows")
     for kind in sorted(touched):
         Store.open(trail.place, kind).sweep(0)
+    ledger.finish()
     return done
 
 
@@ -268,7 +282,7 @@ def _kept(trail: Trail, held: Iterable[holds.Hold], due: Due) -> tuple[set[str],
     return whole, ids, tokens
 
 
-def _runs(store: Store, due: Due) -> Iterator[Run]:
+def _runs(store: Store, due: Due) -> dict[str, list[Range]]:
     """What stands for a day's leaves in the trees of its logs; about 100 bytes of memory a row."""
     leaves: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
     for file in store.files({due.tree}):
@@ -280,13 +294,19 @@ def _runs(store: Store, due: Due) -> Iterator[Run]:
                 for log in sorted(set(logs)):
                     mine = np.flatnonzero(logs == log)
                     leaves[log].append((batch.column("leaf").to_numpy()[mine], batch.column("leaf_hash").take(mine)))
-    for log, parts in sorted(leaves.items()):
-        numbers = np.concatenate([each for each, _ in parts])
-        hashes = [value for _, values in parts for value in values.to_pylist()]
-        order = np.argsort(numbers, kind="stable")
-        numbers = numbers[order]
-        ends = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
-        for first, after in pairwise(ends):
-            some = Range(int(numbers[first]))
-            some.extend([hashes[at] for at in order[first:after].tolist()])
-            yield Run(log, some.begin, some.end, tuple(node.hex() for node in some.nodes))
+    return {log: _ranges(parts) for log, parts in sorted(leaves.items())}
+
+
+def _ranges(parts: list[tuple[Any, Any]]) -> list[Range]:
+    """The runs of leaves without a gap, each as a range of its tree."""
+    numbers = np.concatenate([each for each, _ in parts])
+    hashes = [value for _, values in parts for value in values.to_pylist()]
+    order = np.argsort(numbers, kind="stable")
+    numbers = numbers[order]
+    ends = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
+    ranges = []
+    for first, after in pairwise(ends):
+        some = Range(int(numbers[first]))
+        some.extend([hashes[at] for at in order[first:after].tolist()])
+        ranges.append(some)
+    return ranges
