@@ -17,12 +17,15 @@ from flows.commands import (
     config,
     detect,
     detectors,
+    hold,
     lab,
     profile,
     prove,
+    retention,
     score,
     simulate,
     state,
+    subject,
     test,
     timeline,
     trail,
@@ -82,6 +85,9 @@ app.command("prove")(prove.prove)
 app.add_typer(trail.app, name="trail")
 app.add_typer(state.app, name="state")
 app.add_typer(troubleshoot.app, name="troubleshoot")
+app.add_typer(subject.app, name="subject")
+app.add_typer(hold.app, name="hold")
+app.add_typer(retention.app, name="retention")
 
 
 def _print_version(wanted: bool) -> None:

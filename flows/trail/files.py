@@ -45,8 +45,17 @@ class Folder:
 
 
 def batches(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Columns of some row groups, in the order asked for; times as integer microseconds."""
+    """Columns of some row groups, in the order asked for; times as integer microseconds, views as what they view:
+    a file that Delta has rewritten has those.
+    """
     for batch in file.iter_batches(batch_size=_ROWS, row_groups=list(groups), columns=list(columns)):
         values = [batch.column(name) for name in columns]
-        plain = [value.cast(pa.int64()) if pa.types.is_timestamp(value.type) else value for value in values]
-        yield pa.record_batch(plain, names=list(columns))
+        yield pa.record_batch([_plain(value) for value in values], names=list(columns))
+
+
+def _plain(value: pa.Array) -> pa.Array:
+    if pa.types.is_timestamp(value.type):
+        return value.cast(pa.int64())
+    if pa.types.is_string_view(value.type):
+        return value.cast(pa.string())
+    return value.cast(pa.binary()) if pa.types.is_binary_view(value.type) else value
