@@ -9,7 +9,7 @@ import typer
 
 from flows.commands.console import columns, result
 from flows.commands.moments import span
-from flows.commands.options import From, Json, Keys, Tenant, To, TrailPlace
+from flows.commands.options import By, From, Json, Keys, Tenant, To, TrailPlace
 from flows.commands.timeline import told_range
 from flows.errors import InputError, UsageError
 
@@ -35,6 +35,7 @@ def of_user(
     tenant: Tenant = None,
     start: From = None,
     end: To = None,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Say why a person cannot log in: the likely cause, its evidence, the last attempts and what changed before.
@@ -55,7 +56,7 @@ def of_user(
     from flows.trail.timeline import known
     from flows.troubleshoot.asked import of_user as diagnosed
 
-    opened = _open(trail, keys)
+    opened = _open(trail, keys, by)
     if opened.keys is None:
         raise ValueError("nobody is found by name without keys")
     tenants = opened.tenants()
@@ -86,6 +87,7 @@ def of_release(
     names: Annotated[int, typer.Option("--users", min=0, max=10_000, help="People to name, with --keys.")] = _MOST,
     start: From = None,
     end: To = None,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Say what a release broke: errors by endpoint before, with and beside it, and the people whom it hit.
@@ -102,7 +104,7 @@ def of_release(
     first, last = span(start, end)
     from flows.troubleshoot.asked import of_release as found
 
-    told = found(_open(trail, keys), version, application, tenant, first, last, names)
+    told = found(_open(trail, keys, by), version, application, tenant, first, last, names)
     if json:
         result(_stamped(told))
     else:
@@ -135,10 +137,13 @@ def of_endpoint(
         print(_endpoint(told, told_range(tenant, start, end)))
 
 
-def _open(trail: str, keys: str | None) -> "Trail":
+def _open(trail: str, keys: str | None, by: str | None = None) -> "Trail":
+    from flows.trail.access import Access, reader
     from flows.trail.reader import Trail
 
-    return Trail.open(trail, None if keys is None else Path(keys))
+    if keys is None:
+        return Trail.open(trail, None)
+    return Trail.open(trail, Path(keys), access=Access("troubleshoot", reader(by)))
 
 
 def _person(told: "Diagnosis") -> str:
