@@ -239,3 +239,15 @@ def test_a_rows_json_is_what_the_struct_says(folder: Path) -> None:
 
     for row in _rows(folder, "--user", "u-1"):
         assert msgspec.to_builtins(msgspec.convert(row, Row), str_keys=True) == row
+
+
+def test_reading_a_timeline_is_itself_a_record_of_the_trail(tmp_path: Path) -> None:
+    made(tmp_path, [told(0, **_SAM)])
+    assert command("timeline", *places(tmp_path), "--user", "u-1", "--by", "auditor")[0] == 0
+    assert command("profile", "u-1", *places(tmp_path), "--by", "support")[0] == 1
+    assert command("troubleshoot", "user", "u-1", *places(tmp_path), "--by", "support")[0] == 0
+    noted = [record.record for record in opened(tmp_path).records("access")]
+    found = {(one["command"], one["by"], one["table"]) for one in noted if one}
+    assert {("timeline", "auditor", "events"), ("profile", "support", "events")} < found
+    assert ("troubleshoot", "support", "events") in found
+    assert not any("u-1" in json.dumps(one) for one in noted)
