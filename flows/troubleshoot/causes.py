@@ -178,11 +178,12 @@ def network(case: Case) -> Cause | None:
 
 
 def outage(case: Case) -> Cause | None:
-    """Errors of the server, for others too."""
+    """Errors of the server, for others too: with other versions of the app, where there are such."""
     broke = [one for one in case.failed if met_errors(one.flags)]
     if 2 * len(broke) <= len(case.failed):
         return None
-    everybody = case.others.all_of(met_errors).share
+    same = case.others.compared("version", broke[-1].version, met_errors)
+    everybody = same.rest if same is not None and same.rest.of >= LEAST else case.others.all_of(met_errors)
     evidence = [_told(one) for one in broke[-3:]] + [
         f"others who met errors of the server and never got in: {everybody}"
     ]
