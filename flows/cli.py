@@ -20,16 +20,20 @@ from flows.commands import (
     encode,
     fields,
     forward,
+    hold,
     lab,
     map,
     profile,
     prove,
+    retention,
     score,
     simulate,
     state,
+    subject,
     test,
     timeline,
     trail,
+    troubleshoot,
     tune,
     verdict,
     verdicts,
@@ -88,6 +92,10 @@ app.command("verify")(verify.verify)
 app.command("prove")(prove.prove)
 app.add_typer(trail.app, name="trail")
 app.add_typer(state.app, name="state")
+app.add_typer(troubleshoot.app, name="troubleshoot")
+app.add_typer(subject.app, name="subject")
+app.add_typer(hold.app, name="hold")
+app.add_typer(retention.app, name="retention")
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,7 +3,7 @@
 import math
 import tomllib
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Literal
 
@@ -30,6 +30,7 @@ from flows.kafka_block import Kafka, kafka, moment_ms
 from flows.metrics_block import Metrics, metrics_faults
 from flows.run_block import Run
 from flows.structure import is_duration_field, meant, shown, structure, tagged
+from flows.trail_block import TrailBlock, trail_block
 from models import rules
 from models.exceptions import AlertException, network
 
@@ -130,6 +131,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     run: Run = Run()
     kafka: Kafka = Kafka()
     metrics: Metrics = Metrics()
+    trail: TrailBlock = TrailBlock()
     detector: tuple[Detector, ...] = DEFAULT_DETECTORS
     detection: tuple[rules.Rule, ...] = default_detections(DEFAULT_DETECTORS)
     exception: tuple[AlertException, ...] = ()
@@ -141,7 +143,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 _BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
     "input": Input, "output": Output, "time": Time, "state": State, "run": Run, "kafka": Kafka, "metrics": Metrics,
+    "trail": TrailBlock,
 }  # fmt: skip
+_NESTED: Final[dict[str, Callable[[object, str, list[str]], msgspec.Struct]]] = {"kafka": kafka, "trail": trail_block}
 _LISTS: Final = ("detector", "detection")
 _BESIDE: Final = ("exception", "format", "destination")
 """Lists whose rows have checks of their own."""
@@ -222,7 +226,7 @@ def config_hash(config: Config) -> str:
         "state": ("path", "hash_seed_env"),
     }
     shape: dict[str, Any] = {}
-    for name in _BLOCKS.keys() - {"run", "kafka", "metrics"}:
+    for name in _BLOCKS.keys() - {"run", "kafka", "metrics", "trail"}:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
     for key in unset(config.input):
@@ -281,7 +285,8 @@ def ring_panes(config: Config, window: str) -> int:
 
 def _block(name: str, table: object, faults: list[str]) -> msgspec.Struct:
     at = f"$.{name}"
-    return kafka(table, at, faults) if name == "kafka" else structure(_BLOCKS[name], table, at, faults)
+    nested = _NESTED.get(name)
+    return nested(table, at, faults) if nested else structure(_BLOCKS[name], table, at, faults)
 
 
 def _keys(table: object) -> list[str]:

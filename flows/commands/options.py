@@ -18,3 +18,4 @@ Keys = Annotated[str, typer.Option("--keys", metavar="DIR", help="Where the trai
 Tenant = Annotated[str | None, typer.Option("--tenant", metavar="T", help="Only this tenant.")]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Date or RFC 3339 time, inclusive.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Date or RFC 3339 time, exclusive.")]
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does this; else who runs the command.")]

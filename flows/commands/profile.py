@@ -8,7 +8,7 @@ import typer
 
 from flows.commands.console import result
 from flows.commands.moments import micros, span
-from flows.commands.options import From, Json, Keys, Tenant, To, TrailPlace
+from flows.commands.options import By, From, Json, Keys, Tenant, To, TrailPlace
 from flows.commands.timeline import tenant_of, told_range
 from flows.errors import InputError, UsageError
 
@@ -34,6 +34,7 @@ def profile(
     ] = None,
     start: From = None,
     end: To = None,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Print who changed what of a person's profile, when and from where: a version for each event with changes.
@@ -53,11 +54,12 @@ def profile(
         raise UsageError("--as-of and --diff: one at a time")
     first, last = span(start, end)
     moment = micros(as_of, "--as-of")
+    from flows.trail.access import Access, reader
     from flows.trail.own import Owner
     from flows.trail.reader import Trail
     from flows.trail.versions import at, difference, of_field, versions
 
-    opened = Trail.open(trail, Path(keys))
+    opened = Trail.open(trail, Path(keys), access=Access("profile", reader(by)))
     tenant = tenant_of(opened, user, tenant)
     if opened.keys is None:
         raise ValueError("nobody is found by name without keys")

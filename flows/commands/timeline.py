@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.commands.moments import span
-from flows.commands.options import From, Json, Keys, Tenant, To, TrailPlace
+from flows.commands.options import By, From, Json, Keys, Tenant, To, TrailPlace
 from flows.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def timeline(
     end: To = None,
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.table,
     output: Annotated[str | None, typer.Option("--output", metavar="FILE", help="Where to; else stdout.")] = None,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Print the exact sequence of what happened: events with their scores, profile changes, incidents, proof status.
@@ -63,20 +64,21 @@ def timeline(
     if len(subject) != 1 or not all(subject.values()):
         raise UsageError("one of --user, --ip, --session and --request is needed")
     first, last = span(start, end)
+    from flows.trail.access import Access, reader
     from flows.trail.covered import proof_of
     from flows.trail.reader import Trail
     from flows.trail.timeline import timeline as rows_of
     from flows.trail.written_timeline import FORMATS
 
-    (by, value) = next(iter(subject.items()))
-    opened = Trail.open(trail, Path(keys))
-    if by == "user":
+    (of, value) = next(iter(subject.items()))
+    opened = Trail.open(trail, Path(keys), access=Access("timeline", reader(by)))
+    if of == "user":
         tenant = tenant_of(opened, value, tenant)
     rows = rows_of(opened, subject, proof_of(trail), tenant=tenant, start=first, end=last)
     row = next(rows, None)
     if row is None:
-        raise InputError(f"{trail}: nothing of {by} {value}{told_range(tenant, start, end)}")
-    head: dict[str, Any] = {"by": by, "value": value, "tenant": tenant, "from": start, "to": end}
+        raise InputError(f"{trail}: nothing of {of} {value}{told_range(tenant, start, end)}")
+    head: dict[str, Any] = {"by": of, "value": value, "tenant": tenant, "from": start, "to": end}
     write(FORMATS["json" if json else form.value](head, chain([row], rows)), output)
 
 

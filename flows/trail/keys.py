@@ -76,6 +76,7 @@ class KeyStore:
         self.general: bytes = own["general"]
         self.address = lru_cache(maxsize=_KEPT)(partial(self._token, "ip"))
         self._seen: dict[Names, Subject] = {}
+        self._version, self._destroyed = self._now()
 
     @classmethod
     def open(cls, path: Path, *, create: bool = False) -> Self:
@@ -160,6 +161,7 @@ class KeyStore:
         OutputError
             The store cannot be written.
         """
+        self._notice()
         seen, found = self._seen, {}
         new: list[Names] = []
         for names in wanted:
@@ -196,6 +198,16 @@ class KeyStore:
             )
         return found
 
+    def persons(self, ids: Iterable[bytes]) -> set[bytes]:
+        """All ids of the persons to whom some belong; an id that is not there any more stands for itself."""
+        found = set(ids)
+        for id_ in list(found):
+            rows = self._connection.execute(
+                "SELECT id FROM subject WHERE person = (SELECT person FROM subject WHERE id = ?)", (id_,)
+            )
+            found.update(row[0] for row in rows)
+        return found
+
     def destroy(self, tenant: str, name: str) -> list[bytes]:
         """Destroy a person's keys and names; the ids that the person's rows carry.
 
@@ -210,11 +222,29 @@ class KeyStore:
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._connection.executemany("DELETE FROM name WHERE id = ?", ids)
                 self._connection.executemany("DELETE FROM subject WHERE id = ?", ids)
+                # Whoever has the store open, such as a running archive, learns by this that its memory is out of date.
+                destroyed = (self._now()[1] + 1).to_bytes(8, "big")
+                self._connection.execute("INSERT OR REPLACE INTO store VALUES ('destroyed', ?)", (destroyed,))
         except sqlite3.Error as error:
             raise OutputError(f"{self.path / STORE}: {error}") from None
         self._seen.clear()
         forget()
         return [id_ for (id_,) in ids]
+
+    def _now(self) -> tuple[int, int]:
+        """What changes when another process has changed the store, and how often keys were destroyed."""
+        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        row = self._connection.execute("SELECT value FROM store WHERE name = 'destroyed'").fetchone()
+        return version, int.from_bytes(row[0], "big") if row else 0
+
+    def _notice(self) -> None:
+        """Forget what is in memory if another process has destroyed keys; a microsecond where nothing has changed."""
+        if self._connection.execute("PRAGMA data_version").fetchone()[0] != self._version:
+            self._version, destroyed = self._now()
+            if destroyed != self._destroyed:
+                self._destroyed = destroyed
+                self._seen.clear()
+                forget()
 
     def _token(self, kind: str, tenant: str, value: str) -> bytes:
         return digest(self.hasher(tenant, kind), _address(value) if kind == "ip" else value)

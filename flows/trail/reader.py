@@ -1,9 +1,10 @@
 """Reading the trail: the events and records of a subject, an address, a session or a range of time, in their order."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.errors import InputError
+from flows.trail.access import Access
 from flows.trail.files import batches
 from flows.trail.keys import KeyStore
 from flows.trail.open_rows import CannotOpen, opened_event, opened_record
@@ -25,8 +27,9 @@ class TrailEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event as the trail has it. Times are microseconds UTC; (tree, log, leaf) is its place in the proofs.
 
     `event` has its canonical members: those of a subject that was erased are not in it, and `erased` says whose (of
-    "user", "actor", "target"). `lapwing` is what Lapwing added when it scored the event, None where raw events were
-    archived. `raw` is the message, only if it was asked for, is still kept, and all its subjects' keys are there.
+    "user", "actor", "target"); `subjects` are the ids of these three. `lapwing` is what Lapwing added when it scored
+    the event, None where raw events were archived. `raw` is the message, only if it was asked for, is still kept, and
+    all its subjects' keys are there.
     """
 
     tree: str
@@ -42,10 +45,14 @@ class TrailEvent(msgspec.Struct, frozen=True, kw_only=True):
     lapwing: dict[str, Any] | None
     erased: tuple[str, ...] = ()
     raw: bytes | None = None
+    subjects: tuple[bytes | None, ...] = (None, None, None)
 
 
 class TrailRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert, window, dead letter, verdict, action or access. `record` is None where a subject's key is gone."""
+    """An alert, window, dead letter, verdict, action or access. `record` is None where a subject's key is gone.
+
+    `subjects` are the ids of all whose keys it takes to open it.
+    """
 
     kind: str
     tree: str
@@ -58,8 +65,12 @@ class TrailRecord(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     uid: str | None
     record: dict[str, Any] | None
+    subjects: tuple[bytes, ...] = ()
 
 
+_OF_RECORD: Final = ("user_id",)
+_WHOM: Final = {"events": tuple(f"{part}_id" for part in PARTS), "alerts": ("user_id", "subjects")}
+"""Columns that say whom a row is about: an alert's events name others than its entity."""
 _EVENT_COLUMNS: Final = [name for name in schema_of("events").names if name not in ("raw", "raw_hash", "leaf_hash")]
 _RECORD_COLUMNS: Final = [name for name in schema_of("alerts").names if name != "leaf_hash"]
 
@@ -70,11 +81,15 @@ class Trail:
 
     place: str
     keys: KeyStore | None
+    access: Access | None = None
     opened: tuple[int, int] = (0, 0)
 
     @classmethod
-    def open(cls, trail: str, keys: Path | None) -> Self:
+    def open(cls, trail: str, keys: Path | None, *, access: Access | None = None) -> Self:
         """A trail by directory or URL. Without keys nothing personal can be read, and nobody found by name.
+
+        With `access` everything that is asked for is noted in the trail itself before the first row of it is given:
+        every command that opens the keys gives it.
 
         Raises
         ------
@@ -88,7 +103,22 @@ class Trail:
             return cls(trail, None)
         found = KeyStore.open(keys)
         store.check_keys(found.identity)
-        return cls(trail, found)
+        return cls(trail, found, access)
+
+    def close(self) -> None:
+        """Close the key store."""
+        if self.keys is not None:
+            self.keys.close()
+
+    def __enter__(self) -> Self:
+        """The trail itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
 
     def events(
         self,
@@ -123,7 +153,10 @@ class Trail:
                 except CannotOpen as error:
                     raise self._cannot("events", row, error) from None
                 lapwing = None if row["lapwing"] is None else msgspec.json.decode(row["lapwing"])
-                yield TrailEvent(**_place(row), id=row["id"], event=event, lapwing=lapwing, erased=erased, raw=message)
+                yield TrailEvent(
+                    **_place(row), id=row["id"], event=event, lapwing=lapwing, erased=erased, raw=message,
+                    subjects=tuple(row[f"{part}_id"] for part in PARTS),
+                )  # fmt: skip
 
     def records(
         self,
@@ -152,7 +185,8 @@ class Trail:
                     record = opened_record(row, keys, self.keys)
                 except CannotOpen as error:
                     raise self._cannot(kind, row, error) from None
-                yield TrailRecord(**_place(row), kind=kind, uid=row["uid"], record=record)
+                subjects = tuple(row["subjects"] or ())
+                yield TrailRecord(**_place(row), kind=kind, uid=row["uid"], record=record, subjects=subjects)
 
     def table(
         self,
@@ -164,9 +198,23 @@ class Trail:
         end: int | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Columns as they are stored, in no particular order, for aggregates; times are integer microseconds."""
-        names = [*dict.fromkeys((*columns, "time", "tenant", "tree"))]
-        for batch in self._read(kind, names, tenant, {}, start, end):
-            yield batch.select(list(columns))
+        for _, batch in self.stored(kind, columns, None, tenant=tenant, start=start, end=end):
+            yield batch
+
+    def stored(
+        self,
+        kind: str,
+        columns: Sequence[str],
+        want: Sought | None,
+        *,
+        tenant: str | None = None,
+        start: int | None = None,
+        end: int | None = None,
+    ) -> Iterator[tuple[StoredFile, pa.RecordBatch]]:
+        """As `table`, each batch with its file; only rows of which some column has one of the values wanted."""
+        names = [*dict.fromkeys((*columns, *(want or ()), "time", "tenant", "tree"))]
+        for file, batch in self._days(kind, names, tenant, lambda _: want, start, end):
+            yield file, batch.select(list(columns))
 
     def has(self, kind: str) -> bool:
         """Whether there is a table of a kind: nothing may have come yet."""
@@ -182,7 +230,7 @@ class Trail:
         """
         files = Store.open(self.place, "events").files(None, None, None)
         own = {file.tree for file in files} - {SHARED}
-        shared = (self._tenants("events", file) for file in files if file.tree == SHARED)
+        shared = (self.tenants_of("events", file) for file in files if file.tree == SHARED)
         return sorted(own.union(*shared))
 
     def _rows(
@@ -194,30 +242,32 @@ class Trail:
         start: int | None,
         end: int | None,
     ) -> Iterator[pa.RecordBatch]:
-        """The wanted rows, day by day, in order."""
-        for _, some in groupby(self._days(kind, columns, tenant, sought, start, end), lambda of: of[0]):
+        """The wanted rows, day by day, in order; that they were asked for is noted before."""
+        if self.access is not None and self.keys is not None:
+            asked = {name: value for name, value in sought.items() if value is not None}
+            tenants = [tenant] if tenant is not None else self.tenants() if asked else []
+            self.access.note(self.place, self.keys, kind, tenants, asked, start, end)
+        days = self._days(kind, columns, tenant, lambda file: self._sought(kind, file, tenant, sought), start, end)
+        for _, some in groupby(days, lambda of: of[0].day):
             yield from in_order(batch for _, batch in some)
-
-    def _read(self, *of: Any) -> Iterator[pa.RecordBatch]:
-        return (batch for _, batch in self._days(*of))
 
     def _days(
         self,
         kind: str,
         columns: list[str],
         tenant: str | None,
-        sought: Mapping[str, str | None],
+        wanted: Callable[[StoredFile], Sought | None],
         start: int | None,
         end: int | None,
-    ) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """The wanted rows of each file, with its day."""
+    ) -> Iterator[tuple[StoredFile, pa.RecordBatch]]:
+        """The wanted rows of each file."""
         store = Store.open(self.place, kind)
         trees = None if tenant is None else {tree_of(tenant), SHARED}
         self.opened = (0, 0)
         known: dict[str, Sought | None] = {}
         for file in store.files(trees, start, end):
             if file.tree == SHARED or file.tree not in known:
-                known[file.tree] = self._sought(kind, file, tenant, sought)
+                known[file.tree] = wanted(file)
             want = known[file.tree]
             partition = {"tree": file.tree, "day": file.day}
             inside = [name for name in columns if name not in partition]
@@ -228,7 +278,7 @@ class Trail:
                 for batch in batches(parquet, groups, inside) if groups else ():
                     rows = _matching(batch, tenant, want, start, end)
                     if rows.num_rows:
-                        yield file.day, _with(rows, partition, columns)
+                        yield file, _with(rows, partition, columns)
 
     def _sought(
         self, kind: str, file: StoredFile, tenant: str | None, sought: Mapping[str, str | None]
@@ -242,13 +292,13 @@ class Trail:
         if len(asked) > 1:
             raise ValueError("one of user, ip, session and request at a time")
         (name, value) = asked[0]
-        tenants = [tenant] if tenant is not None else self._tenants(kind, file)
+        tenants = [tenant] if tenant is not None else self.tenants_of(kind, file)
         if name == "user":
             ids = [subject.id for of in tenants for subject in self.keys.find(of, value)]
-            return {f"{part}_id": ids for part in PARTS if f"{part}_id" in schema_of(kind).names}
+            return dict.fromkeys(_WHOM.get(kind, _OF_RECORD), ids)
         return {f"{name}_token": [self.keys.token(of, name, value) for of in tenants]}
 
-    def _tenants(self, kind: str, file: StoredFile) -> list[str]:
+    def tenants_of(self, kind: str, file: StoredFile) -> list[str]:
         """The tenants of a file's rows: one, but for the shared tree."""
         if file.tree != SHARED:
             return [file.tree]
@@ -299,6 +349,12 @@ def _matching(
 
 
 def _among(column: Any, values: Sequence[Any]) -> Any:
+    """Which rows have one of the values; of a list, in it."""
+    if pa.types.is_list(column.type):
+        found = np.zeros(len(column), bool)
+        rows = pc.list_parent_indices(column).to_numpy()
+        found[rows[_among(pc.list_flatten(column), values)]] = True
+        return found
     return pc.is_in(column, pa.array(values, column.type)).to_numpy(zero_copy_only=False)
 
 

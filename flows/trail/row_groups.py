@@ -18,11 +18,12 @@ def holding(
 ) -> list[int]:
     """The row groups that may have a wanted row with `start` <= time < `end` (microseconds UTC).
 
-    Without filters or statistics a row group may have anything.
+    Without filters or statistics a row group may have anything; so it may where a list is sought in.
     """
     footer = file.metadata
     at = {footer.schema.column(number).path: number for number in range(footer.num_columns)}
-    wanted = None if sought is None else [(at[name], values, [hashed(value) for value in values])
+    listed = sought is not None and any(values and name not in at for name, values in sought.items())
+    wanted = None if sought is None or listed else [(at[name], values, [hashed(value) for value in values])
                                           for name, values in sought.items() if values and name in at]  # fmt: skip
     groups = []
     for number in range(footer.num_row_groups):

@@ -9,7 +9,11 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-KINDS: Final = ("events", "alerts", "windows", "dead_letters", "verdicts", "actions", "access")
+ARCHIVED: Final = ("events", "alerts", "windows", "dead_letters", "verdicts", "actions")
+"""What `lapwing archive` keeps."""
+OWN: Final = ("access", "holds", "erasures", "retention")
+"""What the trail keeps of itself: who read it, what is held, erased, and gone because its time was over."""
+KINDS: Final = (*ARCHIVED, *OWN)
 """The tables of records, each a table of its own."""
 USER, ACTOR, TARGET = PARTS = ("user", "actor", "target")
 """Whom an event is about, who did it, and the object of an administrative call: each seals what is its own."""
