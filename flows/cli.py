@@ -13,6 +13,7 @@ from flows.commands import (
     backtest,
     blocklist,
     check,
+    compact,
     compare,
     config,
     detect,
@@ -81,6 +82,7 @@ app.command("timeline")(timeline.timeline)
 app.command("profile")(profile.profile)
 app.command("verify")(verify.verify)
 app.command("prove")(prove.prove)
+trail.app.command("compact")(compact.compact)
 app.add_typer(trail.app, name="trail")
 app.add_typer(state.app, name="state")
 app.add_typer(subject.app, name="subject")

@@ -1,4 +1,4 @@
-"""`lapwing trail`: what the owner of a trail does with its signing keys."""
+"""`lapwing trail`: what the owner of a trail does with its files and signing keys."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,10 @@ from flows.commands.console import result, say
 from flows.commands.options import Json, Keys, TrailPlace
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="A trail's signing keys: show, change.", add_completion=False
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look after a trail's files and signing keys.",
+    add_completion=False,
 )
 
 

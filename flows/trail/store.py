@@ -71,7 +71,7 @@ class Store:
 
     def __init__(self, place: str, kind: str, table: DeltaTable) -> None:
         self.place, self.kind, self.table = place, kind, table
-        self.folder = Folder(table)
+        self.folder = Folder(place, table)
 
     @classmethod
     def open(cls, trail: str, kind: str, *, create: str = "") -> Self:

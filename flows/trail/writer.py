@@ -1,5 +1,6 @@
 """Writing the trail: what comes from a source goes into its tables, each message once."""
 
+import time
 from collections.abc import Sequence
 from itertools import product
 from typing import Self
@@ -16,7 +17,10 @@ from flows.trail.trees import MOST, Trees
 
 
 class Writer:
-    """Rows of one table that wait, and the commit that appends them with how far they go."""
+    """Rows of one table that wait, and the commit that appends them with how far they go.
+
+    `touched` are the (tree, day) that have got rows, with when that was last (monotonic seconds).
+    """
 
     def __init__(self, store: Store, keys: KeyStore, most_trees: int = MOST, ledger: Ledger | None = None) -> None:
         self.store, self._keys, self._ledger = store, keys, ledger
@@ -25,7 +29,7 @@ class Writer:
         self._reached: dict[str, tuple[int, int]] = {}
         self._moved: set[str] = set()
         self.rows = 0
-        self.touched: set[tuple[str, str]] = set()
+        self.touched: dict[tuple[str, str], float] = {}
 
     @classmethod
     def open(cls, trail: str, kind: str, keys: KeyStore, most_trees: int = MOST, ledger: Ledger | None = None) -> Self:
@@ -93,5 +97,5 @@ class Writer:
     def _take(self, rows: pa.Table) -> None:
         self._waiting.append(rows)
         trees, days = (rows.column(name).unique().to_pylist() for name in ("tree", "day"))
-        self.touched.update(product(trees, days))
+        self.touched.update(dict.fromkeys(product(trees, days), time.monotonic()))
         self.rows += rows.num_rows
