@@ -20,12 +20,10 @@ def check(good, what):
 def packed(value):  # MessagePack; bytes are {"base64": ...}
     if value is None or isinstance(value, bool):
         return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
-    if isinstance(value, float):
-        return b"\xcb" + struct.pack(">d", value)
     if isinstance(value, int) and -32 <= value < 128:
         return bytes([value & 0xFF])
-    if isinstance(value, int):
-        for code, form in zip(range(0xCC, 0xD4), "BHIQbhiq", strict=True):
+    if isinstance(value, int | float):
+        for code, form in [(0xCB, "d")] if isinstance(value, float) else zip(range(0xCC, 0xD4), "BHIQbhiq"):
             with suppress(struct.error):
                 return bytes([code]) + struct.pack(">" + form, value)
     text, raw = isinstance(value, str), isinstance(value, dict)

@@ -15,6 +15,11 @@ from flows.errors import InputError
 _ROWS: Final = 8_192
 """Rows of a batch read: enough to be cheap, few enough for memory."""
 
+_USUAL: Final = {
+    pa.string_view(): pa.string(), pa.large_string(): pa.string(),
+    pa.binary_view(): pa.binary(), pa.large_binary(): pa.binary(),
+}  # fmt: skip
+
 
 class Folder:
     """Where a table's files lie: opened by the paths that its log names."""
@@ -45,17 +50,16 @@ class Folder:
 
 
 def batches(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Columns of some row groups, in the order asked for; times as integer microseconds, views as what they view:
-    a file that Delta has rewritten has those.
-    """
+    """Columns of some row groups, in the order asked for; times as integer microseconds."""
     for batch in file.iter_batches(batch_size=_ROWS, row_groups=list(groups), columns=list(columns)):
-        values = [batch.column(name) for name in columns]
-        yield pa.record_batch([_plain(value) for value in values], names=list(columns))
+        values = usual(batch).select(list(columns)).columns
+        plain = [value.cast(pa.int64()) if pa.types.is_timestamp(value.type) else value for value in values]
+        yield pa.record_batch(plain, names=list(columns))
 
 
-def _plain(value: pa.Array) -> pa.Array:
-    if pa.types.is_timestamp(value.type):
-        return value.cast(pa.int64())
-    if pa.types.is_string_view(value.type):
-        return value.cast(pa.string())
-    return value.cast(pa.binary()) if pa.types.is_binary_view(value.type) else value
+def usual(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Text and bytes in Arrow's usual form: whoever else rewrites a Delta table may store them as views, which most
+    functions do not know.
+    """
+    columns = [value.cast(_USUAL[value.type]) if value.type in _USUAL else value for value in batch.columns]
+    return pa.record_batch(columns, names=batch.schema.names)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from flows.errors import InputError
+from flows.trail.files import usual
 from flows.trail.merkle import HASH_BYTES
 from flows.trail.schema import leaf_hash, schema_of
 from flows.trail.store import Store
@@ -88,7 +89,8 @@ def leaves(store: Store, file: LeafFile, wanted: Wanted) -> Iterator[Leaves]:
             raise InputError(f"{store.place}/{file.path}: its columns are not the table's")
         if parquet.schema_arrow.field("leaf").type != pa.int64():
             raise InputError(f"{store.place}/{file.path}: its leaves are no numbers")
-        for batch in parquet.iter_batches(batch_size=_at_once(parquet), columns=inside):
+        for stored in _batches(parquet, inside):
+            batch = usual(stored)
             if any(batch.column(name).null_count for name in ("leaf", "log", "time")):
                 raise InputError(f"{store.place}/{file.path}: it has rows that are no leaf")
             numbers, times = (batch.column(name).cast(pa.int64()).to_numpy() for name in ("leaf", "time"))
@@ -100,6 +102,15 @@ def leaves(store: Store, file: LeafFile, wanted: Wanted) -> Iterator[Leaves]:
                 except (TypeError, ValueError, OverflowError) as error:
                     raise InputError(f"{store.place}/{file.path}: its values are not the table's ({error})") from None
                 yield found
+
+
+def logs_of(store: Store, file: LeafFile) -> set[str]:
+    """The logs that a file has rows of; raises as `leaves`."""
+    found: set[str] = set()
+    with store.folder.open(file.path) as (parquet, _):
+        for batch in parquet.iter_batches(batch_size=_ROWS, columns=["log"]):
+            found.update(log for log in usual(batch).column("log").unique().to_pylist() if log is not None)
+    return found
 
 
 def _hashed(rows: pa.RecordBatch, schema: pa.Schema, file: LeafFile) -> Leaves:
@@ -134,10 +145,12 @@ def _hashed(rows: pa.RecordBatch, schema: pa.Schema, file: LeafFile) -> Leaves:
     )
 
 
-def _at_once(file: pq.ParquetFile) -> int:
-    footer = file.metadata
-    size = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
-    return int(max(64, min(_ROWS, _BATCH_BYTES * max(1, footer.num_rows) // max(1, size))))
+def _batches(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """A file's rows; a row group after the other, so that no more than one is in memory."""
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        fitting = _BATCH_BYTES * max(1, group.num_rows) // max(1, group.total_byte_size)
+        yield from file.iter_batches(max(64, min(_ROWS, fitting)), row_groups=[number], columns=columns)
 
 
 class Gathered:

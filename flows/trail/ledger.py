@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flows.errors import InputError, Refused
 from flows.trail.checkpoints import CHECKPOINT, EXPIRED, Checkpoint, Expired, Place, trail_name
 from flows.trail.keys import KeyStore
-from flows.trail.leaves import Gathered, by_log, leaf_files, leaves
+from flows.trail.leaves import Gathered, by_log, leaf_files, leaves, logs_of
 from flows.trail.merkle import Range
 from flows.trail.note_table import Note, NoteTable, Witness
 from flows.trail.notes import BadNote, Verifier, sign, signers
@@ -90,7 +90,7 @@ class Ledger:
         self._looked = clock()
 
     def resume(self, store: Store) -> None:
-        """Go on with the trees of a table that have a checkpoint.
+        """Go on with the trees of a table as their last checkpoints left them.
 
         Raises
         ------
@@ -100,9 +100,13 @@ class Ledger:
             The table is not what its checkpoints say.
         """
         self._written.add(store.kind)
-        for place in self._last:
-            if place.kind == store.kind:
-                self._growing(store, place, store.size(place.tree, place.log))
+        known = {place for place in self._last if place.kind == store.kind}
+        signed = {place.tree for place in known}
+        for file in leaf_files(store):
+            if file.tree not in signed:  # a crash came before the first checkpoint
+                known.update(Place(store.kind, file.tree, log) for log in logs_of(store, file))
+        for place in sorted(known):
+            self._growing(store, place, store.size(place.tree, place.log))
 
     def grow(self, store: Store, rows: pa.Table) -> None:
         """Take in rows that have just been committed; raises as `resume`."""

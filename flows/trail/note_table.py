@@ -158,8 +158,8 @@ class Witness:
             raise durable.cannot_write(self.path, error) from None
 
 
-def read_notes(path: Path) -> tuple[list[Note], int]:
-    """Notes of a file, and how many of its lines are none: a second place's lines, or one checkpoint as text.
+def read_notes(path: Path) -> Iterator[Note | None]:
+    """Notes of a file, None for lines that are none: a second place's lines, or one checkpoint as text.
 
     Raises
     ------
@@ -172,20 +172,16 @@ def read_notes(path: Path) -> tuple[list[Note], int]:
                 file.seek(0)
                 text = file.read(LONGEST)
                 Checkpoint.parse(text_of(text))
-                return [Note(CHECKPOINT, text)], 0
+                yield Note(CHECKPOINT, text)
+                return
             file.seek(0)
-            return _lines(file)
+            for line in file:
+                try:
+                    yield msgspec.json.decode(line, type=Note)
+                except msgspec.DecodeError:
+                    if line.strip():
+                        yield None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except BadNote as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def _lines(file: Iterator[str]) -> tuple[list[Note], int]:
-    found, odd = [], 0
-    for line in file:
-        try:
-            found.append(msgspec.json.decode(line, type=Note))
-        except msgspec.DecodeError:
-            odd += bool(line.strip())
-    return found, odd

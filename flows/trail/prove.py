@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from flows.errors import Refused, UsageError
 from flows.trail.checkpoints import CHECKPOINT, Checkpoint, Place, written
+from flows.trail.files import usual
 from flows.trail.heard import Findings, Heard
 from flows.trail.leaves import Gathered, LeafFile, Leaves, by_log, leaf_files, leaves
 from flows.trail.merkle import HASH_BYTES, Range, inclusion, is_included, subtrees
@@ -98,11 +99,14 @@ def _found(
         if leaf is not None and not file.first <= leaf <= file.last:
             continue
         with store.folder.open(file.path) as (parquet, _):
-            for batch in parquet.iter_batches(batch_size=_ROWS, columns=[name, "tenant", "log", "leaf"]):
+            for stored in parquet.iter_batches(batch_size=_ROWS, columns=[name, "tenant", "log", "leaf"]):
+                batch = usual(stored)
                 keep = pa.array([True] * batch.num_rows)
-                for column, value in ((name, id_), ("tenant", tenant), ("log", log), ("leaf", leaf)):
+                for column, value in ((name, id_), ("tenant", tenant), ("log", log)):
                     if value is not None:
                         keep = pc.and_(keep, pc.fill_null(pc.equal(batch.column(column), value), False))
+                if leaf is not None:
+                    keep = pc.and_(keep, pc.equal(batch.column("leaf"), leaf))
                 for row in batch.filter(keep).to_pylist():
                     yield file, row["log"], row["leaf"]
 
@@ -121,7 +125,8 @@ def _path(store: Store, place: Place, leaf: int, before: Range, point: Checkpoin
             if file.tree != place.tree or file.last < before.end or file.first >= point.size:
                 continue
             with store.folder.open(file.path) as (parquet, _):
-                for batch in parquet.iter_batches(batch_size=_ROWS, columns=["log", "leaf", "leaf_hash"]):
+                for stored in parquet.iter_batches(batch_size=_ROWS, columns=["log", "leaf", "leaf_hash"]):
+                    batch = usual(stored)
                     numbers = batch.column("leaf").to_numpy()
                     for log, which in by_log(batch.column("log")):
                         mine = which[(numbers[which] >= before.end) & (numbers[which] < point.size)]

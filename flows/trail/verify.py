@@ -90,13 +90,23 @@ class Verifying:
         self._rows = self._expired = self._there = 0
         self._proven: list[Proven] = []
         self._open: list[str] = []
-        table = NoteTable.open(trail)
+        table = self._table(trail)
         self._stores = dict(_tables(trail, self._findings))
-        if table is None and not self._stores:
+        if table is None and not self._stores and not self._findings.count:
             raise InputError(f"{trail}: there is no trail; `lapwing archive` makes one")
-        if table is None:
-            self._findings.add("checkpoint", f"there is no table {TABLE}: nothing of this trail is signed")
+        if table is None and self._stores:
+            self._findings.add(
+                "checkpoint", f"there is no table {TABLE} that can be read: nothing in the trail is signed"
+            )
         self._heard = Heard(table, second, self._given, self._findings)
+
+    def _table(self, trail: str) -> NoteTable | None:
+        try:
+            table = NoteTable.open(trail)
+        except InputError as error:
+            self._findings.add("file", str(error))
+            return None
+        return table
 
     def run(self) -> Verified:
         """Verify; what is wrong are findings, not errors."""
