@@ -30,6 +30,7 @@ from flows.commands import (
     test,
     timeline,
     trail,
+    troubleshoot,
     tune,
     verdict,
     verdicts,
@@ -85,6 +86,7 @@ app.command("prove")(prove.prove)
 trail.app.command("compact")(compact.compact)
 app.add_typer(trail.app, name="trail")
 app.add_typer(state.app, name="state")
+app.add_typer(troubleshoot.app, name="troubleshoot")
 app.add_typer(subject.app, name="subject")
 app.add_typer(hold.app, name="hold")
 app.add_typer(retention.app, name="retention")

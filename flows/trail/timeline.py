@@ -18,6 +18,7 @@ checkpoint at all."""
 Subject = dict[str, str]
 """One of "user", "ip", "session" and "request", and its value."""
 _KINDS: Final = ("alerts", "actions", "verdicts")
+_IN_PLACE: Final = ("time", "tenant", "id")
 _MOST_UIDS: Final = 100_000
 
 
@@ -119,7 +120,7 @@ def _event(event: TrailEvent, owner: Owner | None, proof: Proof) -> Row:
         scores=lapwing.get("scores") if is_alone else None,
         alerts=[uid for uid in uids if isinstance(uid, str)] if isinstance(uids, list) else [],
         erased=event.erased,
-        members={name: value for name, value in members.items() if name not in ("time", "tenant", "id")},
+        members={name: value for name, value in members.items() if name not in _IN_PLACE and value != ""},
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from flows.trail.reader import TrailEvent
 
 _SHOWN: Final = ("action", "actor", "ip", "app", "app_version", "session", "request_id")
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_TIED: Final = 64
+_TIED: Final = 16
 ABSENT: Final = msgspec.UNSET
 """A value that nobody told."""
 
@@ -146,15 +146,30 @@ def readable(event: TrailEvent) -> list[Change]:
 
 
 def _connected(events: list[tuple[TrailEvent, int]], state: Mapping[str, Any]) -> Iterator[tuple[TrailEvent, int]]:
-    """Events by time; of those of one time the next is the first that connects with the state as it then is.
+    """Events by time; of those of one time the next is one that connects with the state as it then is.
 
-    Where more than `_TIED` have one time they stand by content alone: choosing among them is quadratic.
+    Of several the one that no other of them leads to. Where more than `_TIED` have one time they stand by content
+    alone: choosing among them is cubic.
     """
     for _, same in groupby(events, lambda one: one[0].time):
         tied = list(same)
         while tied:
-            choice = (at for at, one in enumerate(tied) if _connects(one[0], state)) if len(tied) <= _TIED else iter(())
-            yield tied.pop(next(choice, 0))
+            if len(tied) > _TIED:
+                yield tied.pop(0)
+                continue
+            able = [at for at, one in enumerate(tied) if _connects(one[0], state)]
+            first = [at for at in able if not any(_leads_to(other[0], tied[at][0]) for other in tied)]
+            yield tied.pop((first or able or [0])[0])
+
+
+def _leads_to(event: TrailEvent, other: TrailEvent) -> bool:
+    """Whether an event gives a field the value that another one changes."""
+    if event is other:
+        return False
+    given = {change.path: change.new for change in readable(event)}
+    return any(
+        change.old is not ABSENT and _same(given.get(change.path, ABSENT), change.old) for change in readable(other)
+    )
 
 
 def _connects(event: TrailEvent, state: Mapping[str, Any]) -> bool:
