@@ -121,7 +121,7 @@ class NoteTable:
             A file cannot be read.
         """
         self._table.update_incremental()
-        folder = Folder(self._table)
+        folder = Folder(self.place, self._table)
         paths = pa.table(self._table.get_add_actions(flatten=True)).column("path").to_pylist()
         for path in sorted(paths):
             with folder.open(path) as (parquet, _):
