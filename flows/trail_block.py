@@ -26,7 +26,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """One class: how long rows of some kinds and tenants are kept, from the day of their time on.
 
-    Of `kinds`, "raw" are the messages as they came. `tenants` are names, "*" for all.
+    Of `kinds`, "raw" are the messages as they came. `tenants` are names, "*" for all, empty for none.
     """
 
     keep: str
@@ -131,9 +131,6 @@ def _class(name: str, row: object, path: str, faults: list[str]) -> Retention | 
         kept_until(found.keep, date(2000, 1, 1))
     except ValueError as error:
         faults.append(f"{error}, got {shown(found.keep)} - at {path}.keep")
-    for key in ("kinds", "tenants"):
-        if key in row and not row[key]:
-            faults.append(f"Expected at least one, got none - at {path}.{key}")
     for kind in found.kinds:
         if kind not in (*KEPT_BY_TIME, RAW):
             faults.append(f"Expected one of {', '.join((*KEPT_BY_TIME, RAW))}, got {shown(kind)} - at {path}.kinds")

@@ -125,9 +125,10 @@ def _replay(source: str, trail: str | None, keys: str | None) -> Any:
         raise UsageError("a trail is played again with --input trail --trail DIR --keys DIR")
     if trail is None or keys is None:
         return None
+    from flows.trail.access import Access, reader
     from flows.trail.replay import Replay
 
-    return Replay.open(trail, Path(keys))
+    return Replay.open(trail, Path(keys), Access("backtest", reader(None)))
 
 
 def _configs(new: str | None, old: str | None, input_format: str | None) -> tuple[Config, Config | None]:

@@ -50,9 +50,7 @@ class Folder:
 
 
 def batches(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Columns of some row groups, in the order asked for; times as integer microseconds, views as what they view:
-    a file that Delta has rewritten has those.
-    """
+    """Columns of some row groups, in the order asked for; times as integer microseconds."""
     for batch in file.iter_batches(batch_size=_ROWS, row_groups=list(groups), columns=list(columns)):
         values = usual(batch).select(list(columns)).columns
         plain = [value.cast(pa.int64()) if pa.types.is_timestamp(value.type) else value for value in values]

@@ -15,6 +15,7 @@ from flows.connectors.replay_source import ReplaySource
 from flows.errors import InputError, LapwingError, Refused
 from flows.formats.raw import RawBatch, raw_batch
 from flows.parts import clock_params, reading_of
+from flows.trail.access import Access
 from flows.trail.files import batches
 from flows.trail.keys import KeyStore
 from flows.trail.open_rows import CannotOpen, opened_raw
@@ -45,15 +46,20 @@ class Replay:
         self.store.check_keys(self.keys.identity)
 
     @classmethod
-    def open(cls, trail: str, keys: Path) -> "Replay":
-        """A trail by directory or URL.
+    def open(cls, trail: str, keys: Path, access: Access | None = None) -> "Replay":
+        """A trail by directory or URL. With `access` it is noted in the trail that all of it is read.
 
         Raises
         ------
         InputError
             There is no trail, or no key store, or it is another trail's.
+        OutputError
+            It cannot be noted.
         """
-        return cls(trail, KeyStore.open(keys))
+        found = cls(trail, KeyStore.open(keys))
+        if access is not None:
+            access.note(trail, found.keys, "events", (), {}, None, None)
+        return found
 
     @property
     def identity(self) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final
+from urllib.parse import unquote
 
 import msgspec
 import numpy as np
@@ -120,7 +121,7 @@ def event_table(
         of = tenants[some]
         columns = _plain(batch, some, members_, scored[some])
         columns[:0] = [grown[some], days(batch.time[some]), of, [log] * len(of), leaves[some]]
-        columns[_ENDPOINT] = endpoints[some]
+        columns[_ENDPOINT] = [nameless(path, event) for path, event in zip(endpoints[some], events, strict=True)]
         columns += _sealed(events, members_, messages[some], of, keys)
         raws = columns.pop()
         nothing: list[None] = [None] * len(of)
@@ -130,6 +131,21 @@ def event_table(
         arrays = [pa.array(column, field.type) for column, field in zip(columns, EVENTS, strict=True)]
         pieces.append(pa.record_batch(arrays, schema=EVENTS))
     return pa.Table.from_batches(pieces, EVENTS)
+
+
+def nameless(path: str, event: Members) -> str:
+    """A path without the names that its event has: they are no identifiers to whoever made the template.
+
+    >>> nameless("/users/sam/keys/me%40example.com", Members(user="Sam"))
+    '/users/{id}/keys/{id}'
+    """
+    folded = path.casefold()
+    names = (event.user, event.username, event.actor, event.target, event.session, event.api_key, event.request_id)
+    own = [name.casefold() for name in names if name]
+    if not any(name in folded for name in own) and "@" not in folded and "%" not in folded:
+        return path
+    parts = ((part, unquote(part).casefold()) for part in path.split("/"))
+    return "/".join("{id}" if "@" in plain or plain in own else part for part, plain in parts)
 
 
 def _plain(
