@@ -46,16 +46,21 @@ class Compaction:
             A table cannot be written. Its rows are as they were.
         """
         self._all(day_of(time.time_ns() // 1000 - _OVER_US))
+        self._tables.aggregates.condense()
         if time.monotonic() - self._swept > _SWEEP_S:
             self._swept = time.monotonic()
-            for writer in self._tables.writers():
-                writer.store.sweep()
+            self._sweep()
 
     def finish(self) -> None:
         """Put all in order at the end of an input; raises as `look`."""
         self._all(ALL)
+        self._tables.aggregates.condense(all_=True)
+        self._sweep()
+
+    def _sweep(self) -> None:
         for writer in self._tables.writers():
             writer.store.sweep()
+        self._tables.aggregates.store.sweep()
 
     def _all(self, before: str) -> None:
         for writer in self._tables.writers():
