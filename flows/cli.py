@@ -17,6 +17,7 @@ from flows.commands import (
     config,
     detect,
     detectors,
+    insights,
     lab,
     score,
     simulate,
@@ -69,6 +70,7 @@ app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
 app.command("tune")(tune.tune)
 app.command("archive")(archive.archive)
+app.command("insights")(insights.insights)
 app.add_typer(state.app, name="state")
 
 

@@ -24,6 +24,8 @@ BETWEEN: Final = "\x1f"
 UNKNOWN: Final = "unknown"
 STEPS: Final = 4
 """Buckets of a latency between one power of two and the next: each is 19 % wide."""
+_LONGEST: Final = 300
+"""Characters of a key: senders choose them."""
 _HOUR: Final = 3_600_000_000
 _DAY: Final = 24 * _HOUR
 
@@ -48,7 +50,9 @@ def place(city: str, country: str, lat: float | None, lon: float | None) -> str:
     >>> place("Basel", "CH", 47.5581, 7.5878).split(BETWEEN)
     ['Basel', 'CH', '47.6', '7.6']
     """
-    return BETWEEN.join((city, country, "" if lat is None else f"{lat:.1f}", "" if lon is None else f"{lon:.1f}"))
+    known = lat is not None and lon is not None and abs(lat) <= 90 and abs(lon) <= 180
+    where = (f"{lat:.1f}", f"{lon:.1f}") if known else ("", "")
+    return BETWEEN.join((city.replace(BETWEEN, " "), country.replace(BETWEEN, " "), *where))
 
 
 def accumulate(events: pa.Table, hide: Hide) -> pa.Table:
@@ -71,7 +75,8 @@ def of_alerts(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
     Parameters
     ----------
-    rows : `tree`, `day`, `tenant` and `record`, the alert.
+    rows
+        `tree`, `day`, `tenant` and `record`, the alert.
     """
     made = []
     for row in rows:
@@ -122,7 +127,7 @@ def _counted(events: pa.Table, measure: Measure, bad: Mask, users: NDArray[np.ui
     wrong = bad | (pc.fill_null(events["status"], 0).to_numpy() >= 400) if measure.name in _CALLS else bad
     unit = _HOUR if measure.hourly else _DAY
     time = events["time"].cast(pa.int64()).to_numpy() // unit * unit
-    key = pc.fill_null(measure.key, UNKNOWN)
+    key = pc.utf8_slice_codeunits(pc.fill_null(measure.key, UNKNOWN), 0, _LONGEST)
     part = _constant(events, measure.part) if isinstance(measure.part, str) else pc.fill_null(measure.part, UNKNOWN)
     which = pa.array(measure.rows)
     columns = {

@@ -1,24 +1,13 @@
 """Who was there, in bounded room: the least of the subjects' random ids, exact up to a size, a fair sample beyond."""
 
 from collections.abc import Iterable
-from math import sqrt
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ids = NDArray[np.uint64]
-NOBODY: Final[Ids] = np.empty(0, np.uint64)
-_Z: Final = 1.96
 _SPAN: Final = float(2**64)
-
-
-class Distinct(NamedTuple):
-    """How many different ones there are, with the interval at 95 %; all three are equal where it is exact."""
-
-    count: int
-    low: int
-    high: int
 
 
 def packed(ids: Ids, most: int) -> bytes:
@@ -45,19 +34,6 @@ def union(sketches: Iterable[bytes], most: int) -> bytes:
     """
     parts = [unpacked(sketch) for sketch in sketches]
     return packed(np.concatenate(parts), most) if parts else b""
-
-
-def distinct(ids: Ids, most: int) -> Distinct:
-    """How many different ids a sketch of size `most` is of (its relative error beyond that is 1/sqrt(most - 2)).
-
-    >>> distinct(np.array([7, 9], np.uint64), 4)
-    Distinct(count=2, low=2, high=2)
-    """
-    if len(ids) < most:
-        return Distinct(len(ids), len(ids), len(ids))
-    count = (most - 1) * _SPAN / float(ids[most - 1])
-    half = _Z * count / sqrt(most - 2)
-    return Distinct(round(count), max(most, round(count - half)), round(count + half))
 
 
 def reach(ids: Ids, most: int) -> float:

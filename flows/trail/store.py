@@ -106,7 +106,9 @@ class Store:
                 name=kind,
                 description=f"Lapwing audit trail, keys {create}",
                 # Only what is found by has statistics in the log: least and greatest of sealed bytes say nothing.
-                configuration={"delta.dataSkippingStatsColumns": "time,leaf" if "leaf" in schema_of(kind).names else "time"},
+                configuration={
+                    "delta.dataSkippingStatsColumns": "time,leaf" if "leaf" in schema_of(kind).names else "time"
+                },
             )
         except (DeltaError, OSError) as error:
             raise OutputError(f"{place}: {first_line(error)}") from None
