@@ -1,5 +1,6 @@
 """The archive dataflow: what was scored, alerted and refused goes into the trail's tables. Wiring only."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -112,6 +113,9 @@ def run(
         The input, the keys or the trail failed. What was committed stays, and the next run goes on behind it.
     """
     load_numba()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # a batch makes many thousand objects that need no collector
     began = time.monotonic()
     with KeyStore.open(keys, create=True) as store:
         tables = Tables(trail, store, limits_of(config), config.output.dead_letter_body)

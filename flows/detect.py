@@ -210,11 +210,13 @@ def run(
     fresh: bool = False,
     accept_rewarm: bool = False,
     tell: Callable[[str], None] = lambda text: None,
+    sources: Callable[..., Source] = make_source,
 ) -> RunResult:
     """Run the flow in this process until the input ends or `stop` is set. `observed` is told what it consists of.
 
     With `fresh` the state is set aside first; with `accept_rewarm` detectors that have changed begin anew. `tell` is
-    told, a line each, what the user must know of the state. When the topic of events has got new partitions, the run
+    told, a line each, what the user must know of the state. `sources` makes the source, of arguments as `make_source`
+    has. When the topic of events has got new partitions, the run
     ends in good order and begins again with them.
 
     Raises
@@ -226,7 +228,7 @@ def run(
     get_ready(config)
     if observed is not None:
         observed.compiled()
-    once = partial(_run, config, input, output, state, close, stop, on_progress, observed, tell)
+    once = partial(_run, config, input, output, state, close, stop, on_progress, observed, tell, sources)
     done, grown = once(fresh=fresh, accept_rewarm=accept_rewarm)
     while grown and not stop.is_set():
         gc.collect()
@@ -245,6 +247,7 @@ def _run(
     on_progress: Callable[[Progress], None] | None,
     observed: Observed | None,
     tell: Callable[[str], None],
+    sources: Callable[..., Source],
     *,
     fresh: bool,
     accept_rewarm: bool,
@@ -260,7 +263,9 @@ def _run(
             write_asked(kept.path, config)
         for note in kept.notes if kept else ():
             tell(note)
-        source = open_source(config, input, output, stop, kept, close=close, renewed=True, on_failure=failures.append)
+        source = open_source(
+            config, input, output, stop, kept, close=close, renewed=True, on_failure=failures.append, sources=sources
+        )
         lineage = lineage_of(kept.path) if kept and output == KAFKA else None
         moved = moved_mark(kept.path) if kept else ""
         log = kept.log if kept else None
@@ -308,11 +313,12 @@ def open_source(
     close: bool,
     renewed: bool = False,
     on_failure: Callable[[LapwingError], None] | None = None,
+    sources: Callable[..., Source] = make_source,
 ) -> Source:
     """The source, when brokers and topics are there; what the next start must know of it is kept, durably."""
     if KAFKA in (input, output):
         all_there(config.kafka, reading=input == KAFKA, writing=output == KAFKA)
-    source = make_source(
+    source = sources(
         config,
         input,
         stop,

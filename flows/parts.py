@@ -14,6 +14,7 @@ from flows.config import Config
 from flows.connectors.files import ClockParams, FileSource
 from flows.connectors.kafka import KafkaSource, Starts
 from flows.connectors.partition import Partition
+from flows.connectors.replay_source import ReplaySource
 from flows.connectors.synthetic import SyntheticSource
 from flows.detector_block import behaviour_of
 from flows.durations import microseconds
@@ -42,7 +43,7 @@ from models.windows.shard import Shard, ShardSettings
 
 SYNTHETIC_EVENTS, SYNTHETIC_SEED = 300_000, 1
 KAFKA = "kafka"
-Source = FileSource | SyntheticSource | KafkaSource
+Source = FileSource | SyntheticSource | KafkaSource | ReplaySource
 
 
 def make_source(

@@ -18,6 +18,7 @@ from flows.kafka_block import EARLIEST, Kafka
 from flows.state_identity import read_identity
 
 KAFKA = "kafka"
+TRAIL = "trail"
 _PLAN = "backtest.json"
 
 
@@ -37,9 +38,7 @@ def check_input(source: str, output: Path) -> None:
     InputError
         It is not there.
     """
-    if source == "trail":
-        raise UsageError("--input trail: this version keeps no trail; give a file, a directory, or kafka")
-    if source in (KAFKA, "synthetic"):
+    if source in (KAFKA, TRAIL, "synthetic"):
         return
     if source == "-":
         raise UsageError("--input -: a backtest reads its input again after a stop; give a file, a directory, or kafka")

@@ -19,6 +19,7 @@ from flows.errors import Refused, UsageError
 from flows.formats.truth import Truth, read_truth
 from flows.lineage import known_starts
 from flows.totals import Progress
+from flows.trail.replay import Replay
 from flows.verdicts import Verdict, read_verdicts
 from models.rules import threshold
 
@@ -29,6 +30,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a backtest is to be of. Configurations are (name, configuration); `start` and `end` are epoch ms.
 
     `state` is a saved state to begin from, `truth` a file of labels, `verdicts` one of verdicts, or a folder with one.
+    `replay` is the trail that is read where the input is one.
     """
 
     new: tuple[str, Config]
@@ -41,6 +43,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: str | None = None
     state: str | None = None
     accept_rewarm: bool = False
+    replay: Replay | None = None
 
 
 def bound(text: str | None, flag: str) -> int | None:
@@ -100,10 +103,12 @@ def backtest(
         with watching() as on_progress:
             done = run_side(
                 asked.output / name, inputs.as_history(config, kafka, until), asked.input, asked.state, asked.end, stop,
-                on_progress, tell, accept_rewarm=asked.accept_rewarm,
+                on_progress, tell, accept_rewarm=asked.accept_rewarm, replay=asked.replay,
             )  # fmt: skip
         if not done:
             return None
+    if asked.replay and asked.replay.lost:
+        tell(f"{asked.replay.lost:,} messages are kept no longer, or of somebody erased: they were not played again")
     return _report(asked, truth, said)
 
 

@@ -14,9 +14,11 @@ from flows.config import Config, config_hash
 from flows.detect import run
 from flows.errors import InputError, UsageError
 from flows.moving import copied
+from flows.parts import make_source
 from flows.state_dir import locked
 from flows.state_identity import this_version
 from flows.totals import Progress
+from flows.trail.replay import Replay
 
 _NOTE: Final = "side.json"
 READ_ON_MS: Final = 3_600_000
@@ -59,11 +61,13 @@ def run_side(
     tell: Callable[[str], None],
     *,
     accept_rewarm: bool = False,
+    replay: Replay | None = None,
 ) -> bool:
     """Run the flow into a directory, or go on with it; whether it is done.
 
     It is read to an hour of event time after `end` (epoch ms), or to the input's end. What is done already is not run
-    again; what was made of another configuration, input or state is removed and run from the beginning.
+    again; what was made of another configuration, input or state is removed and run from the beginning. `replay` is the
+    trail that is read instead of `source`.
 
     Raises
     ------
@@ -73,7 +77,7 @@ def run_side(
     made_of = {
         "lapwing": this_version(),
         "config": config_hash(config),
-        "input": inputs.identity(source, config.kafka),
+        "input": replay.identity if replay else inputs.identity(source, config.kafka),
         "state": inputs.state_identity(state),
     }
     note = _begun(directory, made_of, tell)
@@ -96,6 +100,7 @@ def run_side(
     run(
         config, source, str(directory), str(own), True, config.input.format, ending, watch,
         accept_rewarm=accept_rewarm, tell=tell if accept_rewarm else lambda text: None,
+        sources=replay.source if replay else make_source,
     )  # fmt: skip
     if stop.is_set():
         return False

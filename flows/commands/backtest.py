@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,8 +26,13 @@ def backtest(
         str | None, typer.Option("--against", metavar="OLD", help="Another configuration, run beside it.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--input", metavar="PATH|DIR|kafka", help="The history; as in lapwing detect.")
+        str | None,
+        typer.Option("--input", metavar="PATH|DIR|kafka|trail", help="The history; as in lapwing detect, or a trail."),
     ] = None,
+    trail: Annotated[
+        str | None, typer.Option("--trail", metavar="DIR|URL", help="With --input trail: where it lies.")
+    ] = None,
+    keys: Annotated[str | None, typer.Option("--keys", metavar="DIR", help="With --input trail: its keys.")] = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME", help="Report from here; what comes before is learned from (warm-up)."),
@@ -68,6 +73,7 @@ def backtest(
       lapwing backtest --config new.toml --input kafka --state saved --to 2026-11-23T05:00:00Z --output trial
       lapwing backtest --input e.ndjson --truth e.ndjson.truth.ndjson --output trial --json
       lapwing backtest --config new.toml --against config.toml --input logs/ --verdicts out --output trial
+      lapwing backtest --config new.toml --input trail --trail trail --keys keys --output trial
     """
     new, old = _configs(config, against)
     source = source or new.input.path
@@ -90,6 +96,7 @@ def backtest(
         verdicts=verdicts,
         state=state,
         accept_rewarm=accept_rewarm,
+        replay=_replay(source, trail, keys),
     )
     with stoppable() as stop:
         tell = (lambda _: None) if quiet else say
@@ -109,6 +116,17 @@ def backtest(
             (console if console.is_terminal else Console(width=140)).print(render(report))
         tell(f"report: {' '.join(files)}")
         raise typer.Exit(stop.exit_code)
+
+
+def _replay(source: str, trail: str | None, keys: str | None) -> Any:
+    """The trail that is played again, None where the input is another."""
+    if (source == "trail") != (trail is not None) or (keys is not None) != (trail is not None):
+        raise UsageError("a trail is played again with --input trail --trail DIR --keys DIR")
+    if trail is None or keys is None:
+        return None
+    from flows.trail.replay import Replay
+
+    return Replay.open(trail, Path(keys))
 
 
 def _configs(new: str | None, old: str | None) -> tuple[Config, Config | None]:

@@ -8,6 +8,7 @@ import stat
 import unicodedata
 from collections.abc import Iterable
 from contextlib import closing
+from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +60,8 @@ class KeyStore:
     what was sealed for it then belongs to the same person from now on; where it belonged to another id, it has changed
     hands, and only what comes from now on is the new one's.
 
+    `general` is the key of what is about nobody in particular: an address without a user, say.
+
     The directory has mode 0700, the store 0600; a store that others can read is refused. SQLite overwrites what it
     deletes, and its journal is truncated; what the disk or a backup of the *keys* still holds is beyond it. New keys
     are durable before `subjects` returns. A new subject costs about 20 microseconds, one in memory less than one.
@@ -69,7 +72,9 @@ class KeyStore:
         self._connection = connection
         own = dict(connection.execute("SELECT name, value FROM store").fetchall())
         self._naming, self._indexing = own["naming"], own["indexing"]
-        self._general: bytes = own["general"]
+        self._tokens = blake2b(digest_size=ID_BYTES, key=self._indexing)
+        self.general: bytes = own["general"]
+        self.address = lru_cache(maxsize=_KEPT)(partial(self._token, "ip"))
         self._seen: dict[Names, Subject] = {}
 
     @classmethod
@@ -121,11 +126,6 @@ class KeyStore:
         self.close()
 
     @property
-    def general(self) -> bytes:
-        """The key of what is about nobody in particular: an address without a user, say."""
-        return self._general
-
-    @property
     def identity(self) -> str:
         """What a trail's tables say of the keys that sealed them: 16 hexadecimal digits that open nothing."""
         return blake2b(b"identity", digest_size=8, key=self._indexing).hexdigest()
@@ -133,10 +133,15 @@ class KeyStore:
     def token(self, tenant: str, kind: str, value: str) -> bytes:
         """What rows carry of an address ("ip"), a session or a request, to be found by: 16 bytes, the same each time.
 
-        However an address is written, it has one token.
+        However an address is written, it has one token; `address` is the same of (tenant, address), kept in memory.
         """
-        text = f"{kind}:{len(tenant)}:{tenant}{_address(value) if kind == 'ip' else value}"
-        return blake2b(text.encode("utf-8", "replace"), digest_size=ID_BYTES, key=self._indexing).digest()
+        return self.address(tenant, value) if kind == "ip" else self._token(kind, tenant, value)
+
+    def hasher(self, tenant: str, kind: str) -> "blake2b":
+        """What makes the tokens of a tenant and kind, with `digest`, where there are many."""
+        made = self._tokens.copy()
+        made.update(f"{kind}:{len(tenant)}:{tenant}".encode("utf-8", "replace"))
+        return made
 
     def find(self, tenant: str, name: str) -> list[Subject]:
         """Everything that is sealed for the person of this name; nothing where it was never seen, or was erased."""
@@ -211,6 +216,9 @@ class KeyStore:
         forget()
         return [id_ for (id_,) in ids]
 
+    def _token(self, kind: str, tenant: str, value: str) -> bytes:
+        return digest(self.hasher(tenant, kind), _address(value) if kind == "ip" else value)
+
     def _name(self, tenant: str, name: str) -> bytes:
         """What the store knows a name by: 32 bytes that lead back to it only through this store."""
         text = f"{len(tenant)}:{tenant}{normalised(name)}"
@@ -244,6 +252,13 @@ class KeyStore:
         self._connection.execute("INSERT INTO subject VALUES (?, ?, ?, ?)", (*subject, subject.id, alone))
         self._connection.execute("INSERT INTO name VALUES (?, ?)", (name, subject.id))
         return subject
+
+
+def digest(hasher: "blake2b", value: str) -> bytes:
+    """The token of a value."""
+    own = hasher.copy()
+    own.update(value.encode("utf-8", "replace"))
+    return own.digest()
 
 
 def normalised(name: str) -> str:

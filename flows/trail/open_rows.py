@@ -13,6 +13,7 @@ from flows.trail.seal import CannotOpen, unseal
 _unpack = msgspec.msgpack.Decoder().decode
 _USER, _ACTOR, _TARGET = PARTS
 _RAW: Final = b"raw"
+_ABSENT: Final = (None, "")
 
 
 def opened_event(
@@ -29,7 +30,7 @@ def opened_event(
         Something was sealed with other keys, or has been changed.
     """
     event: dict[str, Any] = {"time": stamp(row["time"]), "tenant": row["tenant"]}
-    event |= {name: row[name] for name in PLAIN if row[name] is not None}
+    event |= {name: row[name] for name in PLAIN if row[name] not in _ABSENT}
     if store is None:
         return event, (), None
     ids = {part: row[f"{part}_id"] for part in PARTS}
@@ -40,12 +41,23 @@ def opened_event(
             continue
         key = store.general if ids[part] is None else keys[ids[part]]
         for of, values in zip(names, _unpack(unseal([key], sealed, part.encode())), strict=False):
-            event |= {name: value for name, value in zip(of, values, strict=True) if value is not None}
-    raw = row.get("raw")
-    if raw is None or erased:
-        return event, erased, None
-    whose = [keys[id_] for id_ in ids.values() if id_ is not None]
-    return event, erased, unseal(whose or [store.general], raw, _RAW)
+            event |= {name: value for name, value in zip(of, values, strict=True) if value not in _ABSENT}
+    return event, erased, opened_raw(row, keys, store) if row.get("raw") is not None else None
+
+
+def opened_raw(row: Mapping[str, Any], keys: Mapping[bytes, bytes], store: KeyStore) -> bytes | None:
+    """A row's message; None where it is kept no longer, or somebody it is about is erased.
+
+    Raises
+    ------
+    CannotOpen
+        It was sealed with other keys, or has been changed.
+    """
+    ids = [id_ for part in PARTS if (id_ := row[f"{part}_id"]) is not None]
+    if row["raw"] is None or any(id_ not in keys for id_ in ids):
+        return None
+    whose = list(dict.fromkeys(keys[id_] for id_ in ids)) or [store.general]
+    return unseal(whose, row["raw"], _RAW)
 
 
 def opened_record(row: Mapping[str, Any], keys: Mapping[bytes, bytes], store: KeyStore | None) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Rows in the trail's order, however many there are."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -15,7 +15,9 @@ _PIECE: Final = 4_096
 _MEMORY: Final = "256MB"
 
 
-def in_order(rows: Iterable[pa.RecordBatch], at_once: int = AT_ONCE) -> Iterator[pa.RecordBatch]:
+def in_order(
+    rows: Iterable[pa.RecordBatch], at_once: int = AT_ONCE, by: Sequence[str] = ORDER
+) -> Iterator[pa.RecordBatch]:
     """The rows of batches of one schema, sorted; in a temporary folder where they are more than `at_once`.
 
     >>> unsorted = pa.record_batch({"time": [2, 1], "log": ["a", "a"], "offset": [0, 1], "index": [0, 0],
@@ -30,16 +32,18 @@ def in_order(rows: Iterable[pa.RecordBatch], at_once: int = AT_ONCE) -> Iterator
         held.append(batch)
         count += batch.num_rows
         if count > at_once:
-            yield from _on_disk(held, coming)
+            yield from _on_disk(held, coming, by)
             return
     if held:
-        table = pa.Table.from_batches(held).sort_by([(name, "ascending") for name in ORDER])
+        table = pa.Table.from_batches(held).sort_by([(name, "ascending") for name in by])
         yield from table.to_batches(max_chunksize=_PIECE)
 
 
-def _on_disk(held: list[pa.RecordBatch], coming: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _on_disk(
+    held: list[pa.RecordBatch], coming: Iterator[pa.RecordBatch], by: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
     reader = pa.RecordBatchReader.from_batches(held[0].schema, chain(held, coming))
-    by = ", ".join(f'"{name}"' for name in ORDER)
-    with duckdb.connect(config={"threads": "1", "memory_limit": _MEMORY}) as connection:
+    names = ", ".join(f'"{name}"' for name in by)
+    with duckdb.connect(config={"threads": "1", "memory_limit": _MEMORY, "enable_progress_bar": "false"}) as connection:
         connection.register("rows", reader)
-        yield from connection.sql(f"SELECT * FROM rows ORDER BY {by}").to_arrow_reader(_PIECE)
+        yield from connection.sql(f"SELECT * FROM rows ORDER BY {names}").to_arrow_reader(_PIECE)

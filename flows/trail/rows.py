@@ -1,20 +1,21 @@
 """Events to rows of the trail: what is plain in columns, what is personal sealed for each subject."""
 
 import hashlib
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec import Meta
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from flows.formats.canonical import members
 from flows.formats.lapwing import Decoded
-from flows.trail.keys import KeyStore, Names, Subject
-from flows.trail.schema import EVENTS, day_of, leaf_hash
-from flows.trail.seal import seal
+from flows.trail.keys import KeyStore, Names, digest
+from flows.trail.schema import EVENTS, OF_ACTOR, OF_USER, STRINGS, day_of, leaf_hash
+from flows.trail.seal import nonces, sealed
 from flows.trail.trees import Trees
 from models.base import ACTIONS, ENDPOINT, METHODS, NONE_TIME, OUTCOMES, REASONS, TENANT
 
@@ -24,34 +25,39 @@ _DAY: Final = 86_400_000_000
 
 
 class Members(msgspec.Struct, gc=False):
-    """The canonical members of one event that columns of the flow do not have."""
+    """The canonical members of one event that columns of the flow do not have: the personal ones as they are sealed."""
 
-    id: _Text = None
-    error_code: _Text = None
-    error: _Text = None
     user: _Text = None
     username: _Text = None
+    changes: list[Any] | None = None
     actor: _Text = None
-    actor_type: _Text = None
-    target: _Text = None
-    session: _Text = None
     api_key: _Text = None
-    request_id: _Text = None
-    factor: _Text = None
     ip: _Text = None
-    ip_type: _Text = None
-    asn: int | None = None
-    country: _Text = None
     city: _Text = None
     lat: _Number = None
     lon: _Number = None
     device: _Text = None
     user_agent: _Text = None
+    session: _Text = None
+    request_id: _Text = None
+    error: _Text = None
+    endpoint: _Text = None
+    target: _Text = None
+    id: _Text = None
+    error_code: _Text = None
+    factor: _Text = None
+    actor_type: _Text = None
+    ip_type: _Text = None
+    asn: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)] | None = None
+    country: _Text = None
     app: _Text = None
     app_version: _Text = None
-    endpoint: _Text = None
     latency_ms: _Number = None
-    changes: list[Any] | None = None
+
+
+_OWN: Final = slice(0, len(OF_USER))
+_DID: Final = slice(len(OF_USER), len(OF_USER) + len(OF_ACTOR))
+assert Members.__struct_fields__[: _DID.stop] == (*OF_USER, *OF_ACTOR)
 
 
 class Scored(msgspec.Struct, gc=False):
@@ -62,6 +68,9 @@ class Scored(msgspec.Struct, gc=False):
     text: str | None
 
 
+_AT_ONCE: Final = 512
+"""Events whose members are objects at a time: more of them do not fit into a core's cache."""
+_ENDPOINT: Final = EVENTS.names.index("endpoint")
 _USER, _ACTOR, _TARGET, _RAW = b"user", b"actor", b"target", b"raw"
 _sha256 = hashlib.sha256
 _pack = msgspec.msgpack.Encoder().encode
@@ -76,6 +85,9 @@ def read(message: bytes, noted: bool) -> Members:
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass
     found = members(message)
+    asn, latency = found.get("asn"), found.get("latency_ms")
+    found["asn"] = int(asn) if isinstance(asn, int | float) and 0 <= asn < 1 << 32 and asn == int(asn) else None
+    found["latency_ms"] = None if latency is None else float(latency)
     return Members(**{name: value for name, value in found.items() if name in Members.__struct_fields__})
 
 
@@ -97,74 +109,97 @@ def event_table(
     OutputError
         The key store cannot be written.
     """
-    n = len(messages)
-    events = [read(*each) for each in zip(messages, (batch.note_length > 0).tolist(), strict=True)]
     tenants, endpoints = _names(batch, TENANT), _names(batch, ENDPOINT)
-    whom = [_whom(tenant, event) for tenant, event in zip(tenants, events, strict=True)]
-    subjects = keys.subjects(name for three in whom for name in three if name is not None)
-    ids: list[list[bytes | None]] = [[], [], []]
-    parts: list[list[bytes | None]] = [[], [], []]
-    raws, tokens = [], ([], [], [])
-    token = lru_cache(maxsize=1 << 14)(keys.token)
-    for event, message, three, tenant in zip(events, messages, whom, tenants, strict=True):
-        of = [subjects[name] if name else None for name in three]
-        _seal_parts(event, of, keys.general, parts)
-        for at, subject in enumerate(of):
-            ids[at].append(subject.id if subject else None)
-        raws.append(seal([subject.key for subject in of if subject] or [keys.general], message, _RAW))
-        tokens[0].append(token(tenant, "ip", event.ip) if event.ip else None)
-        tokens[1].append(token(tenant, "session", event.session) if event.session else None)
-        tokens[2].append(keys.token(tenant, "request", event.request_id) if event.request_id else None)
-    grown = [trees.next(tenant, log) for tenant in tenants]
-    times = batch.time.tolist()
-    columns: list[list[Any]] = [
-        [tree for tree, _ in grown], days(batch.time), tenants, [log] * n, [leaf for _, leaf in grown], batch.offset.tolist(), batch.index.tolist(), times,
-        [time if time != NONE_TIME else None for time in batch.record_time.tolist()],
-        [event.id or None for event in events],
-        _words(ACTIONS, batch.action), _words(OUTCOMES, batch.outcome), _words(REASONS, batch.reason),
-        _words(METHODS, batch.method), endpoints,
-        [event.error_code for event in events], [event.factor for event in events],
-        [event.actor_type for event in events], [event.ip_type for event in events],
-        [event.country for event in events], [event.app for event in events], [event.app_version for event in events],
-        [status or None for status in batch.status.tolist()],
-        [event.asn for event in events], [event.latency_ms for event in events],
-        [one.risk for one in scored] or [None] * n, [one.late for one in scored] or [None] * n,
-        [one.text for one in scored] or [None] * n,
-        *ids, *tokens, *parts, [None] * n, [_sha256(raw).digest() for raw in raws],
+    grown, leaves = trees.take(tenants, log)
+    noted = batch.note_length > 0
+    pieces = []
+    for at in range(0, max(1, len(messages)), _AT_ONCE):
+        some = slice(at, at + _AT_ONCE)
+        events = [read(*each) for each in zip(messages[some], noted[some].tolist(), strict=True)]
+        members_ = [astuple(event) for event in events]
+        of = tenants[some]
+        columns = _plain(batch, some, members_, scored[some])
+        columns[:0] = [grown[some], days(batch.time[some]), of, [log] * len(of), leaves[some]]
+        columns[_ENDPOINT] = endpoints[some]
+        columns += _sealed(events, members_, messages[some], of, keys)
+        raws = columns.pop()
+        nothing: list[None] = [None] * len(of)
+        columns += [nothing, [_sha256(raw).digest() for raw in raws]]  # as a leaf's hash has them
+        columns.append([leaf_hash(row) for row in zip(*columns, strict=True)])
+        columns[-3:-1] = raws, nothing
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, EVENTS, strict=True)]
+        pieces.append(pa.record_batch(arrays, schema=EVENTS))
+    return pa.Table.from_batches(pieces, EVENTS)
+
+
+def _plain(
+    batch: Decoded, some: slice, events: Sequence[tuple[Any, ...]], scored: Sequence[Scored]
+) -> list[Sequence[Any]]:
+    """The columns from `offset` to `lapwing`, of some of a batch's rows."""
+    n = len(events)
+    received = batch.record_time[some].tolist()
+    own = dict(zip(Members.__struct_fields__, zip(*events, strict=True), strict=True)) if events else {}
+    added = zip(*map(astuple, scored), strict=True) if scored else [[None] * n] * len(Scored.__struct_fields__)
+    return [
+        batch.offset[some].tolist(), batch.index[some].tolist(), batch.time[some].tolist(),
+        [time if time != NONE_TIME else None for time in received],
+        own["id"], _words(ACTIONS, batch.action[some]), _words(OUTCOMES, batch.outcome[some]),
+        _words(REASONS, batch.reason[some]), _words(METHODS, batch.method[some]), [], *(own[name] for name in STRINGS),
+        [status or None for status in batch.status[some].tolist()], own["asn"], own["latency_ms"], *added,
     ]  # fmt: skip
-    hashes = [leaf_hash(row) for row in zip(*columns, strict=True)]
-    stored = dict(zip(EVENTS.names, (*columns, hashes), strict=True))
-    stored |= {"raw": raws, "raw_hash": [None] * n}
-    return pa.table([pa.array(stored[field.name], field.type) for field in EVENTS], schema=EVENTS)
+
+
+def _sealed(
+    events: Sequence[Members],
+    members_: Sequence[tuple[Any, ...]],
+    messages: Sequence[bytes],
+    tenants: Sequence[str],
+    keys: KeyStore,
+) -> Iterator[Sequence[Any]]:
+    """The columns of subjects' ids, tokens, sealed parts and raw messages: one pass over the events."""
+    whom = [_whom(tenant, event) for tenant, event in zip(tenants, events, strict=True)]
+    subjects = keys.subjects(dict.fromkeys(name for three in whom for name in three if name is not None))
+    general, fresh, address = keys.general, nonces(), keys.address
+    sessions, requests = ({of: keys.hasher(of, kind) for of in set(tenants)} for kind in ("session", "request"))
+    rows: list[tuple[Any, ...]] = []
+    for event, values, message, tenant, (about, did, to) in zip(events, members_, messages, tenants, whom, strict=True):
+        user = subjects[about] if about else None
+        tokens = (
+            address(tenant, event.ip) if event.ip else None,
+            digest(sessions[tenant], event.session) if event.session else None,
+            digest(requests[tenant], event.request_id) if event.request_id else None,
+        )
+        if user and not did and not to:  # nearly all
+            key = (user.key,)
+            part = sealed(key, _pack((values[_OWN], values[_DID])), _USER, next(fresh))
+            rows.append((user.id, None, None, *tokens, part, None, None, sealed(key, message, _RAW, next(fresh))))
+            continue
+        actor, target = (subjects[did] if did else None), (subjects[to] if to else None)
+        whose = list(dict.fromkeys(subject.key for subject in (user, actor, target) if subject)) or [general]
+        parts: list[bytes | None] = [None, None, None]
+        if user:
+            own = (values[_OWN],) if actor else (values[_OWN], values[_DID])
+            parts[0] = sealed([user.key], _pack(own), _USER, next(fresh))
+        if actor or not user:
+            parts[1] = sealed([actor.key if actor else general], _pack((values[_DID],)), _ACTOR, next(fresh))
+        if target:
+            parts[2] = sealed([target.key], _pack(((event.target,),)), _TARGET, next(fresh))
+        ids = [subject.id if subject else None for subject in (user, actor, target)]
+        rows.append((*ids, *tokens, *parts, sealed(whose, message, _RAW, next(fresh))))
+    return zip(*rows, strict=True)
 
 
 def _whom(tenant: str, event: Members) -> tuple[Names | None, Names | None, Names | None]:
-    """Whom the event is about, who did it if that is somebody else, and its object if that is a third."""
-    user, actor, target = event.user or "", event.actor or "", event.target or ""
+    """Whom the event is about, who did it if that is somebody else, and its object."""
+    user, actor, target = event.user or "", event.actor, event.target
     about = (tenant, user, event.username or "") if user or event.username else None
+    if not actor and not target:
+        return about, None, None
     known = (user, event.username)
-    return (
-        about,
-        (tenant, actor, "") if actor and actor not in known else None,
-        (tenant, target, "") if target and target not in known and target != actor else None,
-    )
-
-
-def _seal_parts(event: Members, of: list[Subject | None], general: bytes, parts: list[list[bytes | None]]) -> None:
-    """What is each one's own, sealed with that one's key; an empty part is null."""
-    user, actor, target = of
-    own = (event.user, event.username, event.changes)
-    did = (
-        event.actor, event.api_key, event.ip, event.city, event.lat, event.lon, event.device, event.user_agent,
-        event.session, event.request_id, event.error, event.endpoint,
-    )  # fmt: skip
-    if user and not actor:
-        parts[0].append(seal([user.key], _pack((own, did)), _USER))
-        parts[1].append(None)
-    else:
-        parts[0].append(seal([user.key], _pack((own,)), _USER) if user else None)
-        parts[1].append(seal([actor.key if actor else general], _pack((did,)), _ACTOR))
-    parts[2].append(seal([target.key], _pack(((event.target,),)), _TARGET) if target else None)
+    did = (tenant, actor, "") if actor and actor not in known else None
+    if not target:
+        return about, did, None
+    return about, did, about if target in known else did if target == actor else (tenant, target, "")
 
 
 def _words(words: Sequence[str], codes: NDArray[np.uint8]) -> list[str | None]:

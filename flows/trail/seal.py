@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -16,6 +16,7 @@ TAG_BYTES: Final = 16
 _SEVERAL: Final = b"lapwing trail: key of several subjects"
 _CIPHERS: Final = 1 << 16
 """Ciphers kept; making one costs several times what it costs to seal an event."""
+_DRAWN: Final = 1_024
 
 _cipher = lru_cache(maxsize=_CIPHERS)(AESGCM)
 
@@ -41,16 +42,28 @@ def seal(keys: Sequence[bytes], message: bytes, about: bytes) -> bytes:
     Examples
     --------
     >>> sam, ann = bytes(32), bytes([1]) * 32
-    >>> sealed = seal([sam, ann], b"sam told ann", b"leaf 7")
-    >>> unseal([ann, sam], sealed, b"leaf 7")
+    >>> letter = seal([sam, ann], b"sam told ann", b"leaf 7")
+    >>> unseal([ann, sam], letter, b"leaf 7")
     b'sam told ann'
     """
-    nonce = os.urandom(NONCE_BYTES)
+    return sealed(keys, message, about, os.urandom(NONCE_BYTES))
+
+
+def nonces() -> Iterator[bytes]:
+    """Fresh nonces, many drawn at once: for `sealed` in a loop over many messages."""
+    while True:
+        luck = os.urandom(NONCE_BYTES * _DRAWN)
+        for at in range(0, len(luck), NONCE_BYTES):
+            yield luck[at : at + NONCE_BYTES]
+
+
+def sealed(keys: Sequence[bytes], message: bytes, about: bytes, nonce: bytes) -> bytes:
+    """As `seal`, with a nonce that is used for nothing else."""
     key = keys[0] if len(keys) == 1 else _joined(keys, nonce)
     return nonce + _cipher(key).encrypt(nonce, message, about)
 
 
-def unseal(keys: Sequence[bytes], sealed: bytes, about: bytes) -> bytes:
+def unseal(keys: Sequence[bytes], sealed_bytes: bytes, about: bytes) -> bytes:
     """The message that was sealed.
 
     Raises
@@ -58,12 +71,12 @@ def unseal(keys: Sequence[bytes], sealed: bytes, about: bytes) -> bytes:
     CannotOpen
         With other keys, other `about`, or bytes that were changed or cut.
     """
-    if len(sealed) < NONCE_BYTES + TAG_BYTES:
+    if len(sealed_bytes) < NONCE_BYTES + TAG_BYTES:
         raise CannotOpen("too short to be sealed")
-    nonce = sealed[:NONCE_BYTES]
+    nonce = sealed_bytes[:NONCE_BYTES]
     try:
         key = keys[0] if len(keys) == 1 else _joined(keys, nonce)
-        return _cipher(key).decrypt(nonce, sealed[NONCE_BYTES:], about)
+        return _cipher(key).decrypt(nonce, sealed_bytes[NONCE_BYTES:], about)
     except InvalidTag:
         raise CannotOpen("another key, or changed bytes") from None
 

@@ -1,5 +1,6 @@
 """Which tree each tenant's rows grow in, and how far each log has come there."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from flows.trail.schema import SHARED, tree_of
@@ -32,6 +33,11 @@ class Trees:
         self._sizes[tree, log] = size + 1
         self._changed.add((tree, log))
         return tree, size
+
+    def take(self, tenants: Sequence[str], log: str) -> tuple[list[str], list[int]]:
+        """The trees and leaves of the next rows of a log, given their tenants."""
+        where = [self.next(tenant, log) for tenant in tenants]
+        return [tree for tree, _ in where], [leaf for _, leaf in where]
 
     def grown(self) -> dict[tuple[str, str], int]:
         """How many leaves each (tree, log) has that has got some since this was asked last."""
