@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_pieces_in_any_order_add_up_to_the_whole(
     whole = accumulate(table(given_events), hide)
     shuffled = luck.sample(given_events, len(given_events))
     ends = [0, *sorted(min(cut, len(shuffled)) for cut in cuts), len(shuffled)]
-    parts = [accumulate(table(shuffled[a:b]), hide) for a, b in zip(ends, ends[1:], strict=False) if b > a]
+    parts = [accumulate(table(shuffled[a:b]), hide) for a, b in pairwise(ends) if b > a]
     luck.shuffle(parts)
     nested = merged(pa.concat_tables([merged(pa.concat_tables(parts[:2])), *parts[2:]]))
     assert nested.equals(merged(whole))

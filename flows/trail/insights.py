@@ -98,13 +98,17 @@ class Aggregates:
         if not self._reached:
             return False
         if self._events:
-            self._rows.append(accumulate(pa.concat_tables(self._events), self._hide))
+            self._rows.append(accumulate(self.waiting(), self.hide))
         rows = merged(pa.concat_tables(self._rows)) if self._rows else ROWS.empty_table()
         self.store.append(rows if rows.num_rows else None, self._reached, {})
         self._touched.update(zip(rows["tree"].to_pylist(), rows["day"].to_pylist(), strict=True))
         self._events, self._rows, self._new_agents = [], [], 0
         self._reached.clear()
         return True
+
+    def waiting(self) -> pa.Table:
+        """The events that wait to be counted."""
+        return pa.concat_tables(self._events)
 
     def condense(self, *, all_: bool = False) -> None:
         """Add up the rows of days with many files; with `all_` of every day that was written to.
@@ -156,7 +160,8 @@ class Aggregates:
             found = self._agents[agent] = families(agent)
         return found
 
-    def _hide(self, tenant: str, name: str) -> tuple[str, bytes]:
+    def hide(self, tenant: str, name: str) -> tuple[str, bytes]:
+        """A city's token, and its name sealed."""
         sealed = seal([self._keys.general], name.encode("utf-8", "replace"), _ABOUT)
         return self._keys.token(tenant, "city", name).hex(), sealed
 
