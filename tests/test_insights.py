@@ -171,9 +171,14 @@ def test_engagement_counts_people_and_who_came_again() -> None:
     made = [
         {"action": "login", "time": MONDAY + week * 7 * DAY, "user_id": who(at)} for week, some in weeks for at in some
     ]
+    unfinished = summary(Counted(accumulate(table(made), hide), {}, MONDAY, MONDAY + 14 * DAY), "acme")
+    made.append({"action": "login", "time": MONDAY + 13 * DAY, "user_id": who(45)})
     report = summary(Counted(accumulate(table(made), hide), {}, MONDAY, MONDAY + 14 * DAY), "acme")
     charts = {chart.id: chart for chart in report.charts}
-    assert charts["active"].rows == [["2026-11-02", 40, 40, 0], ["2026-11-09", 30, 20, 10]]
+    active = charts["active"].rows
+    assert [active[0], active[7]] == [["2026-11-02", 40, 40, 0], ["2026-11-09", 30, 20, 10]]
+    assert active[1:7] == [[f"2026-11-0{at}", 0, 0, 0] for at in range(3, 9)]
+    assert {chart.id: chart for chart in unfinished.charts}["cohorts"].rows[0] == ["2026-11-02", 40, None]
     assert charts["cohorts"].rows == [["2026-11-02", 40, 0.25], ["2026-11-09", 20, None]]
     assert charts["logins"].rows[7] == ["2026-11-09", 30, 40]
 

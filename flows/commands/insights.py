@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands.console import plain, result, say
+from flows.commands.moments import micros
 from flows.commands.options import Json, Keys, Quiet, TrailPlace
 from flows.errors import InputError, OutputError, UsageError
 
@@ -70,14 +71,13 @@ def _counted(trail: str, keys: str, start: str | None, end: str | None, tenant: 
     InputError
         There is no trail, or nothing in the range.
     """
-    from flows.backtest.run import bound
     from flows.insights.counted import DAY, Counted
     from flows.insights.figures import date
     from flows.trail.insights import INSIGHTS, read
     from flows.trail.keys import KeyStore
     from flows.trail.store import Store
 
-    asked = bound(start, "--from"), bound(end, "--to")
+    asked = micros(start, "--from"), micros(end, "--to")
     store = Store.open(trail, INSIGHTS)
     with KeyStore.open(Path(keys)) as opened:
         store.check_keys(opened.identity)
@@ -85,8 +85,8 @@ def _counted(trail: str, keys: str, start: str | None, end: str | None, tenant: 
         if not files:
             raise InputError(f"{trail}: nothing has been archived yet")
         first, last = min(file.least for file in files), max(file.greatest for file in files)
-        to = -(-asked[1] * 1000 // DAY) * DAY if asked[1] is not None else last // DAY * DAY + DAY
-        since = asked[0] * 1000 // DAY * DAY if asked[0] is not None else to - 30 * DAY
+        to = -(-asked[1] // DAY) * DAY if asked[1] is not None else last // DAY * DAY + DAY
+        since = asked[0] // DAY * DAY if asked[0] is not None else to - 30 * DAY
         if since >= to:
             raise UsageError(f"--from {date(since)} is not before --to {date(to)}")
         back = max(to - since, 28 * DAY)

@@ -1,6 +1,7 @@
 """From events and alerts to rows of aggregates: pure accumulation, in any order and in any pieces."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -44,6 +45,7 @@ class Measure(NamedTuple):
     hourly: bool = False
 
 
+@lru_cache(1 << 12)
 def place(city: str, country: str, lat: float | None, lon: float | None) -> str:
     """A city as one name. Its place is rounded to a tenth of a degree, about 11 km: no one lives there.
 
@@ -65,7 +67,8 @@ def accumulate(events: pa.Table, hide: Hide) -> pa.Table:
         return ROWS.empty_table()
     events = events.combine_chunks()
     bad = _is(events, "outcome", "failure", "blocked")
-    users, active = _users(events), _people(events)
+    users = _users(events)
+    active = _people(events, users)
     parts = [_counted(events, one, bad, users) for one in _measures(events, bad, active)]
     return _hidden(bounded(merged(pa.concat_tables(parts))), hide)
 
@@ -102,7 +105,7 @@ def _measures(events: pa.Table, bad: Mask, active: Mask) -> list[Measure]:
     path = events["endpoint"].is_valid().to_numpy()
     endpoint = _joined(events["method"], events["endpoint"], " ")
     timed = path & events["latency_ms"].is_valid().to_numpy()
-    source = pc.fill_null(pc.binary_join_element_wise("", _hex(events["ip_token"]), ""), UNKNOWN)
+    source = _hex(events["ip_token"], reset | register | (login & bad))
     found = [
         Measure("hourly", every, events["action"], events["outcome"], hourly=True),
         *(Measure(name, login, events[name]) for name in ("country", "city", "browser", "os", "device")),
@@ -176,15 +179,15 @@ def _hidden(rows: pa.Table, hide: Hide) -> pa.Table:
 
 def _users(events: pa.Table) -> NDArray[np.uint64]:
     """Eight bytes of the id of who did it, random as all of it is; 0 for nobody."""
-    ids = pc.coalesce(events["actor_id"], events["user_id"]).combine_chunks()
-    values = b"".join(one or bytes(16) for one in ids.to_pylist())
-    return np.frombuffer(values, "<u8").reshape(-1, 2)[:, 0].astype(np.uint64)
+    ids = pc.fill_null(pc.coalesce(events["actor_id"], events["user_id"]), bytes(16)).combine_chunks()
+    values = np.frombuffer(ids.buffers()[1], "<u8").reshape(-1, 2)[ids.offset : ids.offset + len(ids), 0]
+    return values.astype(np.uint64)
 
 
-def _people(events: pa.Table) -> Mask:
+def _people(events: pa.Table, users: NDArray[np.uint64]) -> Mask:
     """What somebody did who was let in: no failure, no program."""
     person = pc.is_in(pc.fill_null(events["actor_type"], "user"), pa.array(["user", "admin"]))
-    mask: Mask = _is(events, "outcome", "success") & person.to_numpy() & (_users(events) > 0)
+    mask: Mask = _is(events, "outcome", "success") & person.to_numpy() & (users > 0)
     return mask
 
 
@@ -197,9 +200,13 @@ def _joined(first: pa.ChunkedArray, second: pa.ChunkedArray, between: str = BETW
     return pc.binary_join_element_wise(pc.fill_null(first, "-"), pc.fill_null(second, UNKNOWN), between)
 
 
-def _hex(tokens: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Half of each token as text: enough to tell addresses of a tenant apart."""
-    return pa.chunked_array([pa.array([one and one[:8].hex() for one in tokens.to_pylist()], pa.string())])
+def _hex(tokens: pa.ChunkedArray, wanted: Mask) -> pa.ChunkedArray:
+    """Half of each wanted token as text: enough to tell addresses of a tenant apart."""
+    out: list[str | None] = [None] * len(wanted)
+    rows = np.flatnonzero(wanted)
+    for row, token in zip(rows.tolist(), tokens.take(pa.array(rows)).to_pylist(), strict=True):
+        out[row] = token and token[:8].hex()
+    return pa.chunked_array([pa.array(out, pa.string())])
 
 
 def _bucket(latency: pa.ChunkedArray) -> pa.ChunkedArray:

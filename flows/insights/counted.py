@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from flows.insights.rows import ANONYMOUS, DAILY, OTHER
-from flows.insights.sketch import known, reach, union, unpacked
+from flows.insights.sketch import Ids, known, reach, union, unpacked
 
 HOUR: int = 3_600_000_000
 DAY: int = 24 * HOUR
@@ -24,9 +26,14 @@ class Sum(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Who was there, by day and key: everybody, or a sample of people in which each stands for `scale`."""
+    """Who was there on which day with which key: everybody, or a sample of people in which each stands for `scale`.
 
-    people: dict[tuple[int, str], frozenset[int]]
+    `ids`, `days` (microseconds UTC) and `keys` go together; whoever came on several days is there several times.
+    """
+
+    ids: Ids
+    days: NDArray[np.int64]
+    keys: NDArray[np.str_]
     scale: float
 
 
@@ -88,31 +95,40 @@ class Counted:
 
     def people(self, measure: str) -> Sample:
         """Who was there, each day that was read. A sample is of the same people everywhere."""
-        rows = self.rows.filter(pc.equal(self.rows["measure"], measure))
-        sketches: dict[tuple[int, str], list[bytes]] = defaultdict(list)
+        rows = self._measures.get(measure, self.rows.slice(0, 0))
         times = rows["time"].cast(pa.int64()).to_pylist()
-        for time, key, one in zip(times, rows["key"].to_pylist(), rows["users"].to_pylist(), strict=True):
-            if one is not None and key != OTHER:
-                sketches[time, key].append(one)
-        found = {key: [unpacked(one) for one in some] for key, some in sketches.items()}
-        limit = min((reach(one, DAILY) for some in found.values() for one in some), default=2.0**64)
-        people = {
-            key: frozenset(id_ for one in some for id_ in known(one, limit).tolist()) for key, some in found.items()
-        }
-        return Sample(people, 2.0**64 / limit)
+        found = [
+            (time, key, unpacked(one))
+            for time, key, one in zip(times, rows["key"].to_pylist(), rows["users"].to_pylist(), strict=True)
+            if one and key != OTHER
+        ]
+        limit = min((reach(ids, DAILY) for _, _, ids in found), default=2.0**64)
+        some = [(time, key, known(ids, limit)) for time, key, ids in found]
+        sizes = [len(ids) for _, _, ids in some]
+        return Sample(
+            np.concatenate([np.empty(0, np.uint64), *(ids for _, _, ids in some)]),
+            np.repeat(np.array([time for time, _, _ in some], np.int64), sizes),
+            np.repeat(np.array([key for _, key, _ in some], np.str_), sizes),
+            2.0**64 / limit,
+        )
 
     @cached_property
     def _by_day(self) -> dict[tuple[int, str, str], int]:
-        rows = self.rows.filter(pc.equal(self.rows["measure"], "hourly"))
+        rows = self._measures.get("hourly", self.rows.slice(0, 0))
         day = pc.multiply(pc.divide(rows["time"].cast(pa.int64()), DAY), DAY)
         rows = rows.append_column("from", day).group_by(["from", "key", "part"]).aggregate([("count", "sum")])
         keys = zip(rows["from"].to_pylist(), rows["key"].to_pylist(), rows["part"].to_pylist(), strict=True)
         return dict(zip(keys, rows["count_sum"].to_pylist(), strict=True))
 
+    @cached_property
+    def _measures(self) -> dict[str, pa.Table]:
+        names = pc.unique(self.rows["measure"]).to_pylist()
+        return {name: self.rows.filter(pc.equal(self.rows["measure"], name)).combine_chunks() for name in names}
+
     def _of(self, measure: str, start: int, end: int) -> pa.Table:
-        times = self.rows["time"].cast(pa.int64())
-        inside = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
-        return self.rows.filter(pc.and_(inside, pc.equal(self.rows["measure"], measure)))
+        rows = self._measures.get(measure, self.rows.slice(0, 0))
+        times = rows["time"].cast(pa.int64())
+        return rows.filter(pc.and_(pc.greater_equal(times, start), pc.less(times, end)))
 
     def _sums(self, measure: str, by: tuple[str, ...], start: int, end: int) -> dict[tuple[str, ...], Sum]:
         rows = self._of(measure, start, end)

@@ -2,14 +2,19 @@
 
 import math
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from flows.insights.aggregate import BETWEEN, STEPS, UNKNOWN
 from flows.insights.counted import DAY, Counted, Sum
 from flows.insights.report import Cell, Chart
 from flows.insights.rows import ANONYMOUS, OTHER
+from flows.insights.sketch import Ids
 from flows.intervals import wilson
 
+Days = NDArray[np.int64]
 SHOWN: Final = 12
 """Rows of a chart by name; all the rest together are one more."""
 LEAST_CALLS: Final = 20
@@ -143,14 +148,11 @@ def shares(id_: str, section: str, title: str, unit: str, found: dict[str, Sum],
 def funnel(counted: Counted, id_: str, title: str, first: str, then: str) -> Chart:
     """How many users came to the first step in the range, and how many of them to the next one, in it too."""
     sample = counted.people("funnel")
-    reached: list[set[int]] = [set(), set()]
-    for (day, key), people in sample.people.items():
-        if counted.start <= day < counted.end and key in (first, then):
-            reached[key == then] |= people
-    both = reached[0] & reached[1]
+    inside = (sample.days >= counted.start) & (sample.days < counted.end)
+    asked, done = (np.unique(sample.ids[inside & (sample.keys == name)]) for name in (first, then))
     rows: list[list[Cell]] = [
-        [name, round(len(some) * sample.scale), *_share(len(some), len(reached[0]))]
-        for name, some in ((first, reached[0]), (then, both))
+        [name, round(len(some) * sample.scale), *_share(len(some), len(asked))]
+        for name, some in ((first, asked), (then, np.intersect1d(asked, done)))
     ]
     return Chart(
         id=id_, section="Signing in", title=title, unit="users", kind="steps",
@@ -161,25 +163,23 @@ def funnel(counted: Counted, id_: str, title: str, first: str, then: str) -> Cha
 def engagement(counted: Counted) -> list[Chart]:
     """Active, new and returning users by day, and by week of the first visit how many came again."""
     sample = counted.people("active")
-    days: dict[int, set[int]] = {}
-    for (day, _), people in sample.people.items():
-        days.setdefault(day, set()).update(people)
-    seen: set[int] = set()
-    first: dict[int, int] = {}
+    order = np.lexsort((sample.days, sample.ids))
+    ids, days = sample.ids[order], sample.days[order]
+    once = _changes(ids) | _changes(days)
+    ids, days = ids[once], days[once]
+    first = days[np.searchsorted(ids, ids)]  # sorted by id, then day: an id's first row has its first day
+    active, new = (dict(zip(*map(np.ndarray.tolist, np.unique(some, return_counts=True)), strict=True))
+                   for some in (days, days[first == days]))  # fmt: skip
     rows: list[list[Cell]] = []
-    for day in sorted(days):
-        new = days[day] - seen
-        seen |= new
-        first |= dict.fromkeys(new, day)
-        if counted.start <= day < counted.end:
-            told = [round(len(some) * sample.scale) for some in (days[day], new, days[day] - new)]
-            rows.append([date(day), *told])
+    for day in counted.days:
+        here, fresh = active.get(day, 0), new.get(day, 0)
+        rows.append([date(day), *(round(some * sample.scale) for some in (here, fresh, here - fresh))])
     note = f"New: not seen since {date(counted.first_day)}, where what is known begins. {_sampled(sample.scale)}"
-    active = Chart(
+    shown = Chart(
         id="active", section="Who comes", title="Active users a day: new and returning", unit="users",
         kind="stack", heads=["day", "active", "new", "returning"], rows=rows, note=note.strip(),
     )  # fmt: skip
-    return [active, _cohorts(counted, days, first, sample.scale)]
+    return [shown, _cohorts(counted, ids, days, first, sample.scale)]
 
 
 def monday(day: int) -> int:
@@ -191,23 +191,31 @@ def monday(day: int) -> int:
     return (day - 4 * DAY) // WEEK * WEEK + 4 * DAY
 
 
-def _cohorts(counted: Counted, days: dict[int, set[int]], first: dict[int, int], scale: float) -> Chart:
-    weeks: dict[int, set[int]] = {}
-    for day, people in days.items():
-        weeks.setdefault(monday(day), set()).update(people)
-    last = monday(max(days)) if days else 0
+def _changes(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values differ from the one before."""
+    out = np.ones(len(values), np.bool_)
+    out[1:] = values[1:] != values[:-1]
+    return out
+
+
+def _cohorts(counted: Counted, ids: Ids, days: Days, first: Days, scale: float) -> Chart:
+    """Of sorted visits, each person's by day."""
+    most = max(1, min(12, (counted.end - counted.start) // WEEK))
+    week = (days - 4 * DAY) // WEEK
+    once = _changes(ids) | _changes(week)
+    pairs = np.stack(((first[once] - 4 * DAY) // WEEK, week[once]))
+    found, counts = np.unique(pairs[0] << 20 | pairs[1], return_counts=True)
+    came = {divmod(pair, 1 << 20): count for pair, count in zip(found.tolist(), counts.tolist(), strict=True)}
+    last = min(counted.end, int(days.max(initial=0)) + DAY)
     rows: list[list[Cell]] = []
-    most = min(12, (counted.end - counted.start) // WEEK)
-    for week in sorted(weeks):
-        if week < counted.start or week + WEEK > counted.end:
-            continue
-        cohort = {who for who in weeks[week] if monday(first[who]) == week}
+    for begin in range(monday(counted.start + WEEK - DAY), counted.end - WEEK + 1, WEEK):
+        at = (begin - 4 * DAY) // WEEK
+        users = came.get((at, at), 0)
         later: list[Cell] = [
-            round(len(cohort & weeks.get(week + at * WEEK, set())) / len(cohort), 4)
-            if cohort and week + at * WEEK + WEEK <= min(counted.end, last + WEEK) else None
-            for at in range(1, most)
-        ]  # fmt: skip
-        rows.append([date(week), round(len(cohort) * scale), *later])
+            round(came.get((at, at + after), 0) / users, 4) if users and begin + (after + 1) * WEEK <= last else None
+            for after in range(1, most)
+        ]
+        rows.append([date(begin), round(users * scale), *later])
     return Chart(
         id="cohorts", section="Who comes", title="Came again, by week of the first visit",
         unit="share of the week's new users", kind="cohorts",

@@ -7,7 +7,6 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.formats.canonical import members
 from flows.formats.user_agent import LONGEST, families
 from flows.insights.aggregate import READ, TAKEN, accumulate, of_alerts, place
 from flows.insights.rows import ROWS, bounded, merged
@@ -142,6 +141,8 @@ class Aggregates:
         try:
             one = _decode(message)
         except (msgspec.DecodeError, UnicodeDecodeError):
+            from flows.formats.canonical import members  # it takes the kernels with it, which a reader can do without
+
             found: dict[str, Any] = members(message)
             one = _Read(**{name: found[name] for name in _Read.__struct_fields__ if name in found})
         agent = self._families(one.user_agent[:LONGEST]) if one.user_agent else {}

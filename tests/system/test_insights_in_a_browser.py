@@ -62,7 +62,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     events = folder / "events.ndjson"
     where = ("--trail", folder / "trail", "--keys", folder / "keys")
     for words in (
-        (*"simulate --events 8000 --days 15 --users 300 --seed 5 --output".split(), events),
+        (*["simulate", "--events", "8000", "--days", "15", "--users", "300", "--seed", "5", "--output"], events),
         ("detect", "--input", events, "--output", folder / "out"),
         ("archive", "--input", folder / "out", *where),
         ("insights", *where, "--output", folder / "report.html"),
