@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt bench bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-peers quality chaos soak clean
+.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt bench bench-kafka bench-snapshots bench-memory bench-growth bench-archive bench-behaviour bench-peers quality chaos soak clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ bench-memory: .venv/.test ## memory under ten million one-shot entities
 
 bench-growth: .venv/.test ## cost by entities and by detections, and docs/growth.svg
 	$(BIN)/python -m benchmarks.growth
+
+bench-archive: .venv/.test ## events into an audit trail on a local disk: a core's rate, and memory
+	$(BIN)/python -m benchmarks.archive $(if $(EVENTS),--events $(EVENTS))
 
 bench-behaviour: .venv/.test ## strange behaviour in simulated days: how much is found, how much is false
 	$(BIN)/python -m benchmarks.behaviour

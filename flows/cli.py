@@ -13,6 +13,7 @@ from flows.commands import (
     backtest,
     blocklist,
     check,
+    compact,
     compare,
     config,
     detect,
@@ -72,6 +73,7 @@ app.command("tune")(tune.tune)
 app.command("archive")(archive.archive)
 app.command("insights")(insights.insights)
 app.add_typer(state.app, name="state")
+app.add_typer(compact.app, name="trail")
 
 
 def _print_version(wanted: bool) -> None:

@@ -221,7 +221,7 @@ def test_beside_verdicts(whole: Path, events: Path, detected: Path, tmp_path: Pa
         ),
         (["--truth", "{events}"], 1, "not a truth record"),
         (["--truth", "absent.ndjson"], 1, "absent.ndjson: No such file"),
-        (["--input", "trail"], 2, "this version keeps no trail"),
+        (["--input", "trail"], 2, "--input trail --trail DIR --keys DIR"),
         (["--input", "-"], 2, "a backtest reads its input again"),
         (["--input", "absent.ndjson"], 1, "absent.ndjson"),
         (["--state", "absent"], 3, "absent: holds no state"),

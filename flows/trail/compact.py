@@ -20,6 +20,8 @@ _REST: Final = 4
 ALL: Final = "~"
 """After every day."""
 _SWEEP_S: Final = 3_600
+_QUIET_S: Final = 60
+"""How long a day that is over has had no more rows when it is sorted: not while it is loaded."""
 _OVER_US: Final = 2 * 3_600_000_000
 """How long after its end a day is taken to be over."""
 
@@ -45,7 +47,11 @@ class Compaction:
         OutputError
             A table cannot be written. Its rows are as they were.
         """
-        self._all(day_of(time.time_ns() // 1000 - _OVER_US))
+        over, now = day_of(time.time_ns() // 1000 - _OVER_US), time.monotonic()
+        for writer in self._tables.writers():
+            busy = {day for day, at in writer.touched.items() if now - at < _QUIET_S}
+            compact(writer.store, "", busy, self._sorted)
+            compact(writer.store, over, writer.touched.keys() - busy, self._sorted)
         self._tables.aggregates.condense()
         if time.monotonic() - self._swept > _SWEEP_S:
             self._swept = time.monotonic()
@@ -53,7 +59,8 @@ class Compaction:
 
     def finish(self) -> None:
         """Put all in order at the end of an input; raises as `look`."""
-        self._all(ALL)
+        for writer in self._tables.writers():
+            compact(writer.store, ALL, {*writer.touched}, self._sorted)
         self._tables.aggregates.condense(all_=True)
         self._sweep()
 
@@ -61,10 +68,6 @@ class Compaction:
         for writer in self._tables.writers():
             writer.store.sweep()
         self._tables.aggregates.store.sweep()
-
-    def _all(self, before: str) -> None:
-        for writer in self._tables.writers():
-            compact(writer.store, before, writer.touched, self._sorted)
 
 
 def compact(
@@ -86,6 +89,8 @@ def compact(
     OutputError
         The table cannot be written; its rows are as they were.
     """
+    if only is not None and not only:
+        return 0
     known = {} if known is None else known
     days: dict[tuple[str, str], list[StoredFile]] = defaultdict(list)
     for file in store.files():

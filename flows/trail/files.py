@@ -19,8 +19,8 @@ _ROWS: Final = 8_192
 class Folder:
     """Where a table's files lie: opened by the paths that its log names."""
 
-    def __init__(self, table: DeltaTable) -> None:
-        self._place = place = table.table_uri.rstrip("/").removeprefix("file://")
+    def __init__(self, place: str, table: DeltaTable) -> None:
+        self._place = place
         self._system = (
             pafs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
             if "://" in place

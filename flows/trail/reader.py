@@ -170,13 +170,7 @@ class Trail:
 
     def has(self, kind: str) -> bool:
         """Whether there is a table of a kind: nothing may have come yet."""
-        try:
-            Store.open(self.place, kind)
-        except InputError as error:
-            if "no such table" in str(error):
-                return False
-            raise
-        return True
+        return Store.exists(self.place, kind)
 
     def _rows(
         self,

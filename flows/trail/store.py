@@ -71,7 +71,7 @@ class Store:
 
     def __init__(self, place: str, kind: str, table: DeltaTable) -> None:
         self.place, self.kind, self.table = place, kind, table
-        self.folder = Folder(table)
+        self.folder = Folder(place, table)
 
     @classmethod
     def open(cls, trail: str, kind: str, *, create: str = "") -> Self:
@@ -113,6 +113,11 @@ class Store:
         except (DeltaError, OSError) as error:
             raise OutputError(f"{place}: {first_line(error)}") from None
         return cls(place, kind, made)
+
+    @staticmethod
+    def exists(trail: str, kind: str) -> bool:
+        """Whether there is a table of a kind; nothing of the kind may have come yet."""
+        return DeltaTable.is_deltatable(f"{trail.rstrip('/')}/{kind}")
 
     def check_keys(self, identity: str) -> None:
         """Refuse keys that are not the table's.

@@ -1,5 +1,6 @@
 """Writing the trail: what comes from a source goes into its tables, each message once."""
 
+import time
 from collections.abc import Sequence
 from itertools import product
 from typing import Self
@@ -15,7 +16,10 @@ from flows.trail.trees import MOST, Trees
 
 
 class Writer:
-    """Rows of one table that wait, and the commit that appends them with how far they go."""
+    """Rows of one table that wait, and the commit that appends them with how far they go.
+
+    `touched` are the (tree, day) that have got rows, with when that was last (monotonic seconds).
+    """
 
     def __init__(self, store: Store, keys: KeyStore, most_trees: int = MOST) -> None:
         self.store, self._keys = store, keys
@@ -24,7 +28,7 @@ class Writer:
         self._reached: dict[str, tuple[int, int]] = {}
         self._moved: set[str] = set()
         self.rows = 0
-        self.touched: set[tuple[str, str]] = set()
+        self.touched: dict[tuple[str, str], float] = {}
 
     @classmethod
     def open(cls, trail: str, kind: str, keys: KeyStore, most_trees: int = MOST) -> Self:
@@ -86,6 +90,6 @@ class Writer:
             return rows
         self._waiting.append(rows)
         trees, days = (rows.column(name).unique().to_pylist() for name in ("tree", "day"))
-        self.touched.update(product(trees, days))
+        self.touched.update(dict.fromkeys(product(trees, days), time.monotonic()))
         self.rows += rows.num_rows
         return rows
