@@ -5,6 +5,7 @@ a year's table; then the command is timed as a person would wait for it.
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -50,9 +51,11 @@ def main() -> None:
         where = ["--trail", str(folder / "trail"), "--keys", str(folder / "keys"), "--output", str(folder / "r.html")]
         begin = datetime.fromtimestamp(time_of(day) / 1e6, UTC).date().isoformat()
         for what, words in (("all tenants", []), ("one tenant", ["--tenant", "acme"])):
-            began = perf_counter()
+            began, before = perf_counter(), processor()
             subprocess.run([LAPWING, "insights", *where, "--from", begin, "--quiet", *words], check=True)
-            print(f"{what}: {perf_counter() - began:.1f} s to a page of {size(folder / 'r.html') >> 10} KB")
+            print(
+                f"{what}: {perf_counter() - began:.1f} s ({processor() - before:.1f} s of processor time) to a page of {size(folder / 'r.html') >> 10} KB"
+            )
 
 
 def counted(folder: Path, keys: KeyStore, number: int) -> pa.Table:
@@ -99,6 +102,12 @@ def years(store: Store, day: pa.Table, days: int) -> None:
 def time_of(day: pa.Table) -> int:
     """Where the day begins."""
     return int(day["time"].cast(pa.int64()).to_numpy().min()) // DAY * DAY
+
+
+def processor() -> float:
+    """Seconds of processor time of the commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def size(path: Path) -> int:

@@ -20,7 +20,7 @@ from flows.insights.page import page
 from flows.insights.rows import KEYS, OTHER, ROWS, SKETCH, bounded, merged
 from flows.insights.sketch import packed, union, unpacked
 from flows.insights.summary import summary
-from flows.trail.insights import read
+from flows.trail.insights import read, table_of
 from flows.trail.keys import KeyStore
 from flows.trail.store import Store
 from tests.command import command, simulate
@@ -216,8 +216,9 @@ def archived(folder: Path) -> tuple[int, str, list[str]]:
 def rows_of(folder: Path) -> tuple[pa.Table, dict[str, str]]:
     with KeyStore.open(folder / "keys") as keys:
         store = Store.open(str(folder / "trail"), "insights")
-        rows, names = read(store, keys, tenant=None, start=0, end=4 * 10**15)
-    return merged(rows), dict(names)
+        _, names = read(store, keys, tenant=None, start=0, end=4 * 10**15)
+        rows = [table_of(store, *day) for day in {(file.tree, file.day) for file in store.files()}]
+    return merged(pa.concat_tables(rows)), dict(names)
 
 
 def test_each_event_is_counted_once_over_runs_and_again_committed_epochs(trail: Path) -> None:

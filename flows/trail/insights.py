@@ -18,6 +18,9 @@ INSIGHTS: Final = "insights"
 MANY: Final = 16
 """Files of a tree's day from which on they are made one."""
 _ABOUT: Final = b"insights"
+_SHOWN: Final = ["time", "measure", "key", "part", "count", "failures", "users", "name"]
+"""Columns that a report is made of."""
+_SHOWN_SCHEMA: Final = pa.schema([ROWS.field(name) for name in _SHOWN])
 _AGENTS: Final = 4_096
 _NEW_AGENTS: Final = 500
 """User agents kept, and read anew between two commits: each takes milliseconds, and senders choose them."""
@@ -180,18 +183,16 @@ def read(
     parts = []
     for file in store.files(None, start, end):
         with store.folder.open(file.path) as (parquet, _):
-            rows = parquet.read()
-        rows = _placed(rows, file.tree, file.day)
+            rows = parquet.read(_SHOWN if tenant is None else [*_SHOWN, "tenant"], use_threads=False)
         if tenant is not None:
             rows = rows.filter(pc.equal(rows["tenant"], tenant))
         times = rows["time"].cast(pa.int64()).to_numpy()
-        parts.append(rows.filter(pa.array((times >= start) & (times < end))))
-    rows = pa.concat_tables(parts) if parts else ROWS.empty_table()
-    names: dict[str, str] = {}
-    for key, sealed in zip(rows["key"].to_pylist(), rows["name"].to_pylist(), strict=True):
-        if sealed is not None and key not in names:
-            names[key] = _opened(keys, sealed)
-    return rows, names
+        rows = rows.filter(pa.array((times >= start) & (times < end)))
+        parts.append(rows.select(_SHOWN).cast(_SHOWN_SCHEMA))
+    rows = pa.concat_tables(parts) if parts else _SHOWN_SCHEMA.empty_table()
+    sealed = rows.filter(rows["name"].is_valid()).select(["key", "name"]).group_by("key").aggregate([("name", "min")])
+    names = {row["key"]: _opened(keys, row["name_min"]) for row in sealed.to_pylist()}
+    return rows.drop_columns(["name"]), names
 
 
 def table_of(store: Store, tree: str, day: str) -> pa.Table:
