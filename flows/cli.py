@@ -21,6 +21,7 @@ from flows.commands import (
     fields,
     forward,
     hold,
+    insights,
     lab,
     map,
     profile,
@@ -90,8 +91,8 @@ app.command("timeline")(timeline.timeline)
 app.command("profile")(profile.profile)
 app.command("verify")(verify.verify)
 app.command("prove")(prove.prove)
-trail.app.command("compact")(compact.compact)
 app.add_typer(trail.app, name="trail")
+app.command("insights")(insights.insights)
 app.add_typer(state.app, name="state")
 app.add_typer(troubleshoot.app, name="troubleshoot")
 app.add_typer(subject.app, name="subject")

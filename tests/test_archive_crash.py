@@ -6,6 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+from flows.trail.insights import read
+from flows.trail.keys import KeyStore
+from flows.trail.store import Store
 from tests.trails import archived, events, lines, opened, valid, whole
 
 _GIVE_UP_S = 300.0
@@ -25,6 +28,14 @@ def start(source: Path, folder: Path) -> "subprocess.Popen[str]":
 def commits(folder: Path) -> int:
     """Commits of the table of events, made or being made."""
     return len(list((folder / "trail" / "events" / "_delta_log").glob("*")))
+
+
+def counted(folder: Path) -> int:
+    """Events in the trail's aggregates."""
+    with KeyStore.open(folder / "keys") as keys:
+        store = Store.open(str(folder / "trail"), "insights")
+        rows, _ = read(store, keys, tenant=None, start=0, end=4 * 10**15)
+    return sum(row["count"] for row in rows.to_pylist() if row["measure"] == "hourly")
 
 
 def test_killed_at_any_time_it_keeps_every_message_once(tmp_path: Path) -> None:
@@ -52,6 +63,7 @@ def test_killed_at_any_time_it_keeps_every_message_once(tmp_path: Path) -> None:
     dead = list(opened(tmp_path).records("dead_letters"))
     assert sorted(kept) == sorted(line for line in messages if line != b"{}" and valid([line]))
     assert len(kept) + len(dead) == len(messages)
+    assert counted(tmp_path) == len(kept)
     assert len({(record.log, record.offset) for record in dead}) == len(dead)
     assert whole(tmp_path)
 
@@ -64,5 +76,5 @@ def test_two_at_once_do_not_number_the_same_leaf(tmp_path: Path) -> None:
     said = [child.communicate(timeout=_GIVE_UP_S)[1] for child in children]
     assert all(text.count("\n") <= 1 and "Traceback" not in text for text in said)
     archived(source, tmp_path, raw=True)
-    assert len(events(tmp_path)) == 1_500
+    assert len(events(tmp_path)) == counted(tmp_path) == 1_500
     assert whole(tmp_path)

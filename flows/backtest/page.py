@@ -1,16 +1,11 @@
-"""A report as one HTML page that needs nothing beside itself: no script, no font, no picture from elsewhere.
-
-Names in it were written by whoever sent the events, attackers among them: each is shown with its control characters as
-codes and is escaped, and the page forbids itself to load or run anything.
-"""
+"""The report of a backtest as one HTML page."""
 
 from collections.abc import Sequence
-from html import escape
 from typing import Final
 
 from flows.backtest import pictures, words
 from flows.backtest.report import Change, Example, Judged, Labels, Rate, Report, Side
-from flows.formats.evidence import shown
+from flows.html_page import document, table, text
 
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
@@ -19,8 +14,6 @@ th, td { text-align: left; padding: .2rem .7rem; border-bottom: 1px solid #ddd; 
 td { overflow-wrap: break-word; max-width: 24rem; } td.n, th.n { text-align: right; white-space: nowrap; }
 svg { max-width: 100%; height: auto; } .note { color: #555; } code { font-size: 13px; }
 """
-_CSP: Final = "default-src 'none'; style-src 'unsafe-inline'"
-_LONGEST: Final = 600
 
 
 def page(report: Report) -> str:
@@ -31,23 +24,15 @@ def page(report: Report) -> str:
     most = max((sum(day.incidents.values()) for _, side, _, _ in sides for day in side.by_day), default=0)
     body = [
         "<h1>Backtest</h1>",
-        f"<p><b>{_text(span.start)}</b> to <b>{_text(span.end)}</b>: {span.events:,} events on {span.days:,} "
-        f"day{'' if span.days == 1 else 's'}, of <code>{_text(report.input)}</code>.</p>",
-        *(f'<p class="note">{_text(note, 1000)}</p>' for note in report.notes),
+        f"<p><b>{text(span.start)}</b> to <b>{text(span.end)}</b>: {span.events:,} events on {span.days:,} "
+        f"day{'' if span.days == 1 else 's'}, of <code>{text(report.input)}</code>.</p>",
+        *(f'<p class="note">{text(note, 1000)}</p>' for note in report.notes),
         *(_change(report.change) if report.change else ()),
     ]
     for name, side, labels, judged in sides:
         body += [*_side(name, side, labels, most), *(_judged(judged) if judged else ())]
     body.append(pictures.events(report.new.by_day))
-    return "\n".join([
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(_CSP)}">',
-        '<meta name="viewport" content="width=device-width">',
-        f"<title>Backtest {_text(span.start)} to {_text(span.end)}</title><style>{_STYLE}</style></head><body>",
-        *body,
-        "</body></html>\n",
-    ])  # fmt: skip
+    return document(f"Backtest {span.start} to {span.end}", _STYLE, body)
 
 
 def _side(name: str, side: Side, labels: Labels | None, most: int) -> list[str]:
@@ -66,9 +51,9 @@ def _side(name: str, side: Side, labels: Labels | None, most: int) -> list[str]:
     rows += [("attacks (queue entries)", "", *_rate(side.entries), "", "")]
     heads = ("detection", "severity", "in all", "median a day", "p95 a day", "crossed after", "p95")
     out = [
-        f"<h2>{name}: <code>{_text(side.config)}</code></h2>",
+        f"<h2>{name}: <code>{text(side.config)}</code></h2>",
         pictures.by_day(f"{name}: incidents a day by severity", side, most),
-        _table(heads, rows, numbers=range(2, 7)),
+        table(heads, rows, numbers=range(2, 7)),
         '<p class="note">Crossed after: event time from the first counted event to the end of the pane that crossed; '
         "live adds at most the lateness and one pane.</p>",
     ]
@@ -76,14 +61,14 @@ def _side(name: str, side: Side, labels: Labels | None, most: int) -> list[str]:
         noisy = [(one.entity, one.dimension, one.tenant, f"{one.incidents:,}") for one in side.entities]
         out += [
             "<h3>Entities with the most incidents</h3>",
-            _table(("entity", "dimension", "tenant", "incidents"), noisy, [3]),
+            table(("entity", "dimension", "tenant", "incidents"), noisy, [3]),
         ]
-        out.append(f"<p>The noisiest five: {_text(words.share(side.noisiest_five))} of all incidents.</p>")
+        out.append(f"<p>The noisiest five: {text(words.share(side.noisiest_five))} of all incidents.</p>")
     if side.kept_back:
         told = ", ".join(f"{count:,} by {by}" for by, count in side.kept_back.items())
-        out.append(f"<p>Kept back, and in no figure above: {_text(told, 1000)}.</p>")
+        out.append(f"<p>Kept back, and in no figure above: {text(told, 1000)}.</p>")
     if sentence := words.cut(side.cut):
-        out.append(f"<p>{_text(sentence)}</p>")
+        out.append(f"<p>{text(sentence)}</p>")
     return out + (_labels(labels) if labels else [])
 
 
@@ -94,20 +79,20 @@ def _labels(labels: Labels) -> list[str]:
     line += f"; {labels.attacks_cut:,} attacks lie across an end of the range" if labels.attacks_cut else ""
     out = [
         "<h3>Beside labels</h3>",
-        f"<p>{_text(line)}.</p>",
+        f"<p>{text(line)}.</p>",
         pictures.shares(labels),
-        _table(("kind", "recall", "as expected", "time to detect"), rows, [2]),
+        table(("kind", "recall", "as expected", "time to detect"), rows, [2]),
     ]
     if labels.missed:
         missed = [(one.attack, one.kind, one.start, _entities(one.entities)) for one in labels.missed]
-        out += ["<h3>Missed attacks</h3>", _table(("attack", "kind", "began", "entities"), missed)]
+        out += ["<h3>Missed attacks</h3>", table(("attack", "kind", "began", "entities"), missed)]
     return out + (_examples("Incidents of no attack", labels.false) if labels.false else [])
 
 
 def _judged(judged: Judged) -> list[str]:
     rows = [(one.detection, words.right(one), f"{one.benign:,}", f"{one.unjudged:,}") for one in judged.detections]
-    out = ["<h3>Beside verdicts</h3>", f"<p>Judged right: {_text(words.share(judged.precision))}.</p>"]
-    out.append(_table(("detection", "precision", "benign", "not judged"), rows, [2, 3]))
+    out = ["<h3>Beside verdicts</h3>", f"<p>Judged right: {text(words.share(judged.precision))}.</p>"]
+    out.append(table(("detection", "precision", "benign", "not judged"), rows, [2, 3]))
     return out + (_examples("Judged false", judged.false) if judged.false else [])
 
 
@@ -118,7 +103,7 @@ def _change(change: Change) -> list[str]:
     return [
         "<h2>New beside old</h2>",
         f"<p><b>{change.added:,} added, {change.removed:,} removed</b>, {change.kept:,} kept.</p>",
-        _table(("detection", "added", "removed", "kept"), rows, range(1, 4)),
+        table(("detection", "added", "removed", "kept"), rows, range(1, 4)),
         *(_examples("Added", change.examples_added) if change.added else ()),
         *(_examples("Removed", change.examples_removed) if change.removed else ()),
     ]
@@ -128,7 +113,7 @@ def _examples(title: str, examples: Sequence[Example]) -> list[str]:
     rows = [(one.crossed, one.severity, one.detection, one.entity, one.message, one.cut) for one in examples]
     return [
         f"<h3>{title}, the gravest</h3>",
-        _table(("crossed", "severity", "detection", "entity", "message", "cut"), rows),
+        table(("crossed", "severity", "detection", "entity", "message", "cut"), rows),
     ]
 
 
@@ -142,17 +127,3 @@ def _entities(entities: dict[str, list[str]]) -> str:
         for dimension, values in entities.items()
         if values
     )
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = ()) -> str:
-    def line(tag: str, cells: Sequence[object]) -> str:
-        marks = (' class="n"' if at in numbers else "" for at in range(len(cells)))
-        texts = (f"<{tag}{mark}>{_text(cell)}</{tag}>" for mark, cell in zip(marks, cells, strict=True))
-        return f"<tr>{''.join(texts)}</tr>"
-
-    return "\n".join(["<table>", line("th", heads), *(line("td", row) for row in rows), "</table>"]) if rows else ""
-
-
-def _text(value: object, longest: int = _LONGEST) -> str:
-    """Any value as text that is neither markup nor a command to a terminal."""
-    return escape(shown(str(value), longest))

@@ -49,6 +49,7 @@ class Compaction:
             busy = {day for day, at in writer.touched.items() if now - at < _QUIET_S}
             self._compact(writer.store, "", busy)
             self._compact(writer.store, over, writer.touched.keys() - busy)
+        self._condense(all_=False)
         if now - self._swept > _SWEEP_S:
             self._swept = now
             self._sweep()
@@ -57,6 +58,7 @@ class Compaction:
         """Put all in order at the end of an input, as `look`."""
         for writer in self._tables.writers():
             self._compact(writer.store, ALL, {*writer.touched})
+        self._condense(all_=True)
         self._sweep()
 
     def _compact(self, store: Store, before: str, only: set[tuple[str, str]]) -> None:
@@ -65,10 +67,16 @@ class Compaction:
         except (InputError, OutputError) as error:
             self._tell(f"files stay as they are for now: {error}")
 
+    def _condense(self, *, all_: bool) -> None:
+        try:
+            self._tables.aggregates.condense(all_=all_)
+        except (InputError, OutputError) as error:
+            self._tell(f"aggregates stay as they are for now: {error}")
+
     def _sweep(self) -> None:
-        for writer in self._tables.writers():
+        for store in (*(writer.store for writer in self._tables.writers()), self._tables.aggregates.store):
             try:
-                writer.store.sweep()
+                store.sweep()
             except OutputError as error:
                 self._tell(f"files of old versions stay for now: {error}")
 

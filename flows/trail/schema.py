@@ -9,6 +9,8 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
+from flows.insights.rows import ROWS
+
 ARCHIVED: Final = ("events", "alerts", "windows", "dead_letters", "verdicts", "actions")
 """What `lapwing archive` keeps."""
 OWN: Final = ("access", "holds", "erasures", "retention")
@@ -89,7 +91,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def schema_of(kind: str) -> pa.Schema:
     """A kind's columns."""
-    return EVENTS if kind == "events" else RECORDS
+    return {"events": EVENTS, "insights": ROWS}.get(kind, RECORDS)
 
 
 def tree_of(tenant: str) -> str:

@@ -106,7 +106,9 @@ class Store:
                 name=kind,
                 description=f"Lapwing audit trail, keys {create}",
                 # Only what is found by has statistics in the log: least and greatest of sealed bytes say nothing.
-                configuration={"delta.dataSkippingStatsColumns": "time,leaf"},
+                configuration={
+                    "delta.dataSkippingStatsColumns": "time,leaf" if "leaf" in schema_of(kind).names else "time"
+                },
             )
         except (DeltaError, OSError) as error:
             raise OutputError(f"{place}: {first_line(error)}") from None
@@ -167,6 +169,23 @@ class Store:
                 mode="append",
                 writer_properties=writing(self.kind, found=False),
                 commit_properties=CommitProperties(app_transactions=marks),
+            )
+
+    def rewrite(self, tree: str, day: str, rows: pa.Table) -> None:
+        """Put rows in the place of all that a day of a tree has: sums in the place of what they are of.
+
+        Raises
+        ------
+        OutputError
+            The table cannot be written; it is as it was.
+        """
+        with self._changing():
+            write_deltalake(
+                self.table,
+                rows,
+                mode="overwrite",
+                predicate=" AND ".join(f"{name} = '{value}'" for name, _, value in _of(tree, day)),
+                writer_properties=writing(self.kind, found=False),
             )
 
     def sort(self, tree: str, day: str) -> None:

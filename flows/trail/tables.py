@@ -7,6 +7,7 @@ from flows.connectors.archive_source import Came, later
 from flows.formats.dead_letter import Body
 from flows.formats.limits import Limits
 from flows.trail.incoming import Events, events, letters, records
+from flows.trail.insights import Aggregates
 from flows.trail.keys import KeyStore
 from flows.trail.ledger import Ledger
 from flows.trail.schema import KINDS
@@ -17,6 +18,7 @@ RAW, SCORED = "raw", "scored"
 """What comes as events: as the source sent them, or as Lapwing has scored them."""
 DEAD: Final = "dead_letters"
 EVENTS: Final = "events"
+ALERTS: Final = "alerts"
 _ORDER: Final = (DEAD, *(kind for kind in KINDS if kind not in (DEAD, EVENTS)), EVENTS)
 
 
@@ -48,6 +50,7 @@ class Tables:
         self._ledger = ledger
         self._trail, self._keys, self._limits, self._body, self._most = trail, keys, limits, body, most_trees
         self._writers: dict[str, Writer] = {}
+        self.aggregates = Aggregates.open(trail, keys)
         self.counts: Counter[str] = Counter()
         self.event_time = 0
         self.commits = 0
@@ -84,11 +87,13 @@ class Tables:
             return
         if came.kind in (RAW, SCORED):
             found = events(raw, self._limits, came.kind == SCORED)
-            self._events(writer, came.log, found)
+            self._events(writer, came, found)
             dead = list(found.batch.dead)
         else:
             made, dead = records(came.kind, raw)
-            writer.records(came.log, made)
+            rows = writer.records(came.log, made)
+            if came.kind == ALERTS:
+                self.aggregates.alerts(came.source, rows, [one.message for one in made])
             self.counts[came.kind] += len(made)
         letters_after = self.writer(DEAD).reached(came.source) if dead else (-1, 0)
         fresh = [letter for letter in dead if (letter.offset, letter.index) > letters_after]
@@ -108,6 +113,7 @@ class Tables:
         OutputError
             A table cannot be written; those before it have been.
         """
+        self.aggregates.commit()
         for writer in self.writers():
             self.commits += writer.commit()
 
@@ -115,8 +121,8 @@ class Tables:
         """The writers there are, in the order in which they commit."""
         return [self._writers[kind] for kind in _ORDER if kind in self._writers]
 
-    def _events(self, writer: Writer, log: str, found: Events) -> None:
+    def _events(self, writer: Writer, came: Came, found: Events) -> None:
         if len(found.batch):
-            writer.events(log, found)
+            self.aggregates.events(came.source, writer.events(came.log, found), found.messages)
             self.counts[EVENTS] += len(found.batch)
             self.event_time = max(self.event_time, int(found.batch.time.max()))

@@ -55,20 +55,19 @@ class Writer:
             self._reached[source] = self.store.reached(source)
         return self._reached[source]
 
-    def events(self, log: str, came: Events) -> None:
-        """Take in events of a log, of which none has come before.
+    def events(self, log: str, came: Events) -> pa.Table:
+        """Take in events of a log, of which none has come before; the rows that they have become.
 
         Raises
         ------
         OutputError
             The key store cannot be written.
         """
-        self._take(event_table(came.batch, came.messages, came.scored, log, self._keys, self._trees))
+        return self._take(event_table(came.batch, came.messages, came.scored, log, self._keys, self._trees))
 
-    def records(self, log: str, records: Sequence[Record]) -> None:
+    def records(self, log: str, records: Sequence[Record]) -> pa.Table:
         """As `events`, for records of other kinds."""
-        if records:
-            self._take(record_table(records, log, self._keys, self._trees))
+        return self._take(record_table(records, log, self._keys, self._trees))
 
     def move(self, source: str, reached: tuple[int, int]) -> None:
         """Note how far a source has been taken in."""
@@ -94,8 +93,11 @@ class Writer:
         self._moved.clear()
         return True
 
-    def _take(self, rows: pa.Table) -> None:
+    def _take(self, rows: pa.Table) -> pa.Table:
+        if not rows.num_rows:
+            return rows
         self._waiting.append(rows)
         trees, days = (rows.column(name).unique().to_pylist() for name in ("tree", "day"))
         self.touched.update(dict.fromkeys(product(trees, days), time.monotonic()))
         self.rows += rows.num_rows
+        return rows

@@ -1,0 +1,47 @@
+"""A report as one HTML page that needs nothing beside itself: no script, no font, no picture from elsewhere.
+
+Names in it were written by whoever sent the events, attackers among them: each is shown with its control characters as
+codes and is escaped, and the page forbids itself to load or run anything.
+"""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Final
+
+from flows.formats.evidence import shown
+
+_CSP: Final = "default-src 'none'; style-src 'unsafe-inline'"
+_LONGEST: Final = 600
+
+
+def document(title: str, style: str, body: Iterable[str]) -> str:
+    """The whole page; `body` is markup."""
+    return "\n".join([
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(_CSP)}">',
+        '<meta name="viewport" content="width=device-width">',
+        f"<title>{text(title)}</title><style>{style}</style></head><body>",
+        *body,
+        "</body></html>\n",
+    ])  # fmt: skip
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = ()) -> str:
+    """Rows as a table, columns of `numbers` flush right; nothing where there are none."""
+
+    def line(tag: str, cells: Sequence[object]) -> str:
+        marks = (' class="n"' if at in numbers else "" for at in range(len(cells)))
+        texts = (f"<{tag}{mark}>{text(cell)}</{tag}>" for mark, cell in zip(marks, cells, strict=True))
+        return f"<tr>{''.join(texts)}</tr>"
+
+    return "\n".join(["<table>", line("th", heads), *(line("td", row) for row in rows), "</table>"]) if rows else ""
+
+
+def text(value: object, longest: int = _LONGEST) -> str:
+    """Any value as text that is neither markup nor a command to a terminal.
+
+    >>> text("<b>\\x1b[2J")
+    '&lt;b&gt;\\\\u001b[2J'
+    """
+    return escape(shown(str(value), longest))

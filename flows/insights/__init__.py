@@ -1,0 +1,1 @@
+"""What the business sees in the same events: aggregates that add up, and the page that shows them."""
