@@ -53,9 +53,8 @@ def main() -> None:
         for what, words in (("all tenants", []), ("one tenant", ["--tenant", "acme"])):
             began, before = perf_counter(), processor()
             subprocess.run([LAPWING, "insights", *where, "--from", begin, "--quiet", *words], check=True)
-            print(
-                f"{what}: {perf_counter() - began:.1f} s ({processor() - before:.1f} s of processor time) to a page of {size(folder / 'r.html') >> 10} KB"
-            )
+            took, used, kept = perf_counter() - began, processor() - before, size(folder / "r.html") >> 10
+            print(f"{what}: {took:.1f} s, {used:.1f} s of processor time, to a page of {kept} KB")
 
 
 def counted(folder: Path, keys: KeyStore, number: int) -> pa.Table:
