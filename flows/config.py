@@ -355,7 +355,9 @@ def _is_id(text: str) -> bool:
 
 def _cross_faults(config: Config) -> list[str]:
     """What no single value shows: keys that do not fit each other."""
-    faults = format_faults(config.input.format, config.format, config.kafka.topics.events)
+    results = msgspec.structs.asdict(config.kafka.topics)
+    results.pop("events")
+    faults = format_faults(config.input.format, config.format, results)
     if config.state.shards & (config.state.shards - 1):
         faults.append(f"Expected a power of two from 1 to 64, got {config.state.shards} - at $.state.shards")
     if config.state.max_active > config.state.max_entities:

@@ -53,7 +53,7 @@ from flows.lineage import known_starts
 from flows.lineage import lineage as lineage_of
 from flows.lineage import moved as moved_mark
 from flows.observed import Observed
-from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, shown_of, table_secret
+from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, shown_of, table_secret, topics_beside
 from flows.running import result, told_as_ours, watching
 from flows.state_dir import StateDir, known_sources, open_state
 from flows.state_shape import state_identity
@@ -183,7 +183,9 @@ def _to_topics(
 ) -> None:
     """All results to topics: one step, so that a sink partition has one transaction for what comes from everywhere."""
     kafka = config.kafka
-    delivery = Delivery(kafka.topics, kafka.sinks, config.output.dead_letter_body, config_hash(config))
+    delivery = Delivery(
+        kafka.topics, kafka.sinks, config.output.dead_letter_body, config_hash(config), topics_beside(config)
+    )
     rules = {rule.id: rule for rule in config.detection}
     results = op.flat_map("deliver", seen, partial(deliver, delivery=delivery))
     telling = partial(tell, delivery=delivery, rules=rules, actions=action_limits(config))

@@ -8,6 +8,7 @@ import msgspec
 from flows.format_base import FormatBlock
 from flows.formats.mapped import Choice
 from flows.formats.source_formats import AUTO, FORMATS, LAPWING
+from flows.kafka_block import EXPECTED_TOPIC, is_topic
 from flows.mapping_block import MappingBlock
 from flows.structure import meant, shown, structure
 
@@ -70,15 +71,20 @@ def names(blocks: tuple[FormatBlock, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((LAPWING, AUTO, *(one.type for one in FORMATS), *(block.id for block in blocks))))
 
 
-def format_faults(name: str, blocks: tuple[FormatBlock, ...], topic: str = "") -> list[str]:
-    """What is wrong with the name of a format, with all that there are; and topics that nobody reads."""
+def format_faults(name: str, blocks: tuple[FormatBlock, ...], topics: Mapping[str, str] | None = None) -> list[str]:
+    """What is wrong with the name of a format, with all that there are; and with the topics that are read.
+
+    `topics` are those of the results, by their key.
+    """
     known = names(blocks)
-    faults = [
-        f"{shown(one)} is not the topic that is read ({topic}, as kafka.topics.events says) - at $.format[{at}].topics"
-        for at, block in enumerate(blocks if topic else ())
-        for one in block.topics
-        if one != topic
-    ]
+    taken = {topic: key for key, topic in (topics or {}).items()}
+    faults = []
+    for at, block in enumerate(blocks):
+        for one in block.topics:
+            if one in taken:
+                faults.append(f"{shown(one)} is the topic of {taken[one]} - at $.format[{at}].topics")
+            elif not is_topic(one):
+                faults.append(f"{EXPECTED_TOPIC}, got {shown(one)} - at $.format[{at}].topics")
     if name not in known:
         faults.append(f"Expected a format (known: {', '.join(known)}), got {shown(name)} - at $.input.format")
     return faults

@@ -164,6 +164,21 @@ class Job:
         path = file_of(self._source, self.one)
         return FileLines(path, path.name, self._follow, stop, progress)
 
+    @property
+    def told(self) -> dict[str, str]:
+        """What would be sent where; of a secret URL the variable it stands in."""
+        one = self.one
+        where = getattr(one, "url", "") or getattr(one, "address", "") or f"${getattr(one, 'url_env', '')}"
+        topic = f"topic {getattr(self._config.kafka.topics, one.kind)}"
+        return {
+            "id": one.id,
+            "type": str(one.__struct_config__.tag),
+            "from": one.kind,
+            "source": topic if self._source == KAFKA else str(file_of(self._source, one)),
+            "form": one.form,
+            "to": where,
+        }
+
     @contextmanager
     def _kept(self) -> Iterator[StateDir | None]:
         if self._state is None:

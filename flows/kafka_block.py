@@ -120,6 +120,9 @@ FIXED: Final = {
 """Options that cannot be set, and why."""
 
 
+EXPECTED_TOPIC: Final = "Expected a topic's name of letters, digits, ., _ and -"
+
+
 def kafka(table: object, path: str, faults: list[str]) -> Kafka:
     """The block from its table; what is wrong is told in `faults` and keeps its default.
 
@@ -172,10 +175,8 @@ def _faults(block: Kafka, path: str) -> list[str]:
     names = msgspec.structs.asdict(block.topics)
     first: dict[str, str] = {}
     for key, name in names.items():
-        if not _TOPIC.fullmatch(name) or name in (".", ".."):
-            faults.append(
-                f"Expected a topic's name of letters, digits, ., _ and -, got {shown(name)} - at {path}.topics.{key}"
-            )
+        if not is_topic(name):
+            faults.append(f"{EXPECTED_TOPIC}, got {shown(name)} - at {path}.topics.{key}")
         elif name in first:
             faults.append(f"{shown(name)} is also the topic of {first[name]} - at {path}.topics.{key}")
         first.setdefault(name, key)
@@ -206,6 +207,15 @@ def _faults(block: Kafka, path: str) -> list[str]:
     if bool(block.certificate_file) != bool(block.key_file):
         faults.append(f"Expected certificate_file and key_file together - at {path}.certificate_file")
     return faults
+
+
+def is_topic(name: str) -> bool:
+    """Whether brokers take this as a topic's name.
+
+    >>> is_topic("audit.events"), is_topic("a b"), is_topic("..")
+    (True, False, False)
+    """
+    return _TOPIC.fullmatch(name) is not None and name not in (".", "..")
 
 
 def moment_ms(text: str) -> int:

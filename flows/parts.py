@@ -93,6 +93,7 @@ def make_source(
             on_note=lambda text: print(f"lapwing: {text}", file=sys.stderr),
             on_failure=on_failure,
             unwrap=unwrap,
+            more=topics_beside(config),
         )
     if path == "synthetic":
         chunks = partial(simulate, SYNTHETIC_EVENTS, SYNTHETIC_SEED)
@@ -112,6 +113,11 @@ def make_source(
         on_ignored=_passed_over if only is None else None,
         unwrap=unwrap,
     )
+
+
+def topics_beside(config: Config) -> tuple[str, ...]:
+    """The topics that are read beside that of events, because a format is theirs."""
+    return tuple(sorted({*by_topic(config.format)} - {config.kafka.topics.events}))
 
 
 def _passed_over(names: tuple[str, ...]) -> None:

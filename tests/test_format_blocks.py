@@ -48,11 +48,14 @@ def test_every_fault_of_blocks_is_told(tmp_path: Path) -> None:
         '"okta" is also the id of $.format[0] - at $.format[1].id',
         '"audit.events" has the format of $.format[0] - at $.format[1].topics',
     ]
-    odd = '[[format]]\ntype = "okta"\nid = "auto"\ntopics = ["elsewhere"]\nnoise = 1\n'
+    odd = '[[format]]\ntype = "okta"\nid = "auto"\ntopics = ["audit.scored", "a b", "elsewhere"]\nnoise = 1\n'
     found = faults(tmp_path, odd)
     assert found[0].startswith('Unknown key "noise"')
     assert found[1] == '"auto" is a name of Lapwing\'s own - at $.format[0].id'
-    assert found[2].startswith('"elsewhere" is not the topic that is read (audit.events')
+    assert found[2:] == [
+        '"audit.scored" is the topic of scored - at $.format[0].topics',
+        'Expected a topic\'s name of letters, digits, ., _ and -, got "a b" - at $.format[0].topics',
+    ]
 
 
 def test_a_block_may_be_named_and_a_topic_has_its_own_format(tmp_path: Path) -> None:

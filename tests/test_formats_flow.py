@@ -102,3 +102,17 @@ def test_a_compressed_file_is_read_as_ever(tmp_path: Path) -> None:
     path = tmp_path / "events.ndjson.gz"
     path.write_bytes(gzip.compress(written(tmp_path).read_bytes()))
     assert run(path, tmp_path / "out")["scored"] == 40
+
+
+def test_two_processes_find_what_one_finds_in_platforms_records(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    for name, half in (("a", range(20)), ("b", range(20, 40))):
+        (source / name).mkdir(parents=True)
+        lines = [text([attack(at) for at in half][:15]), *(text(attack(at)) for at in half[15:]), b"{"]
+        (source / name / "events.ndjson").write_bytes(b"\n".join(lines) + b"\n")
+    one, two = run(source, tmp_path / "one"), run(source, tmp_path / "two", "--processes", "2")
+    assert [(done["scored"], done["dead_letters"]) for done in (one, two)] == [(40, 2)] * 2
+    assert attacks(tmp_path / "two") == attacks(tmp_path / "one") != []
+    for name in (SCORED, DEAD_LETTERS):
+        found = [sorted(map(json.dumps, told(tmp_path / output, name))) for output in ("one", "two")]
+        assert found[0] == found[1], name

@@ -351,8 +351,12 @@ def test_a_detection_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pyte
     with serving("webhook", monkeypatch) as server:
         path = config(tmp_path, block("webhook", server, detections=["brute_force_ip", "brute_farce_ip"]))
     code, out, lines = command("forward", "--config", path, "--input", tmp_path, "--check")
-    assert (code, out) == (0, f"webhook  webhook  from alerts  as it is  {server.url}/in\n")
+    told = f"webhook: alerts of {tmp_path}/alerts.ndjson, as they are, to webhook {server.url}/in\n"
+    assert (code, out) == (0, told)
     assert lines == ["lapwing: webhook: this configuration has no detection brute_farce_ip; is that a mistake?"]
+    code, out, _ = command("forward", "--config", path, "--check", "--json")
+    (one,) = json.loads(out)["destinations"]
+    assert (one["source"], one["type"], one["to"]) == ("topic audit.alerts", "webhook", f"{server.url}/in")
     code, out, _ = command("check", path)
     assert code == 0
     assert out.endswith("\n  destination  type     from\n  webhook      webhook  alerts\n")

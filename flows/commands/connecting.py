@@ -7,6 +7,7 @@ import msgspec
 from flows.commands.console import plain
 from flows.config import Config
 from flows.errors import UsageError
+from flows.format_block import by_topic
 
 _KAFKA = "kafka"
 
@@ -19,7 +20,9 @@ def tried(config: Config) -> dict[str, Any]:
     from flows.connectors.kafka_check import try_out
 
     reading, writing = (end in ("", _KAFKA) for end in ends)
-    found = try_out(config.kafka, config.input.max_message_bytes, reading=reading, writing=writing)
+    found = try_out(
+        config.kafka, config.input.max_message_bytes, reading=reading, writing=writing, more=by_topic(config.format)
+    )
     return dict(msgspec.to_builtins(found))
 
 

@@ -66,7 +66,7 @@ def forward(
 
     \b
     Examples:
-      lapwing forward --config config.toml --check
+      lapwing forward --config config.toml --check            what would be sent where, a line for each
       lapwing forward --config config.toml --state forwarded
       lapwing forward --config config.toml --input out --state forwarded --follow
       lapwing forward --config config.toml --input out/alerts.ndjson --only soc-syslog --json
@@ -81,7 +81,8 @@ def forward(
 
         tell = (lambda _: None) if quiet else say
         if check:
-            _checked(flow.prepared(chosen, source, stop=stop.event, state=None, only=only or (), follow=True, tell=say))
+            jobs = flow.prepared(chosen, source, stop=stop.event, state=None, only=only or (), follow=True, tell=say)
+            _checked([job.told for job in jobs], json)
             return
         following = source == "kafka" if follow is None else follow
         seen = ForwardSeen()
@@ -107,14 +108,14 @@ def forward(
         raise typer.Exit(stop.exit_code)
 
 
-def _checked(jobs: Sequence[Any]) -> None:
-    """What would run, a row for each destination."""
-    rows = []
-    for job in jobs:
-        one = job.one
-        where = getattr(one, "url", "") or getattr(one, "address", "") or f"${getattr(one, 'url_env', '')}"
-        rows.append((one.id, one.__struct_config__.tag, f"from {one.kind}", one.form or "as it is", where))
-    print(columns(rows, ""))
+def _checked(jobs: Sequence[dict[str, str]], json: bool) -> None:
+    """What would be sent where, a line for each destination."""
+    if json:
+        result({"destinations": jobs})
+        return
+    for one in jobs:
+        form = f" as {one['form']}" if one["form"] else ", as they are,"
+        print(plain(f"{one['id']}: {one['from']} of {one['source']}{form} to {one['type']} {one['to']}"))
 
 
 def _told(one: Any) -> str:

@@ -1,9 +1,11 @@
 """A topic as a Bytewax source."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from threading import Event
 from typing import Final
 
@@ -41,10 +43,11 @@ _SHOWN_S: Final = 3.0
 
 
 class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
-    """Reads every partition of the topic of events.
+    """Reads every partition of the topic of events, and of others whose events are in a format of their own.
 
     A source partition is named `topic/partition`, its offsets are the topic's. Partitions that are added later are
-    read from their beginning by the next run: Bytewax takes on none while it runs. Make a new source for each run.
+    read from their beginning by the next run: Bytewax takes on none while it runs. A topic that is added later begins
+    as the first one did, where the configuration says. Make a new source for each run.
 
     Parameters
     ----------
@@ -58,6 +61,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
     on_grown : told instead, in one line, where another process ends all.
     on_note : told, in one line, what was passed over.
     unwrap : what takes events out of messages that carry several, None where none do.
+    more : topics that are read beside that of events.
 
     Raises
     ------
@@ -94,15 +98,20 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         on_note: Callable[[str], None] = lambda text: None,
         on_failure: Callable[[InputError], None] | None = None,
         unwrap: Unwrap | None = None,
+        more: tuple[str, ...] = (),
     ) -> None:
-        found = topics(block, [block.topics.events]).get(block.topics.events)
-        if found is None:
-            raise InputError(missing([block.topics.events]))
-        self._block, self._topic = block, found
-        self.partitions = tuple(sorted(Place(found.name, found.id, at).name for at in range(found.partitions)))
+        names = [*dict.fromkeys((block.topics.events, *more))]
+        found = topics(block, names)
+        if lacking := [name for name in names if name not in found]:
+            raise InputError(missing(lacking))
+        self._block, self._topics = block, found
+        self.partitions = tuple(
+            sorted(Place(one.name, one.id, at).name for one in found.values() for at in range(one.partitions))
+        )
         if foreign := sorted({*known} - {*self.partitions}):
             raise Refused(
-                f"the state has read {', '.join(foreign)}, which topic {found.name} does not have: "
+                f"the state has read {', '.join(foreign)}, which {_listed(names)} "
+                f"{'does' if len(names) == 1 else 'do'} not have: "
                 "it was made anew or is another one; --fresh starts anew"
             )
         if only is not None:
@@ -111,7 +120,8 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._unwrap = unwrap
         self._renewed, self._on_grown = renewed, on_grown
         self._watching = not until and microseconds(block.new_partitions) > 0
-        self._first_heard = float("inf")
+        self._counts = Counter(map(_topic_of, self.partitions))
+        self._first_heard: dict[str, float] = {}
         self.grown = False
         self._close_at_end, self._batch_rows, self._max_message = close_at_end, batch_rows, max_message_bytes
         self._on_note, self._on_failure = on_note, on_failure
@@ -120,13 +130,15 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._built: dict[str, tuple[Partition, KafkaReader]] = {}
         self._thread = ThreadPoolExecutor(1, "read-ahead")
         starts = dict(starts or {})
-        for topic_id, _ in starts.values():
-            self._check_same(topic_id)
+        for name, (topic_id, _) in starts.items():
+            self._check_same(name, topic_id)
         fresh = [name for name in self.partitions if name not in starts and name not in known]
-        self.starts = starts | self._begin(fresh, first=not known)
+        begun = {*map(_topic_of, known)}
+        self.starts = starts | self._begin([name for name in fresh if _topic_of(name) in begun], first=False)
+        self.starts |= self._begin([name for name in fresh if _topic_of(name) not in begun], first=True)
         self._ends: dict[str, int] = {}
         if until:
-            self._ends = self._watermarks(1) if until == END else self._at_time(moment_ms(until))
+            self._ends = self._offsets(LATEST if until == END else until)
 
     def list_parts(self) -> list[str]:
         """Every partition: all processes see the same topic."""
@@ -135,13 +147,14 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
     def build_part(self, step_id: str, for_part: str, resume_state: Snapshot | None) -> PolledPartition:
         """Begin a partition, or go on where a snapshot says. Connects when it is first read."""
         position, reached = resumed(resume_state, for_part)
-        topic_id, start = position or self.starts.get(for_part, (self._topic.id, 0))
-        self._check_same(topic_id)
+        topic = self._topics[_topic_of(for_part)]
+        topic_id, start = position or self.starts.get(for_part, (topic.id, 0))
+        self._check_same(for_part, topic_id)
         reader = KafkaReader(
-            self._block, Place(self._topic.name, self._topic.id, int(for_part.rpartition("/")[2])), start,
+            self._block, Place(topic.name, topic.id, int(for_part.rpartition("/")[2])), start,
             self._batch_rows, self._max_message,
             until=self._ends.get(for_part, -1), share=1 / len(self.partitions), on_gap=self._on_note,
-            on_count=self._hear_count,
+            on_count=partial(self._hear_count, topic.name),
         )  # fmt: skip
         whole = reader if self._unwrap is None else Unwrapping(reader, self._unwrap)
         ahead = ReadAhead(whole, self._decode, self._thread)
@@ -195,16 +208,16 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
                 client.poll(0.05)
         client.close()
 
-    def _hear_count(self, count: int) -> None:
-        """How many partitions the topic has, as brokers say. It must be said for a while: they learn it one by one."""
-        if count <= len(self.partitions):
-            self._first_heard = float("inf")
+    def _hear_count(self, topic: str, count: int) -> None:
+        """How many partitions a topic has, as brokers say. It must be said for a while: they learn it one by one."""
+        if count <= self._counts[topic]:
+            self._first_heard.pop(topic, None)
             return
-        self._first_heard = min(self._first_heard, time.monotonic())
-        if self.grown or not self._watching or time.monotonic() - self._first_heard < _SURE_S:
+        first = self._first_heard.setdefault(topic, time.monotonic())
+        if self.grown or not self._watching or time.monotonic() - first < _SURE_S:
             return
         self.grown = True
-        new = f"topic {self._topic.name} has {count} partitions now, {count - len(self.partitions)} of them new"
+        new = f"topic {topic} has {count} partitions now, {count - self._counts[topic]} of them new"
         again = f"{new}: beginning again with all of them, state and place kept"
         if self._on_grown is not None:
             self._on_grown(again)
@@ -214,10 +227,11 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         else:
             self._on_note(f"{new}: they are read after a restart")
 
-    def _check_same(self, topic_id: str) -> None:
-        if topic_id != self._topic.id:
+    def _check_same(self, name: str, topic_id: str) -> None:
+        topic = self._topics.get(_topic_of(name))
+        if topic is not None and topic_id != topic.id:
             raise InputError(
-                f"topic {self._topic.name} was made anew (its id was {topic_id}, now {self._topic.id}): the offsets "
+                f"topic {topic.name} was made anew (its id was {topic_id}, now {topic.id}): the offsets "
                 "read before say nothing of it; --fresh starts anew"
             )
 
@@ -228,26 +242,35 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         start = self._block.start if first else EARLIEST
         if not start:
             raise UsageError(
-                f"the first run over topic {self._topic.name} needs to know where to begin: "
+                f"the first run over {_listed(sorted({*map(_topic_of, names)}))} needs to know where to begin: "
                 "--start earliest, latest or a time such as 2026-11-23T05:00:00Z (or start under [kafka])"
             )
-        if start in (EARLIEST, LATEST):
-            offsets = self._watermarks(0 if start == EARLIEST else 1)
-        else:
-            offsets = self._at_time(moment_ms(start))
-        return {name: (self._topic.id, offsets[name]) for name in names}
+        offsets = self._offsets(start)
+        return {name: (self._topics[_topic_of(name)].id, offsets[name]) for name in names}
 
-    def _watermarks(self, side: int) -> dict[str, int]:
-        return self._named(watermarks(self._block, self._topic.name, self._numbers(), side))
+    def _offsets(self, moment: str) -> dict[str, int]:
+        """Of each partition the offset of a moment: `earliest`, `latest`, or a time."""
+        if moment in (EARLIEST, LATEST):
+            side = 0 if moment == EARLIEST else 1
+            return self._by_topic(lambda topic, own: watermarks(self._block, topic, own, side))
+        at = moment_ms(moment)
+        return self._by_topic(lambda topic, own: at_time(self._block, topic, own, at))
 
-    def _at_time(self, moment_ms: int) -> dict[str, int]:
-        return self._named(at_time(self._block, self._topic.name, self._numbers(), moment_ms))
+    def _by_topic(self, ask: Callable[[str, list[int]], Mapping[int, int]]) -> dict[str, int]:
+        """What is asked of the partitions of one topic after the other, by their names."""
+        numbers: dict[str, list[int]] = {}
+        for name in self.partitions:
+            numbers.setdefault(_topic_of(name), []).append(int(name.rpartition("/")[2]))
+        return {f"{topic}/{at}": offset for topic, own in numbers.items() for at, offset in ask(topic, own).items()}
 
-    def _numbers(self) -> list[int]:
-        return [int(name.rpartition("/")[2]) for name in self.partitions]
 
-    def _named(self, offsets: Mapping[int, int]) -> dict[str, int]:
-        return {name: offsets[number] for name, number in zip(self.partitions, self._numbers(), strict=True)}
+def _topic_of(name: str) -> str:
+    """The topic of a source partition."""
+    return name.rpartition("/")[0]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"topic{'s' * (len(names) > 1)} {', '.join(names)}"
 
 
 class Either(Event):

@@ -33,6 +33,8 @@ _GROWTH: Final = 4096
 """Bytes by which a scored event's record may be larger than the event's."""
 _NO_PARTITION: Final = (1 << 31) - 1
 _DEFAULT_PARTITIONS: Final = 4
+_ALSO: Final = "events "
+"""Before the name of a topic that is read too, where others have their key."""
 
 
 class Lack(msgspec.Struct, frozen=True):
@@ -51,8 +53,10 @@ class Found(msgspec.Struct, frozen=True):
     advice: list[Lack]
 
 
-def try_out(block: Kafka, most_bytes: int, *, reading: bool, writing: bool) -> Found:
+def try_out(block: Kafka, most_bytes: int, *, reading: bool, writing: bool, more: Iterable[str] = ()) -> Found:
     """Ask for topics, their settings and permissions; begin a transaction and abort it.
+
+    `more` are topics that are read beside that of events.
 
     The transaction has an id of its own under the application's prefix, so that a running flow is not fenced, and its
     one record, to the topic of markers, is never seen by whoever reads what is committed. No offset is committed.
@@ -64,11 +68,13 @@ def try_out(block: Kafka, most_bytes: int, *, reading: bool, writing: bool) -> F
     UsageError
         Options or secrets are wrong.
     """
-    return _Trial(block, most_bytes, reading, writing).found()
+    return _Trial(block, most_bytes, reading, writing, more).found()
 
 
 class _Trial:
-    def __init__(self, block: Kafka, most_bytes: int, reading: bool, writing: bool) -> None:
+    def __init__(self, block: Kafka, most_bytes: int, reading: bool, writing: bool, more: Iterable[str]) -> None:
+        also = sorted({*more} - {block.topics.events}) if reading else []
+        self._also = {f"{_ALSO}{name}": name for name in also}
         self._block, self._most, self._reading, self._writing = block, most_bytes, reading, writing
         self._marked = writing and block.delivery == "exactly-once"
         self._failures = Failures()
@@ -82,7 +88,7 @@ class _Trial:
     def found(self) -> Found:
         """All that can be said in one go."""
         self._answer(self._client.describe_cluster(request_timeout=startup_s(self._block)))
-        names = {key: getattr(self._block.topics, key) for key in self._wanted()}
+        names = {key: getattr(self._block.topics, key) for key in self._wanted()} | self._also
         self._look_at(names)
         for key, name in names.items():
             if name in self._settings:
@@ -109,8 +115,8 @@ class _Trial:
         )
         unseen = []
         for key, name in names.items():
-            needed = {_LOOK} | ({_READ} if key in ("events", "markers", _SPARED) else set())
-            needed |= {_WRITE} if key != "events" else set()
+            needed = {_LOOK} | ({_READ} if _is_read(key) or key in ("markers", _SPARED) else set())
+            needed |= {_WRITE} if not _is_read(key) else set()
             topic, refused = self._tried(asked[name])
             if refused == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 unseen.append(key)
@@ -146,7 +152,7 @@ class _Trial:
             what = f"topic {name} has cleanup.policy {own['cleanup.policy']}, and loses what it is for without compact"
             self._lacking(key, Lack(what, self._setting(name, "cleanup.policy=compact")))
         most, least = int(own["max.message.bytes"]), least_bytes(key)
-        if key != "events" and most < least:
+        if not _is_read(key) and most < least:
             what = f"topic {name} takes messages of {most} bytes at most, and needs {least}"
             self._lacking(key, Lack(what, self._setting(name, f"max.message.bytes={least}")))
         if key == "markers" and self._partitions[name] < self._block.sinks:
@@ -157,7 +163,7 @@ class _Trial:
     def _compare(self, names: dict[str, str]) -> None:
         """The topic of scored events beside that of events."""
         events, scored = names.get("events", ""), names.get("scored", "")
-        if events in self._partitions and scored in self._partitions:
+        if events in self._partitions and scored in self._partitions and not self._also:
             wanted, count = self._partitions[events], self._partitions[scored]
             what = (
                 f"topic {scored} has {count} partitions, {events} {wanted}: with as many, scored events keep their own"
@@ -168,7 +174,8 @@ class _Trial:
             elif count > wanted:
                 self._advice.append(Lack(what))
         if scored in self._settings:
-            longest = int(self._settings[events]["max.message.bytes"]) if events in self._settings else self._most
+            read = [self._settings[name] for name in (events, *self._also.values()) if name in self._settings]
+            longest = max((int(settings["max.message.bytes"]) for settings in read), default=self._most)
             needed, most = min(longest, self._most) + _GROWTH, int(self._settings[scored]["max.message.bytes"])
             if most < needed:
                 what = (
@@ -275,3 +282,7 @@ class _Trial:
             return None, error.args[0].code()
         except TimeoutError as error:
             raise unreachable(self._block, self._failures, error) from None
+
+
+def _is_read(key: str) -> bool:
+    return key == "events" or key.startswith(_ALSO)

@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 from flows.formats.auth0_events import CODES, MANAGEMENT, OPERATIONS, RESOURCES, Meaning
 from flows.formats.members_of import Record, change, fields, members, normal, text, utc
+from flows.formats.reads import Reads, paths
 from flows.formats.source_format import SourceFormat
 
 _OTHER: Final[Meaning] = ("other", "unknown", "")
@@ -61,6 +62,19 @@ class Auth0:
 
     type = "auth0"
     secrets: tuple[tuple[str, ...], ...] = (*_SECRETS, *(("data", *path) for path in _SECRETS))
+    reads: Reads | None = Reads(
+        carried=(
+            *paths("log_id tenant_name ip user_agent client_name client_id session_id user_id user_name"),
+            *paths("country_code city_name latitude longitude", "location_info"),
+            *paths("session_id elapsedTime request.auth.user.user_id request.auth.user.email", "details"),
+        ),
+        times=paths("date"),
+        decisive=(
+            *paths("type description strategy_type"),
+            *paths("request.method request.path request.body response.statusCode response.body", "details"),
+        ),
+        refused=paths("data"),
+    )
 
     def matches(self, record: Record) -> bool:
         """By `type` and `date` beside one of Auth0's own members, at the top or in `data`."""

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from flows.formats.cloudtrail_events import ACTORS, ERRORS, EVENTS, EXPORTS, READS
 from flows.formats.members_of import Record, change, members, normal, text
+from flows.formats.reads import Reads
 from flows.formats.source_format import SourceFormat
 
 _ABOUT_USER: Final = frozenset({"register", "profile_update", "password_change", "password_reset"})
@@ -79,6 +80,8 @@ class Cloudtrail:
         ("requestParameters", "X-Amz-Signature"),
         ("requestParameters", "X-Amz-Security-Token"),
     )
+
+    reads: Reads | None = None
 
     def matches(self, record: Record) -> bool:
         """By `eventSource`, `eventName` and `eventID` beside `userIdentity` or `eventType`."""

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from flows.formats.members_of import Record, entries, members, normal, text, utc
+from flows.formats.reads import Reads
 from flows.formats.source_format import SourceFormat
 
 _ACTIONS: Final = {
@@ -34,6 +35,8 @@ class Cognito:
 
     type = "cognito"
     secrets: tuple[tuple[str, ...], ...] = ()
+
+    reads: Reads | None = None
 
     def matches(self, record: Record) -> bool:
         """By `EventId` and `EventResponse`, or by the log export's `message` and `logSourceId`."""

@@ -17,6 +17,7 @@ from flows.formats.members_of import (
     text,
     utc,
 )
+from flows.formats.reads import LAST, Reads, paths
 from flows.formats.source_format import SourceFormat
 
 _NAMES: Final = {
@@ -57,6 +58,24 @@ class Entra:
         for value in ("oldValue", "newValue")
         for into in ((), ("*",))
         for name in _SECRET_KEYS
+    )
+    reads: Reads | None = Reads(
+        carried=(
+            *paths("callerIpAddress resultDescription"),
+            *paths("tenantId id correlationId ipAddress userPrincipalName userId servicePrincipalId", "", "properties"),
+            *paths("appDisplayName servicePrincipalName appId userAgent sessionId", "", "properties"),
+            *paths("autonomousSystemNumber deviceDetail.deviceId status.failureReason", "", "properties"),
+            *paths("countryOrRegion city geoCoordinates.latitude", "location", "properties.location"),
+            *paths("geoCoordinates.longitude", "location", "properties.location"),
+            *((*path, LAST, "authenticationMethod") for path in paths("authenticationDetails", "", "properties")),
+        ),
+        times=paths("time createdDateTime properties.createdDateTime"),
+        decisive=paths("resultType category status.errorCode properties.status.errorCode"),
+        refused=(
+            *paths("operationname"),
+            *paths("initiatedBy activityDisplayName targetResources", "", "properties"),
+        ),
+        words=(_NOBODY,),
     )
 
     def matches(self, record: Record) -> bool:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from flows.formats.keycloak_events import ERRORS, FACTORS, RESOURCES, SUB_RESOURCES, TYPES
 from flows.formats.members_of import MOST_CHANGES, Record, change, fields, members, normal, parsed, text
+from flows.formats.reads import Reads, paths
 from flows.formats.source_format import SourceFormat
 
 _FAILURES_OF_FACTOR: Final = frozenset({"invalid_user_credentials", "invalid_token", "invalid_code"})
@@ -45,6 +46,16 @@ class Keycloak:
         ("details", "refresh_token"),
         ("details", "access_token"),
         ("details", "client_secret"),
+    )
+    reads: Reads | None = Reads(
+        carried=(
+            *paths("time id realmName realmId userId ipAddress clientId sessionId"),
+            *paths("username impersonator code_id", "details"),
+        ),
+        times=(),
+        decisive=paths("type error details.credential_type"),
+        refused=paths("operationType"),
+        whole=frozenset({"profile_update", "email_change"}),
     )
 
     def matches(self, record: Record) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from flows.formats.members_of import Record, code, entries, fields, members, normal, text, utc
+from flows.formats.reads import Reads
 from flows.formats.source_format import SourceFormat
 
 _ACTIONS: Final = {
@@ -71,6 +72,8 @@ class Loginradius:
         *(("Data", "*", "*", name) for name in ("AccessToken", "AccessCredential", "Password")),
         *((name,) for name in _SECRETS),
     )
+
+    reads: Reads | None = None
 
     def matches(self, record: Record) -> bool:
         """By `HookName` and `Data`, or by `Uid` beside an address or an event's name."""

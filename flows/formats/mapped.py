@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from flows.formats.limits import Limits
 from flows.formats.raw import RawBatch
 from flows.formats.repair import Death, opened
 from flows.formats.source_format import SourceFormat
+from flows.formats.templates import Templates
 from models.event import DeadLetter
 from models.kernels.scan import NO_SLOT, PLAIN, RESERVED_KIND, scan
 from models.kernels.text import words_of
@@ -31,6 +33,7 @@ _LONGEST_INTEGER: Final = 64
 _READ: Final = msgspec.json.Decoder()
 _ENCODER: Final = msgspec.json.Encoder()
 _LF: Final = 10
+_ROOM: Final = 1 << 16
 
 
 @dataclass(slots=True, frozen=True)
@@ -61,7 +64,8 @@ class Mapped:
     blanked. What an alert shows of it comes from the canonical object too, and that is made from the blanked one: a
     secret reaches nothing. Dead letters have their secrets blanked by path where they can be read, and by name.
 
-    Cost: for each event about what reading JSON into a dict costs, the format's own mapping, and the kernels.
+    Cost: some walks of kernels over each event; what has no template (`flows.formats.templates`) is also read into a
+    dict and goes through the format's own mapping, which costs ten times that.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Mapped:
     ) -> None:
         self._choice, self._limits, self._program, self._geography = choice, limits, program, geography
         self._blanking = [Blanking(one.secrets) for one in choice.formats]
+        self._templates = [None if one.reads is None else Templates(one, one.reads) for one in choice.formats]
         self._hidden = tuple(sorted({name for one in self._blanking for name in one.names}))
         self._canonical = replace(
             limits, max_message_bytes=1 << 30, max_depth=min(200, limits.max_depth + _DEEPER)
@@ -82,7 +87,7 @@ class Mapped:
         chosen = batch.chosen(self._choice)
         for number, one in enumerate(self._blanking):
             one.rows(batch.buffer, batch.begin, batch.extent, np.flatnonzero(chosen == number))
-        rows, canonical = batch.canonical(chosen, formats)
+        rows, canonical = batch.canonical(chosen, formats, self._templates)
         decoded = decode(canonical, self._canonical, self._program, self._geography)
         mapped = chosen[rows][decoded.row] >= 0
         decoded.row = rows[decoded.row]
@@ -143,7 +148,11 @@ class _Batch:
         plain = (spans.state == PLAIN) & (raw.length <= self.limits.max_message_bytes)
         for row in np.flatnonzero(~plain).tolist():
             self._open_slowly(row, more)
-        self.buffer = np.concatenate((raw.buffer, np.frombuffer(more, np.uint8)))
+        # One buffer takes all that comes: first touching memory costs more than what is done with it.
+        self._room = np.empty(2 * (len(raw.buffer) + len(more)) + _ROOM, np.uint8)
+        self.buffer = self._room[: len(raw.buffer)]
+        self.buffer[:] = raw.buffer
+        self._append(np.frombuffer(more, np.uint8))
 
     def chosen(self, choice: Choice) -> NDArray[np.int64]:
         """The index of each row's format; -1 for `lapwing`, -2 for a row that is dead."""
@@ -158,28 +167,30 @@ class _Batch:
         return chosen
 
     def canonical(
-        self, chosen: NDArray[np.int64], formats: Sequence[SourceFormat]
+        self, chosen: NDArray[np.int64], formats: Sequence[SourceFormat], templates: Sequence[Templates | None]
     ) -> tuple[NDArray[np.int64], RawBatch]:
         """The canonical objects of the rows that are not dead, behind the source's own in one buffer."""
         raw = self.raw
-        mapped = np.flatnonzero(chosen >= 0)
-        values = self._read(mapped.tolist())
-        # One object after another: many that are held at once keep the collector of garbage busy.
-        if len(formats) == 1:
-            objects = [*map(formats[0].event, values)]
-        else:
-            objects = [
-                formats[number].event(value) for number, value in zip(chosen[mapped].tolist(), values, strict=True)
-            ]
-        lines = np.frombuffer(_ENCODER.encode_lines(objects), np.uint8)
-        base = len(self.buffer)
         start, length = raw.start.astype(np.int64), raw.length.astype(np.int64)
-        if len(mapped):
-            ends = np.flatnonzero(lines == _LF)
-            begins = np.concatenate(([0], ends[:-1] + 1))
-            start[mapped], length[mapped] = base + begins, ends - begins
+
+        def put(rows: NDArray[np.int64], lines: NDArray[np.uint8], ends: NDArray[np.int64], gap: int) -> None:
+            begins = np.concatenate((np.zeros(1, np.int64), ends + gap))[: len(ends)]
+            start[rows], length[rows] = len(self.buffer) + begins, ends - begins
+            self._append(lines)
+
+        for number, (one, known) in enumerate(zip(formats, templates, strict=True)):
+            rows = np.flatnonzero(chosen == number)
+            if not len(rows):
+                continue
+            signatures: list[bytes] = []
+            if known is not None:
+                written = known.write(self.buffer, self.begin, self.extent, rows)
+                put(rows[written.done], written.lines, written.ends[written.done], 0)
+                rows, signatures = rows[~written.done], [*compress(written.signatures, (~written.done).tolist())]
+            # One object after another: many that are held at once keep the collector of garbage busy.
+            lines = np.frombuffer(b"".join(_events(one, self._read(rows.tolist()), known, signatures)), np.uint8)
+            put(rows, lines, np.flatnonzero(lines == _LF), 1)
         rows = np.flatnonzero(chosen > -2)
-        self.buffer = np.concatenate((self.buffer, lines))
         return rows, RawBatch(
             source=raw.source,
             buffer=self.buffer,
@@ -190,6 +201,13 @@ class _Batch:
             timestamp=raw.timestamp[rows],
             oversize=raw.oversize,
         )
+
+    def _append(self, more: NDArray[np.uint8]) -> None:
+        used = len(self.buffer)
+        if used + len(more) > len(self._room):
+            self._room = np.concatenate((self.buffer, np.empty(used + len(more), np.uint8)))
+        self.buffer = self._room[: used + len(more)]
+        self.buffer[used:] = more
 
     def note_repairs(self, decoded: Decoded) -> None:
         """Say of rows whose source was repaired that something in it was ignored."""
@@ -233,6 +251,20 @@ class _Batch:
             self.begin[row], self.extent[row] = len(raw.buffer) + len(more), len(text)
             more += text
             self.repaired.append(row)
+
+
+def _events(
+    form: SourceFormat, records: Iterator[dict[str, Any]], known: Templates | None, signatures: list[bytes]
+) -> Iterator[bytes]:
+    """The canonical objects of some records, each a line, and what is to be learned of them."""
+    event = form.event
+    if known is None:
+        yield _ENCODER.encode_lines([*map(event, records)])
+        return
+    for record, signature in zip(records, signatures, strict=True):
+        found = event(record)
+        known.learn(signature, record, found)
+        yield _ENCODER.encode(found) + b"\n"
 
 
 def _value(text: memoryview) -> dict[str, Any]:

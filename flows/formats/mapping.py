@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from flows.formats.paths import Steps, getter
 from flows.formats.proxied import client_of
+from flows.formats.reads import Reads
 from flows.formats.timestamps import Reader
 from models.kernels.scan import ARRAY_KIND, KINDS, NUMBER_KIND, RESERVED_KIND, STRING_KIND
 
@@ -107,6 +108,7 @@ class DeclaredMapping:
     type: str = "mapping"
     _finds: tuple[tuple[str, tuple[Find, ...]], ...] = ()
     _tests: tuple[tuple[Find, frozenset[str] | None], ...] = ()
+    reads: Reads | None = None
 
     def __post_init__(self) -> None:
         client = client_of(self.trusted)

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from flows.formats.members_of import Record, code, entries, members, normal, text, utc
+from flows.formats.reads import Reads
 from flows.formats.source_format import SourceFormat
 
 _ACTIONS: Final[dict[int, dict[int, str]]] = {
@@ -62,6 +63,8 @@ class OcsfEvents:
         ("api", "request", "data", "password"),
         ("api", "response", "data", "password"),
     )
+
+    reads: Reads | None = None
 
     def matches(self, record: Record) -> bool:
         """By `class_uid`, of the classes that are read, and `activity_id` or `type_uid`."""

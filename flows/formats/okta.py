@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from flows.formats.members_of import Record, change, entries, members, normal, spelled, text, utc
 from flows.formats.okta_events import ACTIONS, ACTORS, DECIDED, OUTCOMES, REASONS
+from flows.formats.reads import ONLY, Reads, paths
 from flows.formats.source_format import SourceFormat
 
 _NAMES: Final = {
@@ -54,6 +55,25 @@ class Okta:
         *(("debugContext", "debugData", name) for name in _DEBUG_SECRETS),
         *(("debugcontext", "debugData", name) for name in _DEBUG_SECRETS),
         ("target", "*", "detailEntry", "clientSecret"),
+    )
+    reads: Reads | None = Reads(
+        carried=(
+            *paths("uuid actor.id actor.alternateId client.ipAddress client.userAgent.rawUserAgent"),
+            *paths("country city geolocation.lat geolocation.lon", "client.geographicalContext"),
+            *paths("securityContext.asNumber authenticationContext.externalSessionId"),
+            *paths("id detail.requestApiTokenId", "transaction"),
+            *paths("dtHash deviceFingerprint requestUri", "debugContext.debugData"),
+            *(("target", ONLY, name) for name in ("id", "alternateId", "displayName")),
+        ),
+        times=paths("published"),
+        decisive=(
+            *paths("eventType actor.type outcome.result outcome.reason securityContext.isProxy"),
+            *paths("debugContext.debugData.factor"),
+            ("target", ONLY, "type"),
+        ),
+        refused=paths("eventtype actorId sourceIP"),
+        words=("unknown",),
+        whole=frozenset({"profile_update", "email_change"}),
     )
 
     def matches(self, record: Record) -> bool:

@@ -2,6 +2,8 @@
 
 from typing import Any, Protocol
 
+from flows.formats.reads import Reads
+
 
 class SourceFormat(Protocol):
     """A platform's log format: one parsed JSON object (`msgspec.json.decode`) to the canonical members.
@@ -21,6 +23,10 @@ class SourceFormat(Protocol):
         A step is a member's name; `"*"` is any element of a list or any member. A string on the way that holds JSON is
         looked into. A path's value is blanked with all that is in it, whatever its type.
         """
+
+    @property
+    def reads(self) -> Reads | None:
+        """Everything that `event` looks at, so that ordinary records need not go through it; None where not said."""
 
     def matches(self, record: dict[str, Any]) -> bool:
         """Whether an object is of this format, for `auto`: cheap, and true for one format only."""

@@ -50,6 +50,8 @@ class Delivery:
     sinks: int
     body: dead_letter.Body
     config_hash: str
+    more: tuple[str, ...] = ()
+    """Topics that are read beside that of events."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -76,7 +78,7 @@ class Rows:
             return
         data, ends = scored.encode(self.batch)
         lines, begin = data.tobytes(), 0
-        partition = _partition(batch.source, limits.partitions[topics.scored] == len(batch.sources))
+        partition = _partition(batch.source, batch.sources, limits.partitions[topics.scored])
         room, topic = limits.most_bytes[topics.scored] - _PLAIN, topics.scored
         keys, carried, stamps = _carried(batch)
         rows = zip(
@@ -227,11 +229,21 @@ def dead_record(letter: DeadLetter, delivery: Delivery, limits: Limits) -> Recor
     topic, events = delivery.topics.dead_letters, delivery.topics.events
     stamp = limits.date(topic, letter.timestamp)
     for bare in (letter, _without(letter), _without(letter, headers=True)):
-        value = dead_letter.encode(bare, events, delivery.body)
+        value = dead_letter.encode(bare, came_from(bare.source, events, delivery.more), delivery.body)
         one = record(topic, letter.key and letter.key[:1024], value, (JSON,), stamp)
         if limits.fits(one):
             break
     return one
+
+
+def came_from(source: str, events: str, more: Sequence[str]) -> str:
+    """The topic of a source: one of those that are read beside that of events, or this.
+
+    >>> came_from("okta.log/3", "audit.events", ["okta.log"]), came_from("a.ndjson", "audit.events", [])
+    ('okta.log', 'audit.events')
+    """
+    topic = source.rpartition("/")[0]
+    return topic if topic in more else events
 
 
 def _without(letter: DeadLetter, headers: bool = False) -> DeadLetter:
@@ -255,7 +267,8 @@ def _too_large(batch: EventBatch, row: int, key: bytes | None, headers: Headers,
     return replace(letter, key=key, headers=headers, timestamp=stamp)
 
 
-def _partition(source: str, equal: bool) -> int:
-    """The partition of the scored topic: the source's own number where both topics have as many."""
-    number = source.rpartition("/")[2]
+def _partition(source: str, sources: Sequence[str], count: int) -> int:
+    """The partition of the scored topic: the source's own number where one topic is read that has as many."""
+    topic, _, number = source.rpartition("/")
+    equal = count == len(sources) and all(one.rpartition("/")[0] == topic for one in sources)
     return int(number) if equal and number.isdecimal() else -1

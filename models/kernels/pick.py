@@ -1,0 +1,326 @@
+"""What stands at known paths of JSON objects, and what kind of thing: one walk over each object.
+
+Paths are a tree of nodes, numbered so that those below a node follow it; node 0 is the object itself.
+"""
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.kernels.grammar import space_end, string_end, value_end
+from models.kernels.kernel import inlined, kernel
+
+INNER, CARRIED, DECISIVE, TIME, REFUSED = range(5)
+"""Kinds of nodes: on the way; its value is passed on; its value decides; a time; none may stand there."""
+ABSENT, SCALAR, TEXT, OPENED, CLOSED, EMPTY = range(6)
+"""Tags: nothing; a number or literal; a string; a container looked into; one not looked into; one without members."""
+ELEMENT: Final = 0
+"""The column of a table of steps for an element of a list; names follow."""
+NONE: Final = -1
+DEEPEST: Final = 200
+LONGEST_SIGNATURE: Final = 1024
+LONGEST_VERBATIM: Final = 96
+LONGEST_CARRIED: Final = 1024
+LONGEST_NUMBER: Final = 15
+"""Characters of a number that is read alike, whoever reads it."""
+
+
+@njit(cache=True, nogil=True)
+def pick(
+    buffer: NDArray[np.uint8],
+    begin: NDArray[np.int64],
+    extent: NDArray[np.int32],
+    rows: NDArray[np.int64],
+    names: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    steps: NDArray[np.int32],
+    inner: NDArray[np.bool_],
+    single: NDArray[np.bool_],
+    below: NDArray[np.int64],
+    at: NDArray[np.int32],
+    size: NDArray[np.int32],
+    tag: NDArray[np.uint8],
+) -> NDArray[np.bool_]:
+    """Find the nodes' values in each row's object, which is JSON, from its begin on, and whether the row is ordinary.
+
+    Names are sorted by length: those of length n are lengths[n] to lengths[n + 1]. `inner` says which nodes have
+    members below, `single` of which lists only one element is expected (of others the last counts), `below` where the
+    nodes below each end. A row is not ordinary where a name on the way is written with escapes, a value at a
+    node too, or a node stands there twice.
+    """
+    plain = np.zeros(len(rows), np.bool_)
+    kinds = np.empty(DEEPEST + 2, np.uint8)
+    states = np.empty(DEEPEST + 2, np.int32)
+    stack = np.empty(DEEPEST + 2, np.uint8)
+    for k in range(len(rows)):
+        tag[k] = ABSENT
+        origin = begin[rows[k]]
+        i = origin
+        end = i + extent[rows[k]]
+        depth = 0
+        node = np.int32(0)
+        while i >= 0 and i < end:
+            c = buffer[i]
+            opening = False
+            if node < 0:
+                i = value_end(buffer, i, end, stack, DEEPEST)
+            elif tag[k, node] != ABSENT:
+                i = -1
+            elif c == 0x22:
+                close, escaped = string_end(buffer, i + 1, end)
+                at[k, node], size[k, node], tag[k, node] = i - origin, close + 1 - i, TEXT
+                i = close + 1 if close >= 0 and not escaped else -1
+            elif c == 0x7B or c == 0x5B:
+                at[k, node] = i - origin
+                inside = space_end(buffer, i + 1, end)
+                if inside < end and buffer[inside] == c + 2:
+                    tag[k, node], size[k, node] = EMPTY, 1
+                    i = inside + 1
+                elif (inner[node] if c == 0x7B else steps[node, ELEMENT] >= 0) and depth < DEEPEST:
+                    tag[k, node] = OPENED
+                    depth += 1
+                    kinds[depth], states[depth] = c, node
+                    opening = True
+                    i = inside
+                else:
+                    tag[k, node] = CLOSED
+                    i = value_end(buffer, i, end, stack, DEEPEST)
+            else:
+                stop = value_end(buffer, i, end, stack, DEEPEST)
+                at[k, node], size[k, node], tag[k, node] = i - origin, stop - i, SCALAR
+                i = stop
+            following = opening
+            while i >= 0 and depth > 0 and not following:
+                i = space_end(buffer, i, end)
+                if i >= end:
+                    i = -1
+                elif buffer[i] == kinds[depth] + 2:
+                    i += 1
+                    size[k, states[depth]] = i - origin - at[k, states[depth]]
+                    depth -= 1
+                else:
+                    i = space_end(buffer, i + 1, end)
+                    following = True
+            if i < 0 or depth == 0:
+                break
+            if kinds[depth] == 0x5B:
+                node = steps[states[depth], ELEMENT]
+                if not single[node]:
+                    tag[k, node : below[node]] = ABSENT
+                continue
+            close, escaped = string_end(buffer, i + 1, end)
+            if close < 0 or escaped:
+                i = -1
+                break
+            node = steps[states[depth], _column(buffer, i + 1, close - i - 1, names, ends, lengths)]
+            i = space_end(buffer, close + 1, end)
+            i = space_end(buffer, i + 1, end)
+        plain[k] = i >= 0 and depth == 0
+    return plain
+
+
+@kernel
+def _column(
+    buffer: NDArray[np.uint8],
+    at: int,
+    size: int,
+    names: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+) -> int:
+    """The column of the name in buffer[at : at + size]; the last one for a name that no path has."""
+    if size + 1 < len(lengths):
+        for k in range(lengths[size], lengths[size + 1]):
+            first = ends[k] - size
+            same = 0
+            while same < size and buffer[at + same] == names[first + same]:
+                same += 1
+            if same == size:
+                return k + 1
+    return len(ends) + 1
+
+
+@njit(cache=True, nogil=True)
+def sign(
+    buffer: NDArray[np.uint8],
+    begin: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    at: NDArray[np.int32],
+    size: NDArray[np.int32],
+    tag: NDArray[np.uint8],
+    plain: NDArray[np.bool_],
+    kinds: NDArray[np.uint8],
+    words: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    out: NDArray[np.uint8],
+) -> NDArray[np.int64]:
+    """The signatures of rows, one after another in `out`, and where each ends; one without a byte is of none.
+
+    A signature says of every node what stands there: what is passed on by its kind, what decides byte for byte. So
+    rows of one signature differ in nothing but in what is passed on. `words`, in small letters and each up
+    to its end, decide anywhere, however written.
+    """
+    stops = np.empty(len(plain), np.int64)
+    used = 0
+    for k in range(len(plain)):
+        if plain[k]:
+            used = max(used, _signed(buffer, begin[rows[k]], at[k], size[k], tag[k], kinds, words, ends, out, used))
+        stops[k] = used
+    return stops
+
+
+@kernel
+def _signed(
+    buffer: NDArray[np.uint8],
+    origin: int,
+    at: NDArray[np.int32],
+    size: NDArray[np.int32],
+    tag: NDArray[np.uint8],
+    kinds: NDArray[np.uint8],
+    words: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    out: NDArray[np.uint8],
+    used: int,
+) -> int:
+    """After the signature of a row that begins at `used`, or -1."""
+    most = used + LONGEST_SIGNATURE
+    for node in range(1, len(kinds)):
+        what, kind, i, n = tag[node], kinds[node], origin + at[node], np.int64(size[node])
+        if used + 2 + LONGEST_VERBATIM > most:
+            return -1
+        form = np.uint8(0)
+        if what == ABSENT:
+            form = np.uint8(0x41)
+        elif kind == REFUSED or what == CLOSED:
+            return -1
+        elif what == OPENED:
+            form = np.uint8(0x4F)
+        elif what == EMPTY:
+            form = buffer[i]
+        elif kind == CARRIED or kind == TIME:
+            form = _text(buffer, i, n, kind, words, ends) if what == TEXT else _number(buffer, i, n)
+            if form == 0x2D:
+                return -1
+        if form:
+            out[used] = form
+            used += 1
+            continue
+        if n > LONGEST_VERBATIM:
+            return -1
+        out[used], out[used + 1] = 0x76, n
+        for j in range(n):
+            out[used + 2 + j] = buffer[i + j]
+        used += 2 + n
+    return used
+
+
+@inlined
+def _small(c: np.uint8) -> np.uint8:
+    """An ASCII letter made small, anything else as it is."""
+    return np.uint8(c | 0x20) if 0x41 <= c <= 0x5A else c
+
+
+@kernel
+def _text(
+    buffer: NDArray[np.uint8], i: int, n: int, kind: int, words: NDArray[np.uint8], ends: NDArray[np.int64]
+) -> np.uint8:
+    """The form of a string, with its quotes, that is passed on: S, U (not ASCII), Z; 0 if it decides, - if unknown."""
+    if n - 2 > LONGEST_CARRIED:
+        return np.uint8(0x2D)
+    if n == 2:
+        return np.uint8(0)
+    first = 0
+    for end in ends:
+        if end - first == n - 2:
+            same = 0
+            while same < n - 2 and _small(buffer[i + 1 + same]) == words[first + same]:
+                same += 1
+            if same == n - 2:
+                return np.uint8(0)
+        first = end
+    ascii_only = True
+    for j in range(i, i + n):
+        ascii_only &= buffer[j] < 0x80
+    if kind == TIME:
+        offset = buffer[i + n - 2] == 0x5A or (n > 8 and buffer[i + n - 7] == 0x2B)
+        return np.uint8(0x5A) if ascii_only and offset else np.uint8(0x2D)
+    return np.uint8(0x53) if ascii_only else np.uint8(0x55)
+
+
+@kernel
+def _number(buffer: NDArray[np.uint8], i: int, n: int) -> np.uint8:
+    """The form of a number that is passed on: N (whole) or F; 0 for zero and literals, - for an unusual one."""
+    if buffer[i] > 0x39:
+        return np.uint8(0)
+    if n > LONGEST_NUMBER:
+        return np.uint8(0x2D)
+    form, some = 0x4E, False
+    for j in range(i, i + n):
+        c = buffer[j]
+        if c == 0x2E:
+            form = 0x46
+        elif c > 0x39 or c == 0x2B:
+            return np.uint8(0x2D)
+        elif c > 0x30:
+            some = True
+    return np.uint8(form) if some else np.uint8(0)
+
+
+@njit(cache=True, nogil=True)
+def measure(
+    size: NDArray[np.int32],
+    which: NDArray[np.int64],
+    first: NDArray[np.int64],
+    node: NDArray[np.int64],
+    literal: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Where each row's text ends that `write` makes; see there."""
+    ends = np.empty(len(which), np.int64)
+    used = 0
+    for k in range(len(which)):
+        if which[k] >= 0:
+            for piece in range(first[which[k]], first[which[k] + 1]):
+                used += size[k, node[piece]] if node[piece] >= 0 else literal[piece + 1] - literal[piece]
+        ends[k] = used
+    return ends
+
+
+@njit(cache=True, nogil=True)
+def write(
+    buffer: NDArray[np.uint8],
+    begin: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    at: NDArray[np.int32],
+    size: NDArray[np.int32],
+    which: NDArray[np.int64],
+    first: NDArray[np.int64],
+    node: NDArray[np.int64],
+    lowered: NDArray[np.bool_],
+    literal: NDArray[np.int64],
+    text: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+) -> None:
+    """Write rows after their templates, none for -1: template t is the pieces first[t] to first[t + 1].
+
+    A piece is a node's value as it stands, or with ASCII letters made small, or text[literal[p] : literal[p + 1]].
+    """
+    used = 0
+    for k in range(len(which)):
+        if which[k] < 0:
+            continue
+        for piece in range(first[which[k]], first[which[k] + 1]):
+            if node[piece] < 0:
+                i, n = literal[piece], literal[piece + 1] - literal[piece]
+                for j in range(n):
+                    out[used + j] = text[i + j]
+            else:
+                i, n = begin[rows[k]] + at[k, node[piece]], np.int64(size[k, node[piece]])
+                for j in range(n):
+                    out[used + j] = buffer[i + j]
+                if lowered[piece]:
+                    for j in range(used, used + n):
+                        out[j] = _small(out[j])
+            used += n
