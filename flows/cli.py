@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flows import log
 from flows.commands import (
     backtest,
     blocklist,
@@ -29,9 +30,8 @@ from flows.commands import (
     verdict,
     verdicts,
 )
-from flows.commands.console import say
 from flows.commands.engine import mistake
-from flows.errors import ConfigError, OutputError
+from flows.errors import ConfigError, OutputError, UsageError
 
 
 class _Group(TyperGroup):
@@ -100,7 +100,11 @@ def lapwing(
 
     \b
     Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused, 130 Ctrl-C.
+
+    With LAPWING_LOG=json in the environment stderr has one JSON object a line.
     """
+    if (chosen := os.environ.get(log.VARIABLE, "text")) not in log.FORMATS:
+        raise UsageError(f"{log.VARIABLE} is {' or '.join(log.FORMATS)}, not {chosen[:20]!r}")
 
 
 def main() -> None:
@@ -111,11 +115,17 @@ def main() -> None:
     try:
         app()
     except ConfigError as error:
-        print("\n".join(error.faults), file=sys.stderr)
+        if not log.as_json():
+            print("\n".join(error.faults), file=sys.stderr)
+        for fault in error.faults:
+            log.record("error", fault, "error", exit_code=error.exit_code)
         sys.exit(error.exit_code)
     except Exception as error:
         found = mistake(error)
         if found is None:
+            if log.as_json():
+                log.bug(error)
+                sys.exit(1)
             raise
-        say(" ".join(str(found).split("\n")))
+        log.say(" ".join(str(found).split("\n")), "error", "error", exit_code=found.exit_code)
         sys.exit(found.exit_code)
