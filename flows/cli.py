@@ -20,8 +20,11 @@ from flows.commands import (
     encode,
     fields,
     forward,
+    incident,
+    incidents,
     lab,
     map,
+    mute,
     score,
     simulate,
     state,
@@ -74,6 +77,10 @@ app.command("lab")(lab.lab)
 app.command("map")(map.map_samples)
 app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
+app.command("incidents")(incidents.incidents)
+app.command("incident")(incident.incident)
+app.command("mute")(mute.mute)
+app.command("unmute")(mute.unmute)
 app.command("tune")(tune.tune)
 app.add_typer(state.app, name="state")
 

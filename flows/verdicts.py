@@ -204,19 +204,32 @@ def said_in(line: bytes) -> Verdict | Operation:
     return _VERDICT.decode(line)
 
 
-def read_records(values: Iterable[bytes]) -> tuple[dict[str, Verdict], int]:
-    """The verdicts among a topic's values, as `read_verdicts`, and how many values are none: others write there too."""
+def read_records(values: Iterable[bytes]) -> tuple[dict[str, Verdict], list[Operation], int]:
+    """What a topic's values say: the last verdict of each incident, as `read_verdicts`, operations in the order of
+    their time, and how many values are neither: others write there too.
+    """
     found: dict[str, Verdict] = {}
+    operations = []
     unreadable = 0
     for value in values:
         try:
             one = said_in(value)
         except (msgspec.DecodeError, UnicodeDecodeError):
             unreadable += 1
+            continue
+        if isinstance(one, Verdict):
+            found[one.uid] = one
         else:
-            if isinstance(one, Verdict):
-                found[one.uid] = one
-    return found, unreadable
+            operations.append(one)
+    return found, sorted(operations, key=lambda one: one.time), unreadable
+
+
+def key(said: Verdict | Operation) -> bytes:
+    """The key of a record, which a compacted topic keeps the last of: a verdict's is the uid alone."""
+    if isinstance(said, Verdict):
+        return said.uid.encode()
+    kind = "handling" if said.operation in ("ack", "resolve") else said.operation
+    return f"{kind}/{said.uid}".encode()
 
 
 def encode(verdict: Verdict | Operation) -> bytes:
@@ -225,7 +238,7 @@ def encode(verdict: Verdict | Operation) -> bytes:
 
 
 def write_verdict(directory: str | Path, verdict: Verdict | Operation) -> Path:
-    """Add a verdict or operation to a directory's; it is durable when this returns. Several may write at a time. The file's path.
+    """Add a verdict or operation to a directory's, durably; several may write at a time. The file's path.
 
     Raises
     ------
@@ -268,8 +281,8 @@ def _whole(path: Path, file: int) -> int:
     return size + 1
 
 
-def alert_lines(directory: str | Path) -> Iterator[bytes]:
-    """The alerts of a directory of results, those that were suppressed too.
+def alert_lines(directory: str | Path, *, suppressed: bool = True) -> Iterator[bytes]:
+    """The alerts of a directory of results, if it is asked for those that were suppressed too.
 
     Raises
     ------
@@ -280,8 +293,8 @@ def alert_lines(directory: str | Path) -> Iterator[bytes]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; `lapwing detect --output {directory}` writes it")
     yield from raw_lines(path)
-    if (suppressed := path.with_name(SUPPRESSED)).is_file():
-        yield from raw_lines(suppressed)
+    if suppressed and (beside := path.with_name(SUPPRESSED)).is_file():
+        yield from raw_lines(beside)
 
 
 def incidents(alerts: Iterable[bytes], prefix: str = "") -> dict[str, Incident]:
