@@ -15,6 +15,7 @@ from flows.commands import (
     check,
     compare,
     config,
+    dead_letters,
     detect,
     detectors,
     encode,
@@ -82,6 +83,7 @@ app.command("incident")(incident.incident)
 app.command("mute")(mute.mute)
 app.command("unmute")(mute.unmute)
 app.command("tune")(tune.tune)
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(state.app, name="state")
 
 
