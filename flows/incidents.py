@@ -13,6 +13,7 @@ from flows.verdicts import LEAST_PREFIX, Operation, Verdict
 
 _ALERT: Final = msgspec.json.Decoder(AlertLine)
 NEW, ACK, RESOLVED = "new", "ack", "resolved"
+_SIGN_INS: Final = ("login", "token_issue")
 LET_IN: Final = 20
 """So many users that were let in are named."""
 
@@ -140,6 +141,19 @@ def screen(
     )
 
 
+def signed_in(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Accounts that signed in, in scored events of Lapwing's own format; others name actions in their own words.
+
+    >>> signed_in([{"action": "login", "outcome": "success", "username": "sam"}, {"action": "login", "user": "kim"}])
+    ['sam']
+    """
+    found: dict[str, None] = {}
+    for one in events:
+        if one.get("outcome") == "success" and one.get("action") in _SIGN_INS:
+            found[str(one.get("username") or one.get("user") or "?")] = None
+    return [*found]
+
+
 def _decoded(line: bytes) -> AlertLine:
     try:
         return _ALERT.decode(line)
@@ -151,7 +165,7 @@ def _let_in(evidences: Iterable[Mapping[str, Any]]) -> list[str]:
     """Accounts that signed in, as far as the evidences show."""
     names = []
     for one in evidences:
-        if one.get("data", {}).get("outcome") == "success" and one.get("name") in ("login", "token_issue"):
+        if one.get("data", {}).get("outcome") == "success" and one.get("name") in _SIGN_INS:
             user = one.get("user") or one.get("actor", {}).get("user") or {}
             names.append(str(user.get("name") or user.get("uid") or "?"))
     return names

@@ -85,7 +85,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     `severity_id`. `value` and `limit` are the rule's measure and the least that crosses. `attack` is the uid of the
     first incident of the attack that it belongs to, its own where it stands alone; `front` whether it is the attack's
     entry in the queue, `kept_back` what keeps it out, if anything does. `expected` is a baseline, where one was
-    learned; the users are those who failed and succeeded at an address, where somebody counted them.
+    learned; the users are the most who failed and succeeded at an address, where somebody counted them.
     """
 
     uid: str
@@ -375,11 +375,16 @@ def incident_of(alert: AlertLine, before: Incident | None) -> Incident:
         attack=alert.metadata.correlation_uid or alert.finding_info.uid,
         front=alert.is_alert,
         expected=unmapped.expected,
-        failed_users=unmapped.failed_users,
-        succeeded_users=unmapped.succeeded_users,
+        failed_users=_most(unmapped.failed_users, before.failed_users if before else None),
+        succeeded_users=_most(unmapped.succeeded_users, before.succeeded_users if before else None),
         entities=unmapped.entities,
         kept_back=alert.status_detail,
     )
+
+
+def _most(now: int | None, before: int | None) -> int | None:
+    """The most that any message has told: a close counts a window in which nobody is left."""
+    return max((count for count in (now, before) if count is not None), default=None)
 
 
 def _present(directory: str, name: str) -> Path:

@@ -14,7 +14,7 @@ from flows.commands.options import ConfigFile, Json
 from flows.commands.results import Results, noted, results, who
 from flows.commands.shift import STATE_HELP, ago, case_told, mutes_told, named, utc
 from flows.formats.explain import number
-from flows.incidents import Case, Screen, screen
+from flows.incidents import LET_IN, Case, Screen, screen
 from flows.verdicts import Operation, Subject, Verdict, Word
 from models.base import SEVERITIES
 
@@ -55,6 +55,8 @@ def incident(
     if act is None:
         said, operations = where.said()
         found = screen(where.alerts(suppressed=True), said, operations, uid, where.name)
+        names = dict.fromkeys([*found.let_in, *where.let_in(found.case.incident)])
+        found = msgspec.structs.replace(found, let_in=[*names][:LET_IN])
         now = time.time()
         muted = mutes_told(Path(kept), now) if (kept := state or chosen.state.path) else []
         if json:
@@ -95,7 +97,7 @@ def _text(found: Screen, now: float, muted: list[str]) -> str:
     users = []
     if one.failed_users is not None:
         users.append(f"{one.failed_users:,} failed there, {one.succeeded_users or 0:,} succeeded")
-    users.append(f"let in: {', '.join(found.let_in) if found.let_in else 'none that the evidences show'}")
+    users.append(f"let in: {', '.join(found.let_in) if found.let_in else 'nobody as far as is known'}")
     expected = "nothing learned" if one.expected is None else number(one.expected)
     observed = "-" if one.value is None else number(one.value)
     limit = "-" if one.limit is None else number(one.limit)

@@ -2,16 +2,21 @@
 
 import getpass
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 from flows import verdicts
 from flows.config import Config, load
+from flows.connectors.output_directory import SCORED
 from flows.errors import UsageError
 from flows.formats.evidence import clean
+from flows.incidents import signed_in
 from flows.kafka_block import Kafka
+from flows.query import Incident, events
 from flows.verdicts import MOST_BY, MOST_NOTE, Operation, Verdict
 
 KAFKA = "kafka"
+_MOST_EVENTS = 10_000
 
 
 class Results(Protocol):
@@ -24,6 +29,9 @@ class Results(Protocol):
 
     def said(self) -> tuple[dict[str, Verdict], list[Operation]]:
         """What people said and did."""
+
+    def let_in(self, one: Incident) -> list[str]:
+        """Accounts that signed in at an incident's address while it lasted, as far as that can be looked up."""
 
     def add(self, said: Verdict | Operation) -> str:
         """Keep what somebody says, durably; where that is."""
@@ -42,6 +50,13 @@ class Directory:
     def said(self) -> tuple[dict[str, Verdict], list[Operation]]:
         """What people said and did."""
         return verdicts.read_verdicts(self._path), verdicts.read_operations(self._path)
+
+    def let_in(self, one: Incident) -> list[str]:
+        """Accounts that signed in there, by the scored events; one pass over the file."""
+        address = one.entities.get("ip") or (one.entity if one.dimension == "ip" else "")
+        if not address or not (Path(self._path) / SCORED).is_file():
+            return []
+        return signed_in(events(self._path, one.tenant, "ip", address, one.start, one.end + 1, _MOST_EVENTS))
 
     def add(self, said: Verdict | Operation) -> str:
         """Add a line; the file's path."""
@@ -74,6 +89,10 @@ class Topics:
             return {}, []
         found, operations, _ = verdicts.read_records(values(self._block, topic))
         return found, operations
+
+    def let_in(self, one: Incident) -> list[str]:
+        """None: the topic of scored events is too long to be looked through."""
+        return []
 
     def add(self, said: Verdict | Operation) -> str:
         """Add a record, delivered when this returns; the topic."""
