@@ -146,6 +146,8 @@ class _AlertLine(msgspec.Struct):
 _ALERT: Final = msgspec.json.Decoder(_AlertLine)
 _VERDICT: Final = msgspec.json.Decoder(Verdict)
 _OPERATION: Final = msgspec.json.Decoder(Operation)
+_BEGIN: Final = b'{"uid":"'
+"""With this every line begins."""
 _IS_OPERATION: Final = b'"operation":"'
 
 
@@ -275,6 +277,8 @@ def _whole(path: Path, file: int) -> int:
     try:
         said_in(rest)
     except (msgspec.DecodeError, UnicodeDecodeError):
+        if not _BEGIN.startswith(rest[: len(_BEGIN)]):
+            raise OutputError(f"{path}: is no file of verdicts") from None
         os.ftruncate(file, size - len(rest))
         return size - len(rest)
     os.pwrite(file, b"\n", size)
