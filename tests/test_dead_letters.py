@@ -8,7 +8,7 @@ import pytest
 
 from flows import dead_letters
 from flows.dead_letters import Letter
-from tests.command import command, lapwing
+from tests.command import command
 
 GOOD = b'{"time":"2026-11-23T05:00:00Z","username":"sam","action":"login","outcome":"failure"}'
 NO_TIME = b'{"username":"sam"}'
@@ -21,10 +21,9 @@ def detected(folder: Path, *lines: bytes, body: str = "redacted") -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "events.ndjson").write_bytes(b"".join(line + b"\n" for line in lines))
     (folder / "c.toml").write_text(f'[output]\ndead_letter_body = "{body}"\n')
-    done = lapwing(
-        "detect", "--config", folder / "c.toml", "--input", folder / "events.ndjson", "--output", folder / "out"
-    )
-    assert done.returncode == 0, done.stderr
+    words = "--config", folder / "c.toml", "--input", folder / "events.ndjson", "--output", folder / "out"
+    code, _, said = command("detect", *words)
+    assert code == 0, said
     return folder / "out"
 
 
@@ -99,8 +98,8 @@ def test_raw_bodies_are_all_put_back_and_read_after_the_fix(tmp_path: Path) -> N
     assert put_back(out, tmp_path / "again.ndjson", "--note", "mended")["put_back"] == 2
     fixed = (tmp_path / "again.ndjson").read_bytes().replace(b'"when"', b'"time"')  # what a fix of the source would be
     (tmp_path / "fixed.ndjson").write_bytes(fixed)
-    done = lapwing("detect", "--input", tmp_path / "fixed.ndjson", "--output", tmp_path / "out2", "--json")
-    assert json.loads(done.stdout)["scored"] == 1
+    _, text, _ = command("detect", "--input", tmp_path / "fixed.ndjson", "--output", tmp_path / "out2", "--json")
+    assert json.loads(text)["scored"] == 1
 
 
 def test_a_replay_that_died_before_its_file_had_a_name_is_finished(
