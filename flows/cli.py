@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flows import log
 from flows.commands import (
     archive,
     backtest,
@@ -15,15 +16,19 @@ from flows.commands import (
     check,
     compare,
     config,
+    dead_letters,
     detect,
     detectors,
     encode,
     fields,
     forward,
     hold,
+    incident,
+    incidents,
     insights,
     lab,
     map,
+    mute,
     profile,
     prove,
     retention,
@@ -40,9 +45,8 @@ from flows.commands import (
     verdicts,
     verify,
 )
-from flows.commands.console import say
 from flows.commands.engine import mistake
-from flows.errors import ConfigError, OutputError
+from flows.errors import ConfigError, OutputError, UsageError
 
 
 class _Group(TyperGroup):
@@ -85,6 +89,10 @@ app.command("lab")(lab.lab)
 app.command("map")(map.map_samples)
 app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
+app.command("incidents")(incidents.incidents)
+app.command("incident")(incident.incident)
+app.command("mute")(mute.mute)
+app.command("unmute")(mute.unmute)
 app.command("tune")(tune.tune)
 app.command("archive")(archive.archive)
 app.command("timeline")(timeline.timeline)
@@ -93,6 +101,7 @@ app.command("verify")(verify.verify)
 app.command("prove")(prove.prove)
 app.add_typer(trail.app, name="trail")
 app.command("insights")(insights.insights)
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(state.app, name="state")
 app.add_typer(troubleshoot.app, name="troubleshoot")
 app.add_typer(subject.app, name="subject")
@@ -122,7 +131,11 @@ def lapwing(
 
     \b
     Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused, 130 Ctrl-C.
+
+    With LAPWING_LOG=json in the environment stderr has one JSON object a line.
     """
+    if (chosen := os.environ.get(log.VARIABLE, "text")) not in log.FORMATS:
+        raise UsageError(f"{log.VARIABLE} is {' or '.join(log.FORMATS)}, not {chosen[:20]!r}")
 
 
 def main() -> None:
@@ -133,11 +146,17 @@ def main() -> None:
     try:
         app()
     except ConfigError as error:
-        print("\n".join(error.faults), file=sys.stderr)
+        if not log.as_json():
+            print("\n".join(error.faults), file=sys.stderr)
+        for fault in error.faults:
+            log.record("error", fault, "error", exit_code=error.exit_code)
         sys.exit(error.exit_code)
     except Exception as error:
         found = mistake(error)
         if found is None:
+            if log.as_json():
+                log.bug(error)
+                sys.exit(1)
             raise
-        say(" ".join(str(found).split("\n")))
+        log.say(" ".join(str(found).split("\n")), "error", "error", exit_code=found.exit_code)
         sys.exit(found.exit_code)

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from flows import kernels_cache
+from flows import kernels_cache, log
 from flows.asked import write_asked
 from flows.config import NOW, Config
 from flows.connectors.kafka import KafkaSource
@@ -90,7 +90,7 @@ def run(
                     break
                 ran = True
             except LapwingError as error:
-                if isinstance(error, Ended) and error.noise:
+                if isinstance(error, Ended) and error.noise and not log.as_json():
                     print(error.noise.rstrip(), file=sys.stderr)
                 ran = ran or isinstance(error, Ended)
                 if not ran or kept is None or error.exit_code != 1 or stop.is_set():

@@ -25,6 +25,7 @@ from bytewax.operators import KeyedStream
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
+from flows import log as life
 from flows.asked import write_asked
 from flows.config import Config, config_hash, load
 from flows.connectors.file_sink import FileSink
@@ -52,6 +53,7 @@ from flows.kernels_cache import load_numba
 from flows.lineage import known_starts
 from flows.lineage import lineage as lineage_of
 from flows.lineage import moved as moved_mark
+from flows.mutes import MutesInForce
 from flows.observed import Observed
 from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, shown_of, table_secret, topics_beside
 from flows.running import result, told_as_ours, watching
@@ -76,6 +78,7 @@ from flows.totals import Progress, RunResult, Totals
 from models.alert import Alert
 from models.base import DIMENSIONS, WATCHED
 from models.event import EventBatch
+from models.mutes import Mutes
 from models.rules import program as program_of
 from models.windows.joint import joints
 from models.windows.shard import Shard
@@ -96,6 +99,7 @@ def build(
     kept: bool,
     totals: Totals,
     log: Path | None = None,
+    mutes: Path | None = None,
     place: Place | None = None,
     lineage: str | None = None,
     stdout: int = 1,
@@ -104,10 +108,11 @@ def build(
     """The dataflow from a source to an output: a directory, `-` or `kafka`. `place` is this process' among
     several that share the work.
 
-    `kept` says whether there is a recovery store: results are then published when their epoch is durable, and what is
-    held at the end of the input waits for the next run; `log` is the folder in which shards save what has changed, else
-    the recovery store has them whole; `lineage` is the state's name among transactions, `moved` its mark if it is a
-    copy, `stdout` the descriptor of standard output. Step ids are the identity of saved state: never rename them.
+    `kept` says whether there is a recovery store: results are then published when their epoch is durable, and what
+    is held at the end of the input waits for the next run; `log` is the folder in which shards save what has
+    changed, else the recovery store has them whole; `mutes` is the state directory, where people's mutes are;
+    `lineage` is the state's name among transactions, `moved` its mark if it is a copy, `stdout` the descriptor of
+    standard output. Step ids are the identity of saved state: never rename them.
     """
     shards = config.state.shards
     secret = table_secret(config)
@@ -144,10 +149,11 @@ def build(
     seen = op.map_value("seen", gathered, totals.see)
     now = time.time_ns() // 1000
     to_decide = op.map("to_decide", seen, lambda item: ("alerts", item[1]))
+    muted = MutesInForce(mutes, totals.tell) if mutes else Mutes
     decided = op.stateful_batch(
         "decide",
         to_decide,
-        lambda resume: Decide(policy(config, now), not kept, resume, totals.see_drift),
+        lambda resume: Decide(policy(config, now), not kept, resume, totals.see_drift, muted),
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
     if output == KAFKA:
@@ -258,7 +264,7 @@ def _run(
     """One flow from its beginning to its end, and whether the input has got partitions that it does not read."""
     began = time.monotonic()
     failures: list[LapwingError] = []
-    totals = Totals(tell=tell)
+    totals = Totals(tell=tell, on_first=partial(life.record, "ready", "the first batch has passed all shards"))
     made_for = state_identity(config, output)
     kept = open_state(state, made_for, fresh=fresh, accept_rewarm=accept_rewarm) if state else None
     try:
@@ -273,8 +279,9 @@ def _run(
         moved = moved_mark(kept.path) if kept else ""
         log = kept.log if kept else None
         flow = build(
-            config, source, output, kept=kept is not None, totals=totals, log=log, lineage=lineage, moved=moved
-        )
+            config, source, output, kept=kept is not None, totals=totals, log=log,
+            mutes=kept.path if kept else None, lineage=lineage, moved=moved,
+        )  # fmt: skip
         if observed is not None:
             observed.begin(source, totals, kept.path if kept else None)
         with watching(source, totals, on_progress), told_as_ours(kept):
@@ -378,7 +385,7 @@ def _place_given(words: list[str]) -> tuple[int, int] | None:
     if given.workers_per_process not in (None, "1"):
         if count > 1:
             raise UsageError("several processes have one worker each: leave -w out")
-        print("lapwing: one worker a process is fastest: processes scale, threads do not", file=sys.stderr)
+        life.say("one worker a process is fastest: processes scale, threads do not")
     return (int(given.process_id), count) if count > 1 and given.process_id is not None else None
 
 

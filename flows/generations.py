@@ -20,7 +20,8 @@ from flows.errors import OutputError, Refused
 
 PREVIOUS: Final = "previous"
 _MOVES: Final = "moves.json"
-_NO_CONTENT: Final = ("lock", PREVIOUS, _MOVES, "lost+found")
+_NO_CONTENT: Final = ("lock", PREVIOUS, _MOVES, "lost+found", "mutes.json", "verdicts.ndjson")
+"""What is no state: also what people said, which holds for whatever runs here."""
 _STAMP: Final = "%Y%m%dT%H%M%S"
 _STAMP_LENGTH: Final = 15
 _UNFINISHED: Final = ".copying"

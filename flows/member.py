@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -21,6 +22,7 @@ from typing import Final
 import msgspec
 from bytewax.testing import cluster_main
 
+from flows import log
 from flows.caught import hear
 from flows.config import Config
 from flows.connectors.kafka import KafkaSource
@@ -153,11 +155,12 @@ def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], 
         job.config, job.input, stop, close_at_end=job.close, known=job.partitions, starts=job.starts,
         only=job.partitions, alone=False, on_failure=failed, on_grown=lambda text: tell(Grown(text)),
     )  # fmt: skip
-    totals, place = Totals(), Place(job.number, len(job.addresses), source.board)
+    ready = partial(log.record, "ready", "the first batch has passed all shards", process=job.number)
+    totals, place = Totals(on_first=ready), Place(job.number, len(job.addresses), source.board)
     kept = StateDir(Path(job.state), -1) if job.state else None
     flow = build(
         job.config, source, job.output, kept=kept is not None, totals=totals, log=kept.log if kept else None,
-        place=place, lineage=job.lineage, stdout=stdout, moved=job.moved,
+        mutes=kept.path if kept else None, place=place, lineage=job.lineage, stdout=stdout, moved=job.moved,
     )  # fmt: skip
     observed.begin(source, totals, kept.path if kept else None)
     hear(flow, lambda error: tell(failure(error) or Broke("".join(traceback.format_exception(error)))))

@@ -23,13 +23,14 @@ from flows.config import Config, config_hash
 from flows.connectors.http_server import HttpServer, Page
 from flows.formats.dead_letter import REASONS
 from flows.metrics_block import address
+from flows.mutes import in_force
 from flows.observed import Observed, ObservedUnit, Seen
 from flows.readings import ACTIVITIES, Reading, summed
-from models.alert import HISTORY, SHADOW
+from models.alert import HISTORY, MUTE, SHADOW
 from models.base import DIMENSIONS, END_OF_TIME, NONE_TIME
 from models.rules import severity
 
-_KEPT_BACK: Final = ("exception", "digest", HISTORY, SHADOW)
+_KEPT_BACK: Final = ("exception", "digest", HISTORY, SHADOW, MUTE)
 _OF_ONE: Final = ("process_start_time_seconds", "process_max_fds")
 """What is no sum: the least of them is shown."""
 
@@ -95,6 +96,8 @@ class RunCollector(Collector):
         yield family("kept_back_alerts", "Alerts that went to what is suppressed only.", kept_back, "by")
         silenced = [(one.id,) for one in self._observed.config.exception]
         yield family("suppressed_incidents", "Incidents that an exception kept silent.", silenced, "exception")
+        detections = [(name,) for name in self._severities]
+        yield family("muted_incidents", "Incidents that somebody had muted.", detections, "detection")
         shadows = [(one.id, severity(one)) for one in self._observed.config.detection if one.mode == "shadow"]
         text = "Incidents of detections in shadow."
         yield family("shadow_incidents", text, shadows, "detection", "severity")
@@ -128,6 +131,8 @@ class RunCollector(Collector):
         yield _gauge("state_memory_bytes", "Tables of entities in memory.", memory)
         state = self._observed.state
         stored = [] if state is None else [((), _bytes_below(state))]
+        mutes = [] if state is None else [((), len(in_force(state)))]
+        yield _gauge("mutes", "Mutes in force.", mutes)
         yield _gauge("state_directory_bytes", "Files of the state directory.", stored)
 
 

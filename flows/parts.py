@@ -1,7 +1,6 @@
 """What each part of the flow needs of the configuration: sources, decoding, shards."""
 
 import os
-import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flows import log
 from flows.config import Config
 from flows.connectors.files import ClockParams, FileSource
 from flows.connectors.kafka import KafkaSource, Starts
@@ -90,7 +90,7 @@ def make_source(
             renewed=renewed,
             on_grown=on_grown,
             alone=alone,
-            on_note=lambda text: print(f"lapwing: {text}", file=sys.stderr),
+            on_note=log.say,
             on_failure=on_failure,
             unwrap=unwrap,
             more=topics_beside(config),
@@ -121,7 +121,7 @@ def topics_beside(config: Config) -> tuple[str, ...]:
 
 
 def _passed_over(names: tuple[str, ...]) -> None:
-    print(f"lapwing: passed over {', '.join(names)}", file=sys.stderr)
+    log.say(f"passed over {', '.join(names)}")
 
 
 def clock_params(config: Config) -> ClockParams:

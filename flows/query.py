@@ -53,9 +53,14 @@ class _Unmapped(msgspec.Struct):
     entities: dict[str, str] = {}
     value: float | None = None
     limit: float | None = None
+    expected: float | None = None
+    failed_users: int | None = None
+    succeeded_users: int | None = None
 
 
-class _AlertLine(msgspec.Struct):
+class AlertLine(msgspec.Struct):
+    """An alert as it was written, as far as it is asked for."""
+
     time: int
     activity_id: int
     severity_id: int
@@ -70,6 +75,7 @@ class _AlertLine(msgspec.Struct):
     remediation: _Remediation = msgspec.field(default_factory=_Remediation)
     evidences: list[dict[str, Any]] = []
     activity_name: str = ""
+    status_detail: str = ""
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +84,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     `crossed` is the end of the first crossing pane, `start` and `end` span the counted events, `severity` is OCSF's
     `severity_id`. `value` and `limit` are the rule's measure and the least that crosses. `attack` is the uid of the
     first incident of the attack that it belongs to, its own where it stands alone; `front` whether it is the attack's
-    entry in the queue.
+    entry in the queue, `kept_back` what keeps it out, if anything does. `expected` is a baseline, where one was
+    learned; the users are the most who failed and succeeded at an address, where somebody counted them.
     """
 
     uid: str
@@ -100,6 +107,11 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     attack: str
     front: bool
+    expected: float | None = None
+    failed_users: int | None = None
+    succeeded_users: int | None = None
+    entities: dict[str, str] = {}
+    kept_back: str = ""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,13 +210,13 @@ def incidents(
     path = _present(directory, ALERTS)
     found: dict[str, Incident] = {}
     wanted = tenant, dimension, entity
-    for alert in lines(path, _AlertLine, "no alert"):
+    for alert in lines(path, AlertLine, "no alert"):
         told = alert.unmapped
         names = [(told.dimension, told.entity), *told.entities.items()]
         about = ((alert.metadata.tenant_uid, *name) for name in names)
         if any(all(want in (None, has) for want, has in zip(wanted, one, strict=True)) for one in about):
             uid = alert.finding_info.uid
-            found[uid] = _told(alert, found.get(uid))
+            found[uid] = incident_of(alert, found.get(uid))
     return sorted(found.values(), key=lambda incident: (-incident.severity, incident.crossed, incident.uid))
 
 
@@ -246,21 +258,23 @@ def told(directory: str, uid: str) -> list[Told]:
     InputError
         As `incidents`.
     """
-    return [
-        Told(
-            seq=alert.unmapped.seq,
-            created=alert.time,
-            activity=alert.activity_name,
-            severity=alert.severity_id,
-            count=alert.count,
-            value=alert.unmapped.value,
-            message=alert.message,
-            advice=alert.remediation.desc,
-            evidences=alert.evidences,
-        )
-        for alert in lines(_present(directory, ALERTS), _AlertLine, "no alert")
-        if alert.finding_info.uid == uid
-    ]
+    alerts = lines(_present(directory, ALERTS), AlertLine, "no alert")
+    return [message_of(alert) for alert in alerts if alert.finding_info.uid == uid]
+
+
+def message_of(alert: AlertLine) -> Told:
+    """An alert as a message of its incident."""
+    return Told(
+        seq=alert.unmapped.seq,
+        created=alert.time,
+        activity=alert.activity_name,
+        severity=alert.severity_id,
+        count=alert.count,
+        value=alert.unmapped.value,
+        message=alert.message,
+        advice=alert.remediation.desc,
+        evidences=alert.evidences,
+    )
 
 
 def linked(found: Sequence[Incident], one: Incident) -> list[Incident]:
@@ -337,7 +351,7 @@ def actions(source: str, tenant: str | None = None) -> Iterator[Action]:
             yield action
 
 
-def _told(alert: _AlertLine, before: Incident | None) -> Incident:
+def incident_of(alert: AlertLine, before: Incident | None) -> Incident:
     """The incident after one more of its messages."""
     unmapped = alert.unmapped
     return Incident(
@@ -360,7 +374,17 @@ def _told(alert: _AlertLine, before: Incident | None) -> Incident:
         message=alert.message,
         attack=alert.metadata.correlation_uid or alert.finding_info.uid,
         front=alert.is_alert,
+        expected=unmapped.expected,
+        failed_users=_most(unmapped.failed_users, before.failed_users if before else None),
+        succeeded_users=_most(unmapped.succeeded_users, before.succeeded_users if before else None),
+        entities=unmapped.entities,
+        kept_back=alert.status_detail,
     )
+
+
+def _most(now: int | None, before: int | None) -> int | None:
+    """The most that any message has told: a close counts a window in which nobody is left."""
+    return max((count for count in (now, before) if count is not None), default=None)
 
 
 def _present(directory: str, name: str) -> Path:

@@ -122,6 +122,7 @@ def _counts(totals: Totals) -> list[tuple[str, tuple[str, ...], int]]:
         *(("dead_letters", (reason,), count) for reason, count in reasons.items()),
         *(("alerts", (name, SEVERITIES[grade], ACTIVITIES[at]), count) for (name, grade, at), count in told.items()),
         *(("kept_back_alerts", (by,), count) for by, count in dict(totals.kept_back).items()),
+        *(("muted_incidents", (name,), count) for name, count in dict(totals.muted).items()),
         *(("suppressed_incidents", (name,), count) for name, count in dict(totals.suppressed).items()),
         *(
             ("shadow_incidents", (name, SEVERITIES[grade]), count)

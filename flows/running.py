@@ -28,6 +28,7 @@ def result(config: Config, totals: Totals, seconds: float, files: list[str], int
             if one.mode == SHADOW
         },
         suppressed={one.id: totals.suppressed.get(one.id, 0) for one in config.exception},
+        muted=sum(totals.muted.values()),
         windows=totals.windows,
         late=totals.late,
         overtaken=totals.sum("overtaken"),

@@ -9,10 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from flows import log
 from flows.connectors.kafka_limits import Counts
 from flows.drift import Drift
 from flows.steps.gather import Gathered
-from models.alert import CREATE, SHADOW, Alert
+from models.alert import CREATE, MUTE, SHADOW, Alert
 from models.base import DIMENSIONS, LATE, NONE_TIME
 from models.kernels.layout import COUNTERS
 from models.windows.shard import Shard
@@ -22,11 +23,12 @@ from models.windows.shard import Shard
 class Totals:
     """What a running flow has done since it started; other threads read it while it runs.
 
-    `reasons` counts dead letters by reason, `told` alerts by (detection, severity, activity), `kept_back` those that
-    went nowhere but to what is suppressed, by what kept them: an exception, a digest, the history, a shadow. `shadow`
-    counts incidents of detections in shadow by (detection, severity). `marks` has the last
-    watermark of each source partition that is not idle. `sent` is what Kafka's sinks have done. `drifts` counts drifts
-    of a dimension's scores, `drifted` has the event time of the last; `tell` is told of each in one line.
+    `reasons` counts dead letters by reason, `told` alerts by (detection, severity, activity), `kept_back` those
+    that went nowhere but to what is suppressed, by what kept them: an exception, a digest, the history, a shadow, a
+    mute. `shadow` counts incidents of detections in shadow by (detection, severity), `muted` those that were muted
+    by detection. `marks` has the last watermark of each source partition that is not idle. `sent` is what Kafka's
+    sinks have done. `drifts` counts drifts of a dimension's scores, `drifted` has the event time of the last;
+    `tell` is told of each in one line, `on_first` that a first batch has come through.
     """
 
     scored: int = 0
@@ -37,6 +39,7 @@ class Totals:
     digested: int = 0
     suppressed: dict[str, int] = field(default_factory=dict)
     shadow: dict[tuple[str, int], int] = field(default_factory=dict)
+    muted: dict[str, int] = field(default_factory=dict)
     windows: int = 0
     late: int = 0
     heads: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
@@ -50,9 +53,12 @@ class Totals:
     drifts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DIMENSIONS, 0))
     drifted: dict[str, int] = field(default_factory=dict)
     tell: Callable[[str], None] = lambda text: None
+    on_first: Callable[[], None] = lambda: None
 
     def see(self, gathered: Gathered) -> Gathered:
         """Count a batch on its way out."""
+        if not self.heads:
+            self.on_first()
         batch = gathered.scored.batch
         self.scored += len(batch)
         self.dead_letters += len(batch.dead)
@@ -84,6 +90,8 @@ class Totals:
             self.digested += by == "digest"
             if by == "exception":
                 self.suppressed[name] = self.suppressed.get(name, 0) + 1
+            if by == MUTE:
+                self.muted[create.detection] = self.muted.get(create.detection, 0) + 1
             if by == SHADOW:
                 at = create.detection, create.severity
                 self.shadow[at] = self.shadow.get(at, 0) + 1
@@ -93,14 +101,17 @@ class Totals:
         """Count a drift, and tell of it."""
         self.drifts[drift.dimension] += 1
         self.drifted[drift.dimension] = drift.since
-        self.tell(str(drift))
+        if log.as_json():
+            log.record("drift", str(drift), "warning", dimension=drift.dimension)
+        else:
+            self.tell(str(drift))
 
     def share(self) -> "Share":
         """All of it as plain values, for another process."""
         return Share(
             self.scored, self.dead_letters, self.alerts, self.incidents, self.merged, self.digested,
             dict(self.suppressed), [(*at, count) for at, count in dict(self.shadow).items()], self.windows, self.late,
-            [(*at, head.tolist()) for at, head in list(self.heads.items())],
+            [(*at, head.tolist()) for at, head in list(self.heads.items())], dict(self.muted),
         )  # fmt: skip
 
     def add(self, share: "Share") -> None:
@@ -111,6 +122,8 @@ class Totals:
             self.suppressed[name] = self.suppressed.get(name, 0) + count
         for detection, severity, count in share.shadow:
             self.shadow[detection, severity] = self.shadow.get((detection, severity), 0) + count
+        for detection, count in share.muted.items():
+            self.muted[detection] = self.muted.get(detection, 0) + count
         for dimension, shard, values in share.heads:
             at, head = (dimension, shard), np.array(values, np.int64)
             self.heads[at] = np.maximum(self.heads.get(at, head), head)
@@ -136,6 +149,7 @@ class Share(msgspec.Struct, array_like=True):
     windows: int
     late: int
     heads: list[tuple[int, int, list[int]]]
+    muted: dict[str, int]
 
 
 class Progress(msgspec.Struct):
@@ -154,7 +168,7 @@ class RunResult(msgspec.Struct, frozen=True):
 
     `incidents` are those told one by one, `merged` the ones among them that another stands for. Besides, `digested`
     were told of in digests only, and `suppressed` counts those that each exception kept silent, `shadow`
-    those of each detection in shadow. After `restarts` of
+    those of each detection in shadow, `muted` those that somebody had muted. After `restarts` of
     several processes the counts are those since the last one.
     """
 
@@ -167,6 +181,7 @@ class RunResult(msgspec.Struct, frozen=True):
     digested: int
     suppressed: dict[str, int]
     shadow: dict[str, int]
+    muted: int
     windows: int
     late: int
     overtaken: int
@@ -187,6 +202,7 @@ class RunResult(msgspec.Struct, frozen=True):
 
 
 _SUMMED: Final = (
-    "events", "scored", "dead_letters", "alerts", "incidents", "merged", "digested", "windows", "late", "seconds",
+    "events", "scored", "dead_letters", "alerts", "incidents", "merged", "digested", "muted", "windows", "late",
+    "seconds",
 )  # fmt: skip
 """What a run counts by itself; the others are the state's."""

@@ -16,6 +16,7 @@ from typing import IO, Final
 
 import msgspec
 
+from flows import log
 from flows.errors import ConfigError, LapwingError, Refused, UsageError
 from flows.member import SIGNALS, STOP, Broke, Done, Failed, Grown, Job, Metered, Note, Reached, Report
 from flows.observed import ObservedUnit
@@ -167,7 +168,7 @@ class Unit:
     def _grow(self, text: str) -> None:
         """Say once what each process finds sooner or later."""
         self.grown = text
-        print(f"lapwing: {text}", file=sys.stderr, flush=True)
+        log.say(text)
         if self._observed is not None:
             self._observed.again(text, failed=False)
 

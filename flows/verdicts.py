@@ -5,6 +5,7 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, Literal, Protocol
 
@@ -23,8 +24,8 @@ VERSION: Final = 1
 LEAST_PREFIX: Final = 8
 MOST_NOTE: Final = 2_000
 MOST_BY: Final = 256
-_LONGEST_REST: Final = 1 << 16
-"""More than a verdict takes."""
+_LONGEST_REST: Final = 1 << 22
+"""More than a verdict or an operation takes."""
 Word = Literal["true", "false", "benign"]
 Uid = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Name = Annotated[str, Meta(max_length=512)]
@@ -83,6 +84,27 @@ class Precision(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None
 
 
+class Operation(Subject, frozen=True, kw_only=True):
+    """What somebody did: took an incident (`ack`) or has done with it (`resolve`), muted, ended a mute, or put dead
+    letters back.
+
+    It stands among the verdicts, in the same file or topic, told apart by its member `operation`: what people said and
+    did is one log, which the trail keeps whole. `uid` is the incident's; a mute's or a replay's own otherwise. Of
+    `ack` and `resolve` on an incident the last counts. `until` is a mute's end, epoch milliseconds; `letters` are the
+    ids of dead letters, `file` where they were put.
+    """
+
+    uid: Name = ""
+    version: Literal[1] = VERSION
+    time: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
+    operation: Literal["ack", "resolve", "mute", "unmute", "replay"]
+    note: Annotated[str, Meta(max_length=MOST_NOTE)] = ""
+    by: Annotated[str, Meta(max_length=MOST_BY)] = ""
+    until: int = 0
+    letters: tuple[str, ...] = ()
+    file: str = ""
+
+
 class Named(Protocol):
     """Anything that is an incident of a detection."""
 
@@ -123,6 +145,10 @@ class _AlertLine(msgspec.Struct):
 
 _ALERT: Final = msgspec.json.Decoder(_AlertLine)
 _VERDICT: Final = msgspec.json.Decoder(Verdict)
+_OPERATION: Final = msgspec.json.Decoder(Operation)
+_BEGIN: Final = b'{"uid":"'
+"""With this every line begins."""
+_IS_OPERATION: Final = b'"operation":"'
 
 
 def read_verdicts(path: str | Path) -> dict[str, Verdict]:
@@ -141,39 +167,80 @@ def read_verdicts(path: str | Path) -> dict[str, Verdict]:
         path /= VERDICTS
         if not path.exists():
             return {}
-    found: dict[str, Verdict] = {}
+    return {one.uid: one for one in _read(path) if isinstance(one, Verdict)}
+
+
+def read_operations(path: str | Path) -> list[Operation]:
+    """The operations of a directory of results, or of a file of verdicts, in their order; errors are those of verdicts.
+
+    A directory without any has none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path /= VERDICTS
+    return [one for one in _read(path) if isinstance(one, Operation)] if path.exists() else []
+
+
+def _read(path: Path) -> Iterator[Verdict | Operation]:
     for number, line in enumerate(raw_lines(path), 1):
         try:
-            one = _VERDICT.decode(line)
+            one = said_in(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if not line.endswith(b"\n"):
                 break
             raise InputError(f"{path}: line {number} is no verdict ({error})") from error
-        found[one.uid] = one
-    return found
+        yield one
 
 
-def read_records(values: Iterable[bytes]) -> tuple[dict[str, Verdict], int]:
-    """The verdicts among a topic's values, as `read_verdicts`, and how many values are none: others write there too."""
+def said_in(line: bytes) -> Verdict | Operation:
+    """What one line, or one record's value, says.
+
+    Raises
+    ------
+    msgspec.DecodeError, UnicodeDecodeError
+        It is neither.
+    """
+    if _IS_OPERATION in line:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return _OPERATION.decode(line)
+    return _VERDICT.decode(line)
+
+
+def read_records(values: Iterable[bytes]) -> tuple[dict[str, Verdict], list[Operation], int]:
+    """What a topic's values say: the last verdict of each incident, as `read_verdicts`, operations in the order of
+    their time, and how many values are neither: others write there too.
+    """
     found: dict[str, Verdict] = {}
+    operations = []
     unreadable = 0
     for value in values:
         try:
-            one = _VERDICT.decode(value)
+            one = said_in(value)
         except (msgspec.DecodeError, UnicodeDecodeError):
             unreadable += 1
-        else:
+            continue
+        if isinstance(one, Verdict):
             found[one.uid] = one
-    return found, unreadable
+        else:
+            operations.append(one)
+    return found, sorted(operations, key=lambda one: one.time), unreadable
 
 
-def encode(verdict: Verdict) -> bytes:
-    """A verdict as one line of JSON, without LF."""
+def key(said: Verdict | Operation) -> bytes:
+    """The key of a record, which a compacted topic keeps the last of: a verdict's is the uid alone."""
+    if isinstance(said, Verdict):
+        return said.uid.encode()
+    kind = "handling" if said.operation in ("ack", "resolve") else said.operation
+    return f"{kind}/{said.uid}".encode()
+
+
+def encode(verdict: Verdict | Operation) -> bytes:
+    """A verdict or operation as one line of JSON, without LF."""
     return msgspec.json.encode(verdict)
 
 
-def write_verdict(directory: str | Path, verdict: Verdict) -> Path:
-    """Add a verdict to a directory's; it is durable when this returns. Several may write at a time. The file's path.
+def write_verdict(directory: str | Path, verdict: Verdict | Operation) -> Path:
+    """Add a verdict or operation to a directory's, durably; several may write at a time. The file's path.
 
     Raises
     ------
@@ -202,22 +269,24 @@ def write_verdict(directory: str | Path, verdict: Verdict) -> Path:
 def _whole(path: Path, file: int) -> int:
     """The size of a file of lines, made to end with a whole one: a part of one goes, one without LF stays."""
     size = os.fstat(file).st_size
-    rest = os.pread(file, _LONGEST_REST, max(0, size - _LONGEST_REST)).rpartition(b"\n")[2]
-    if not rest:
+    if not size or os.pread(file, 1, size - 1) == b"\n":
         return size
+    rest = os.pread(file, _LONGEST_REST, max(0, size - _LONGEST_REST)).rpartition(b"\n")[2]
     if len(rest) == _LONGEST_REST:
         raise OutputError(f"{path}: is no file of verdicts")
     try:
-        _VERDICT.decode(rest)
+        said_in(rest)
     except (msgspec.DecodeError, UnicodeDecodeError):
+        if not _BEGIN.startswith(rest[: len(_BEGIN)]):
+            raise OutputError(f"{path}: is no file of verdicts") from None
         os.ftruncate(file, size - len(rest))
         return size - len(rest)
     os.pwrite(file, b"\n", size)
     return size + 1
 
 
-def alert_lines(directory: str | Path) -> Iterator[bytes]:
-    """The alerts of a directory of results, those that were suppressed too.
+def alert_lines(directory: str | Path, *, suppressed: bool = True) -> Iterator[bytes]:
+    """The alerts of a directory of results, if it is asked for those that were suppressed too.
 
     Raises
     ------
@@ -228,8 +297,8 @@ def alert_lines(directory: str | Path) -> Iterator[bytes]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; `lapwing detect --output {directory}` writes it")
     yield from raw_lines(path)
-    if (suppressed := path.with_name(SUPPRESSED)).is_file():
-        yield from raw_lines(suppressed)
+    if suppressed and (beside := path.with_name(SUPPRESSED)).is_file():
+        yield from raw_lines(beside)
 
 
 def incidents(alerts: Iterable[bytes], prefix: str = "") -> dict[str, Incident]:

@@ -108,12 +108,12 @@ class _Compiled:
         self.id = one.id
         self.expiry = expires(one.expiry)
         self.network = network(one.cidr) if one.cidr else None
-        self.tenant = _pattern(one.tenant)
-        self.detection = _pattern(one.detection)
-        self.user = _pattern(one.user), _pattern(unicodedata.normalize("NFKC", one.user).lower())
-        self.endpoint = _pattern(one.endpoint)
-        self.source = _pattern(one.source)
-        self.user_agent = _pattern(one.user_agent)
+        self.tenant = pattern(one.tenant)
+        self.detection = pattern(one.detection)
+        self.user = pattern(one.user), pattern(unicodedata.normalize("NFKC", one.user).lower())
+        self.endpoint = pattern(one.endpoint)
+        self.source = pattern(one.source)
+        self.user_agent = pattern(one.user_agent)
 
     def concerns(self, alert: Alert) -> bool:
         """Whether all matches but the user agent; the time is that of the create."""
@@ -121,16 +121,16 @@ class _Compiled:
             return False
         entities = dict(alert.entities)
         texts = [(self.tenant, alert.tenant), (self.detection, alert.detection)]
-        for dimension, pattern in (("endpoint", self.endpoint), ("source", self.source), ("user", self.user[0])):
-            if pattern is not None and dimension not in entities:
+        for dimension, wanted in (("endpoint", self.endpoint), ("source", self.source), ("user", self.user[0])):
+            if wanted is not None and dimension not in entities:
                 return False
         texts += [(self.endpoint, entities.get("endpoint", "")), (self.source, entities.get("source", ""))]
-        if not all(pattern is None or pattern.fullmatch(text) for pattern, text in texts):
+        if not all(wanted is None or wanted.fullmatch(text) for wanted, text in texts):
             return False
         # An id is compared as it is, a typed name as names are normalised.
-        if self.user[0] and not any(pattern and pattern.fullmatch(entities["user"]) for pattern in self.user):
+        if self.user[0] and not any(wanted and wanted.fullmatch(entities["user"]) for wanted in self.user):
             return False
-        return self.network is None or ("ip" in entities and _inside(entities["ip"], self.network))
+        return self.network is None or ("ip" in entities and inside(entities["ip"], self.network))
 
     def seen(self, evidences: tuple[Mapping[str, Any], ...]) -> bool:
         """Whether every evidence has the user agent; without evidences none has."""
@@ -140,8 +140,14 @@ class _Compiled:
         return bool(agents) and all(isinstance(a, str) and self.user_agent.fullmatch(a) is not None for a in agents)
 
 
-def _pattern(text: str) -> re.Pattern[str] | None:
-    """A pattern whose `*` cannot backtrack into each other: every run between two stars is taken at its first place."""
+def pattern(text: str) -> re.Pattern[str] | None:
+    """What a text with `*` matches, None for an empty one.
+
+    No `*` can backtrack into another: every run between two stars is taken at its first place.
+
+    >>> pattern("brute_*").fullmatch("brute_force_ip") is not None, pattern("")
+    (True, None)
+    """
     if not text:
         return None
     first, *rest = text.split("*")
@@ -152,7 +158,12 @@ def _pattern(text: str) -> re.Pattern[str] | None:
     return re.compile(f"{re.escape(first)}{atoms}.*{re.escape(last)}", re.DOTALL)
 
 
-def _inside(entity: str, wanted: Network) -> bool:
+def inside(entity: str, wanted: Network) -> bool:
+    """Whether an entity is an address or a network that lies wholly inside one.
+
+    >>> inside("192.0.2.7", network("192.0.2.0/24")), inside("sam", network("192.0.2.0/24"))
+    (True, False)
+    """
     try:
         found = network(entity)
     except ValueError:

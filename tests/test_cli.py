@@ -83,6 +83,7 @@ class Result:
     digested: int = 0
     suppressed: dict[str, int] = field(default_factory=lambda: {"pentest": 3})
     shadow: dict[str, int] = field(default_factory=lambda: {"trial": 5})
+    muted: int = 7
     windows: int = 9
     late: int = 0
     overtaken: int = 0
@@ -132,7 +133,7 @@ def test_detect_tells_the_flow_what_was_asked(run: Run, flow: Flow, tmp_path: Pa
     assert ended.out == ""
     assert (
         "3 messages in 0.5 s (6/s): 2 scored, 1 dead letters, 2 incidents (1 merged into others), 4 alerts, 9 windows; "
-        "besides 3 suppressed by exception pentest, 5 of trial in shadow"
+        "besides 3 suppressed by exception pentest, 7 muted, 5 of trial in shadow"
     ) in ended.err
     run("detect", "--input", "-", "--output", "-", "--state", "s", "--close", "--format", "lapwing", "--quiet")
     assert flow.told == [

@@ -175,3 +175,34 @@ def test_a_snapshot_brings_back_everything() -> None:
     gone = Sources((DeadLetterSurge(id="another"),), 0)
     gone.restore(one.snapshot())
     assert gone.close(later, 0) == []
+
+
+def test_a_share_of_all_is_one_whatever_was_before() -> None:
+    """An hour of one in fifty is no surge; with a share of 1 % it is one, and 3 of 1,000 is none."""
+
+    def creates(rule: DeadLetterSurge, rubbish: int, good: int) -> list[float]:
+        sources, offset, out = Sources((rule,), 0), 0, list[Alert]()
+        for pane in range(BEFORE + 2 * WINDOW):
+            at = START + pane * PANE30_US
+            dead = [offset + k for k in range(rubbish)]
+            offset += rubbish + good
+            sources.take(source_batch(dead, [at] * rubbish, dead[0] - 1, offset - 1, [at] * good), (-1, -1))
+            out += sources.close(at, 0) if sources.due(at) else []
+        assert all(len(letters.panes) <= BEFORE + WINDOW + 2 for letters in sources.dead.sources.values())
+        return [alert.limit for alert in out if alert.activity == CREATE]
+
+    young = DeadLetterSurge(at_least=1000)
+    assert creates(young, 2, 98) == []
+    assert creates(DeadLetterSurge(at_least=20, times=1e6, share=0.01), 2, 98) == [20.0]
+    assert creates(DeadLetterSurge(at_least=2, times=1e6, share=0.01), 2, 498) == [], "fewer than one in a hundred"
+
+
+def test_events_in_front_of_dead_letters_count_for_the_share_after_a_restart() -> None:
+    rule = DeadLetterSurge(at_least=2, times=1e6, share=0.5)
+    one = Sources((rule,), 0)
+    one.take(source_batch([], [], -1, 2, [START, START + 1, START + 2]), (-1, -1))
+    other = Sources((rule,), 0)
+    other.restore(one.snapshot())
+    for sources, expected in ((other, 0), (Sources((rule,), 0), 1)):
+        sources.take(source_batch([3, 4], [START, START], 2, 4, []), (2, 0))
+        assert len(sources.close(START + PANE30_US, 0)) == expected

@@ -247,7 +247,7 @@ def test_the_last_verdict_counts(said: list[tuple[int, str]], there: int) -> Non
         verdicts.encode(Verdict(uid=uid_of(n), verdict=word, detection=f"d{n % 3}"))  # type: ignore[arg-type]
         for n, word in said
     ]
-    known, unreadable = read_records([*given, b"rubbish"])
+    known, _, unreadable = read_records([*given, b"rubbish"])
     assert unreadable == 1
     last = dict(said)
     rows = precision(found, known)
@@ -360,7 +360,7 @@ def test_others_write_to_the_topic_too() -> None:
     ]  # fmt: skip
     good = {"uid": uid_of(1), "verdict": "false", "note": "x" * 2000, "more": [1]}
     values = [json.dumps(one).encode() for one in [*bad, good]] + [b"", b"\xff", b'{"uid":', b"[" * 100_000]
-    known, unreadable = read_records(values)
+    known, _, unreadable = read_records(values)
     assert [*known] == [uid_of(1)]
     assert unreadable == len(values) - 1
     found = report({uid_of(1): Incident(uid=uid_of(1), detection="d", tenant="t")}, known, NOW)

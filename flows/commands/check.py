@@ -1,6 +1,7 @@
 """`lapwing check`: is the configuration sound, and what would a run do? It runs nothing."""
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -10,6 +11,7 @@ from flows import durations
 from flows.commands import connecting
 from flows.commands.console import columns, plain, result
 from flows.commands.options import InputFormat, Json
+from flows.commands.shift import mutes_told
 from flows.config import PANES, Config, config_hash, load, ring_panes
 from flows.detection_block import WINDOW_OF
 from flows.detector_block import behaviour_of, default_detections
@@ -90,6 +92,7 @@ def plan(config: Config) -> dict[str, Any]:
             *warnings(config.exception, time.time_ns() // 1000),
             *silenced(config.input.geo, config.detection),
         ],
+        "mutes": mutes_told(Path(config.state.path), time.time()) if config.state.path else [],
         "max_incidents_per_hour": config.output.max_incidents_per_hour,
         "memory_bytes": _memory_bytes(config),
     }
@@ -300,6 +303,7 @@ def _text(found: dict[str, Any], file: str | None) -> str:
         lines += ["", f"{len(out)} default detections are not in this configuration: {named}"]
     if found["exceptions"]:
         lines += ["", columns([("exception", "until", "owner", "matches", "reason"), *map(_row, found["exceptions"])])]
+    lines += ["", *(f"mute           {plain(one['text'])}" for one in found["mutes"])] if found["mutes"] else []
     if found["destinations"]:
         rows = [(row["id"], row["type"], row["from"]) for row in found["destinations"]]
         lines += ["", columns([("destination", "type", "from"), *rows])]

@@ -1,15 +1,16 @@
 """What a person sees: lines on stderr, results on stdout, columns that line up."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from flows import log
+
 
 def say(line: str) -> None:
     """One line to stderr, never to where results go."""
-    print(f"lapwing: {line}", file=sys.stderr, flush=True)
+    log.say(line)
 
 
 def result(found: Any) -> None:

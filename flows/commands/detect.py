@@ -4,19 +4,22 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 
-from flows import kernels_cache
+from flows import kernels_cache, log
 from flows.commands.console import plain, result, say
 from flows.commands.engine import noise_held_back
 from flows.commands.options import ConfigFile, InputFormat, Json, Quiet
 from flows.commands.progress import live
 from flows.commands.stopping import say_stopped, stoppable
-from flows.config import Config, load
+from flows.config import Config, config_hash, load
 from flows.errors import UsageError
 from flows.geo_block import silenced
+
+_COUNTED = ("scored", "dead_letters", "incidents", "alerts", "late", "evictions", "restarts")
 
 
 def detect(
@@ -113,6 +116,10 @@ def detect(
             tell(warning)
         settle = kernels_cache.announce(tell)
         run = _running(chosen)
+        log.record(
+            "start", "a run begins", version=version("lapwing"), config_hash=config_hash(chosen), pid=os.getpid(),
+            input=_kind(where_from), output=_kind(where_to), processes=chosen.run.processes, keeps_state=bool(kept),
+        )  # fmt: skip
         from flows.connectors.output_directory import existing_results
         from flows.metrics import observing
         from flows.state_identity import read_identity
@@ -131,10 +138,19 @@ def detect(
             say_stopped(stop, kept)
         else:
             settle()
-        tell(_summary(done))
+        if log.as_json():
+            counts = {name: getattr(done, name) for name in _COUNTED}
+            log.record("stop", _summary(done), exit_code=stop.exit_code, interrupted=done.interrupted, **counts)
+        else:
+            tell(_summary(done))
         if json:
             result(done)
         raise typer.Exit(stop.exit_code)
+
+
+def _kind(end: str) -> str:
+    """What an input or output is, without its name."""
+    return end if end in ("kafka", "synthetic") else {"-": "pipe"}.get(end, "files")
 
 
 def _running(config: Config) -> Callable[..., Any]:
@@ -142,7 +158,7 @@ def _running(config: Config) -> Callable[..., Any]:
     if config.run.processes > 1:
         from flows.cluster import run as run_cluster
 
-        return partial(run_cluster, on_restart=say)
+        return partial(run_cluster, on_restart=partial(log.say, event="restart", level="warning"))
     from flows.detect import run
 
     return run
@@ -182,6 +198,7 @@ def _summary(done: Any) -> str:
     )
     kept_back = [f"{done.digested:,} incidents in digests only"] if done.digested else []
     kept_back += [f"{n:,} suppressed by exception {plain(name)}" for name, n in done.suppressed.items() if n]
+    kept_back += [f"{done.muted:,} muted"] if done.muted else []
     kept_back += [f"{n:,} of {plain(name)} in shadow" for name, n in done.shadow.items() if n]
     text += f"; besides {', '.join(kept_back)}" if kept_back else ""
     odd = [f"{count:,} {name}" for name, count in (("late", done.late), ("overtaken", done.overtaken)) if count]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from flows import log
 from flows.errors import LapwingError
 
 _MOST_SHOWN = 1 << 16
@@ -49,7 +50,8 @@ def noise_held_back() -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            if mistake(error) is None and not isinstance(error, SystemExit):
+            # A native trace quotes what was raised, and that may quote an event: a log for machines has no part of it.
+            if mistake(error) is None and not isinstance(error, SystemExit) and not log.as_json():
                 noise.seek(0)
                 stderr.write(noise.read(_MOST_SHOWN).decode(errors="replace"))
             raise

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from flows import log
 from flows.commands.console import say
 
 INTERRUPTED = 130
@@ -32,7 +33,9 @@ class Stop:
         self.exit_code = INTERRUPTED
         self.event.set()
         # A signal handler must not take the lock of a buffered stream that its own thread may hold.
-        os.write(_stderr(), b"\nlapwing: stopping after this epoch; Ctrl-C again stops at once\n")
+        text = "stopping after this epoch; Ctrl-C again stops at once"
+        said = log.line("stopping", text) if log.as_json() else f"\nlapwing: {text}"
+        os.write(_stderr(), f"{said}\n".encode())
 
 
 def _stderr() -> int:

@@ -1,16 +1,15 @@
 """`lapwing verdict`: say what an incident was."""
 
-import getpass
 from typing import Annotated
 
 import typer
 
 from flows.commands.console import plain, say
 from flows.commands.options import ConfigFile
+from flows.commands.results import noted, who
 from flows.config import load
 from flows.errors import UsageError
-from flows.formats.evidence import clean
-from flows.verdicts import MOST_BY, MOST_NOTE, Word
+from flows.verdicts import Word
 
 
 def verdict(
@@ -36,7 +35,7 @@ def verdict(
     """
     from flows import verdicts
 
-    note, by = clean(_bounded(note, MOST_NOTE, "--note"), MOST_NOTE), clean(_who(by), MOST_BY)
+    note, by = noted(note), who(by)
     if output == "kafka":
         from flows.commands.verdicts import alert_records
         from flows.connectors.kafka_lines import LineSender
@@ -53,20 +52,3 @@ def verdict(
         where = str(verdicts.write_verdict(output, verdicts.verdict_on(incident, word, note, by)))
     about = f"{incident.detection} of {incident.dimension} {incident.entity}"
     say(f"{plain(where)}: {incident.uid}, {plain(about)}, is {word}")
-
-
-def _bounded(text: str, most: int, what: str) -> str:
-    if len(text) > most:
-        raise UsageError(f"{what} has {len(text):,} characters, at most {most:,}")
-    return text
-
-
-def _who(by: str | None) -> str:
-    if by is None:
-        try:
-            by = getpass.getuser()
-        except (OSError, KeyError):
-            raise UsageError("this system has no name for you: give --by NAME") from None
-    if not by.strip():
-        raise UsageError("--by is empty: an exception needs an owner")
-    return _bounded(by, MOST_BY, "--by")

@@ -45,7 +45,7 @@ def verdicts(
         from flows.connectors.kafka_topic import values
 
         block = load(config).kafka
-        said, unreadable = read_records(values(block, block.topics.verdicts))
+        said, _, unreadable = read_records(values(block, block.topics.verdicts))
         found = incidents(alert_records(block))
     else:
         if config is not None:

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from flows.connectors.kafka_client import (
     PASSING,
@@ -30,11 +31,36 @@ def values(block: Kafka, topic: str) -> Iterator[bytes]:
     Raises
     ------
     InputError
+        As `records`.
+    """
+    for message in records(block, topic):
+        if (value := message.value()) is not None:
+            yield value
+
+
+def records(block: Kafka, topic: str) -> Iterator[Message]:
+    """The records of a topic, as `values`.
+
+    Raises
+    ------
+    InputError
         There is no such topic, it may not be read, or brokers are silent for `startup_timeout`.
     """
     found = topics(block, [topic])
     if topic not in found:
         raise InputError(missing([topic]))
+    with reading(block) as (client, failures):
+        try:
+            for partition in range(found[topic].partitions):
+                client.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+                yield from _to_the_end(client, block, failures)
+        except KafkaException as error:
+            raise InputError(f"topic {topic}: {reason(error)}") from None
+
+
+@contextmanager
+def reading(block: Kafka) -> Iterator[tuple[Consumer, Failures]]:
+    """A consumer that is told what to read, and commits nothing."""
     failures = Failures()
     options: dict[str, Any] = common(block) | dict(block.consumer)
     options |= {
@@ -43,23 +69,18 @@ def values(block: Kafka, topic: str) -> Iterator[bytes]:
     }  # fmt: skip
     client = made(lambda: Consumer(options, logger=logger()))
     try:
-        for partition in range(found[topic].partitions):
-            client.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
-            yield from _to_the_end(client, block, failures)
-    except KafkaException as error:
-        raise InputError(f"topic {topic}: {reason(error)}") from None
+        yield client, failures
     finally:
         client.close()
 
 
-def _to_the_end(client: Consumer, block: Kafka, failures: Failures) -> Iterator[bytes]:
+def _to_the_end(client: Consumer, block: Kafka, failures: Failures) -> Iterator[Message]:
     deadline = time.monotonic() + startup_s(block)
     while time.monotonic() < deadline:
         for message in client.consume(1000, 0.1):
             if (error := message.error()) is None:
                 deadline = time.monotonic() + startup_s(block)
-                if (value := message.value()) is not None:
-                    yield value
+                yield message
             elif error.code() == error._PARTITION_EOF:
                 return
             elif error.code() not in PASSING:

@@ -1,5 +1,6 @@
 """`decide`: what of the findings of all shards an analyst is told, and how."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,12 +12,13 @@ from flows.config import Config
 from flows.drift import Drift, DriftState, ScoreDrift
 from flows.steps.gather import Gathered
 from flows.tally import Hours, Tally
-from models.alert import CLOSE, CREATE, HISTORY, SHADOW, Alert
+from models.alert import CLOSE, CREATE, HISTORY, MUTE, SHADOW, Alert
 from models.base import END_OF_TIME, SEVERITIES
 from models.exceptions import Exceptions
 from models.groups import Groups, GroupsState, keys
 from models.history import History
 from models.kernels.layout import NEVER, PANE_US
+from models.mutes import Mutes
 from models.rules import Rule, about, opens_early
 from models.rules.base import LEARNING, About
 from models.thresholds.storm import BEAT_US, Hour, Storms
@@ -88,6 +90,7 @@ class _State(msgspec.Struct):
     told: list[str] = []
     excepted: dict[str, str] = {}
     shadowed: list[str] = []
+    muted: dict[str, str] = {}
     undecided: dict[str, Alert] = {}
     groups: GroupsState = msgspec.field(default_factory=GroupsState)
     hours: list[Hour] = []
@@ -109,7 +112,8 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
     many.
 
     An incident that ended by `learn_until`, which a state keeps from its first run, is silent too, and so is one that
-    opened while its detection was in shadow, for its whole life.
+    opened while its detection was in shadow, or while somebody had muted it, for its whole life. `mutes` is asked with
+    every batch; one that was told of stays told.
 
     What is not told is not lost: it goes out as suppressed, and a digest counts what is beyond an hour's limit. Each
     item is answered, if only with an empty list, so that the sink is touched in every epoch. `flush` at the end of the
@@ -125,6 +129,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         flush: bool,
         resume: bytes | None,
         tell: Callable[[Drift], None] = lambda drift: None,
+        mutes: Callable[[], Mutes] = Mutes,
     ) -> None:
         state = msgspec.msgpack.decode(resume, type=_State) if resume else _State(VERSION, NEVER, [])
         until = state.learn_until if resume else policy.learn_until
@@ -138,6 +143,8 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         self._told = set(state.told)
         self._excepted = state.excepted
         self._shadowed = set(state.shadowed)
+        self._muted = state.muted
+        self._ask, self._mutes = mutes, Mutes()
         self._undecided = state.undecided
         self._groups = Groups(state.groups, policy.traits)
         self._storms = Storms(policy.most_per_hour, [hour for hour in state.hours if hour.detection in policy.traits])
@@ -148,6 +155,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
 
     def on_batch(self, values: list[Gathered]) -> tuple[list[list[Alert]], bool]:
         """Take findings, and say what is to be told."""
+        self._mutes = self._ask()
         for gathered in values:
             self._held += [self._capped(finding) for finding in gathered.findings]
             self._hear(gathered)
@@ -181,6 +189,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             told=sorted(self._told),
             excepted=self._excepted,
             shadowed=sorted(self._shadowed),
+            muted=self._muted,
             undecided=self._undecided,
             groups=self._groups.snapshot(),
             hours=self._storms.snapshot(),
@@ -261,7 +270,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         out = []
         for alert in (finding.alert for finding in early):
             exceptions = self._policy.exceptions
-            if exceptions.by_name(alert) is not None or exceptions.may_depend(alert):
+            if exceptions.by_name(alert) is not None or exceptions.may_depend(alert) or self._mute(alert):
                 continue
             if self._storms.admit(alert, alert.time):
                 self._told.add(alert.uid)
@@ -284,6 +293,10 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             if alert.activity == CLOSE:
                 self._shadowed.remove(alert.uid)
             return [_suppressed(alert, SHADOW)]
+        if (mute := self._muted.get(alert.uid)) is not None:
+            if alert.activity == CLOSE:
+                del self._muted[alert.uid]
+            return [_suppressed(alert, mute)]
         if (digest := self._storms.digest_of(alert.uid)) is not None:
             self._storms.follow(alert)
             return [_suppressed(alert, f"digest {digest}")]
@@ -312,11 +325,20 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
         if self._policy.traits[create.detection].shadow:
             self._shadowed.add(create.uid)
             return [_suppressed(create, SHADOW)]
+        if mute := self._mute(create):
+            self._muted[create.uid] = mute
+            return [_suppressed(create, mute)]
         if not self._storms.admit(create, now):
             digest, digests = self._storms.add(create, now, exact)
             return [*self._digests(digests), _suppressed(create, f"digest {digest}")]
         out = self._groups.create(create, self._keys(create, exact), exact)
         return [*out, self._groups.shown(create)]
+
+    def _mute(self, create: Alert) -> str:
+        """What keeps an incident silent because somebody has muted it; empty where nobody has."""
+        if not len(self._mutes) or (mute := self._mutes.by(create, time.time_ns() // 1000)) is None:
+            return ""
+        return f"{MUTE} {mute.id}: {mute.reason}"
 
     def _places(self, alert: Alert) -> set[tuple[str, str, str]]:
         return {(alert.tenant, *key) for key in self._keys(alert, exact=True)}

@@ -71,6 +71,8 @@ def about(rule: Rule) -> About:
         return found.about
     if isinstance(rule, SuccessAfterAttack):
         return ABOUTS[rule.dimension]
+    if isinstance(rule, DeadLetterSurge) and rule.share:
+        return dead_letter_surge.OF_ALL
     text: About = _FILES[type(rule)].ABOUT
     return text
 

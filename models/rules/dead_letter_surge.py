@@ -22,8 +22,15 @@ ABOUT = About(
 )
 
 
+OF_ALL = msgspec.structs.replace(ABOUT, not_at="not below `at_least`, nor below a share of `share` of all its messages")
+"""What an alert says where the rule asks for a share."""
+
+
 class DeadLetterSurge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="dead_letter_surge"):
     """At least `at_least` dead letters of a source in 5 minutes, and `times` times its mean of the hour before.
+
+    With a `share` above 0 it is this share of all messages of the source in the 5 minutes that counts, and not `times`:
+    a source that goes on sending some rubbish stays an incident.
 
     A dead letter has no time of its own: it counts at the greatest event time that its source partition had shown in
     front of it, so a replay gives the same. The hour before is the 60 minutes that end where the 5 begin; a source that
@@ -36,6 +43,7 @@ class DeadLetterSurge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     id: str = "dead_letter_surge"
     at_least: Count = 100
     times: Annotated[float, msgspec.Meta(gt=1, le=1e6)] = 4.0
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     severity: Severity = "medium"
     mode: Mode = "live"
     quiet: str = "10m"

@@ -19,10 +19,13 @@ REPORT: Final = 10
 
 
 class Pane(msgspec.Struct, array_like=True):
-    """What one pane has of one source; `shown` are its first three and last two, by position."""
+    """What one pane has of one source; `shown` are its first three and last two, by position, `events` what could be
+    read, counted where a rule asks for a share.
+    """
 
     count: int = 0
     shown: list[Witness] = []
+    events: int = 0
 
 
 class Letters(msgspec.Struct, array_like=True):
@@ -42,6 +45,7 @@ class DeadLetters:
     def __init__(self, rules: Sequence[tuple[DeadLetterSurge, int]]) -> None:
         self.rules = rules  # each with its `quiet` in panes
         self.sources: dict[str, Letters] = {}
+        self.shares = any(rule.share for rule, _ in rules)
 
     def add(self, dead: Sequence[DeadLetter], places: Sequence[int], next_pane: int) -> None:
         """Count dead letters of one source in order of position; `next_pane` is the first that is not final."""
@@ -51,6 +55,11 @@ class DeadLetters:
             pane = letters.panes.setdefault(at, Pane())
             pane.count += 1
             pane.shown = ends([*pane.shown, _witness(letter, place)])
+
+    def heard(self, source: str, pane: int, events: int) -> None:
+        """A source has shown so many events in a pane that is not final."""
+        letters = self.sources.setdefault(source, Letters())
+        letters.panes.setdefault(pane, Pane()).events += events
 
     def placed(self, source: str, pane: int) -> None:
         """The source has shown its first event, in `pane`: what came before it counts there."""
@@ -71,7 +80,12 @@ class DeadLetters:
                 for rule, quiet in self.rules:
                     out += self._look(letters, source, rule, quiet, pane, created)
             oldest = until - WINDOW - BEFORE
-            letters.panes = {at: pane for at, pane in letters.panes.items() if at >= oldest or at == NONE_TIME}
+            recent = until - WINDOW
+            letters.panes = {
+                at: pane
+                for at, pane in letters.panes.items()
+                if at >= recent or (pane.count and (at >= oldest or at == NONE_TIME))
+            }
             if not letters.panes and not letters.open:
                 del self.sources[source]
         return out
@@ -83,7 +97,11 @@ class DeadLetters:
         count = sum(panes[at].count for at in range(pane - WINDOW + 1, pane + 1) if at in panes)
         before = sum(panes[at].count for at in range(pane - WINDOW - BEFORE + 1, pane - WINDOW + 1) if at in panes)
         expected = before * WINDOW / BEFORE
-        holds = count >= rule.at_least and count >= rule.times * expected
+        limit = max(float(rule.at_least), rule.times * expected)
+        if rule.share:
+            events = sum(panes[at].events for at in range(pane - WINDOW + 1, pane + 1) if at in panes)
+            limit = max(float(rule.at_least), rule.share * (count + events))
+        holds = count >= limit
         subject = Subject(NO_TENANT, "source", source, rule.id, rule.severity, WINDOW * PANE30_US // 1_000_000)
         mine = panes.get(pane, Pane())
         incident = letters.open.get(rule.id)
@@ -91,10 +109,10 @@ class DeadLetters:
         if incident is None:
             if not holds or not mine.count:
                 return []
-            counted = [at for at in range(pane - WINDOW + 1, pane + 1) if at in panes]
+            counted = [at for at in range(pane - WINDOW + 1, pane + 1) if at in panes and panes[at].count]
             incident = letters.open[rule.id] = begin(subject, pane, counted[0], created)
             incident.count, incident.value, incident.expected = count, float(count), expected
-            incident.limit = max(float(rule.at_least), rule.times * expected)
+            incident.limit = limit
             for at in counted:
                 incident.witnesses = ends([*incident.witnesses, *panes[at].shown])
             incident.told = float(count)
@@ -114,7 +132,9 @@ class DeadLetters:
 
     def _due(self, letters: Letters, first: int, until: int) -> Iterator[int]:
         """The panes of which anything can come: those soon after dead letters, however far the time goes on."""
-        known = [at for at in letters.panes if at != NONE_TIME] + [one.last for one in letters.open.values()]
+        known = [at for at, pane in letters.panes.items() if at != NONE_TIME and pane.count] + [
+            one.last for one in letters.open.values()
+        ]
         longest = WINDOW + max(quiet for _, quiet in self.rules)
         for at in sorted(known):
             end = min(until, at + longest + 1)

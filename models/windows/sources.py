@@ -66,6 +66,9 @@ class Sources:
             # A batch spans 30 s at most, so these are all of its panes.
             panes = {max(int(end) // PANE30_US, self.next_pane) for end in (place.min(), place.max())}
             self.dead.placed(batch.source, max(int(place[0]) // PANE30_US, self.next_pane))
+            if self.dead.shares:
+                for pane, count in zip(*np.unique(place // PANE30_US, return_counts=True), strict=True):
+                    self.dead.heard(batch.source, max(int(pane), self.next_pane), int(count))
             if self.sources.rules:
                 self.sources.hear(batch.source, NO_TENANT, batch.source, panes)
 
