@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from flows.commands import (
     backtest,
     blocklist,
+    canary,
     check,
     compare,
     config,
@@ -76,6 +77,7 @@ app.command("verdict")(verdict.verdict)
 app.command("verdicts")(verdicts.verdicts)
 app.command("tune")(tune.tune)
 app.add_typer(state.app, name="state")
+app.add_typer(canary.app, name="canary")
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from flows import durations
+from flows.canary_block import Canary, canary_faults
 from flows.detection_block import WINDOW_OF, detection_faults, program_faults
 from flows.detector_block import (
     DEFAULT_DETECTORS,
@@ -42,7 +43,6 @@ LOOKED_BACK: Final = {"1m": 23, "10m": 20, "15m": 30}
 """Closed panes that a ring still needs: the window; for a minute's largest sliding value, one pane less than two."""
 _MOST_DETECTIONS: Final = 64
 _MOST_BYTES: Final = 1 << 20
-
 NOW: Final = "now"
 
 
@@ -130,6 +130,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     run: Run = Run()
     kafka: Kafka = Kafka()
     metrics: Metrics = Metrics()
+    canary: Canary = Canary()
     detector: tuple[Detector, ...] = DEFAULT_DETECTORS
     detection: tuple[rules.Rule, ...] = default_detections(DEFAULT_DETECTORS)
     exception: tuple[AlertException, ...] = ()
@@ -141,6 +142,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 _BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
     "input": Input, "output": Output, "time": Time, "state": State, "run": Run, "kafka": Kafka, "metrics": Metrics,
+    "canary": Canary,
 }  # fmt: skip
 _LISTS: Final = ("detector", "detection")
 _BESIDE: Final = ("exception", "format", "destination")
@@ -222,9 +224,11 @@ def config_hash(config: Config) -> str:
         "state": ("path", "hash_seed_env"),
     }
     shape: dict[str, Any] = {}
-    for name in _BLOCKS.keys() - {"run", "kafka", "metrics"}:
+    for name in _BLOCKS.keys() - {"run", "kafka", "metrics", "canary"}:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
+    if config.canary.tenant:
+        shape["canary"] = config.canary.tenant
     for key in unset(config.input):
         del shape["input"][key]
     for name in (*_LISTS, *_BESIDE):
@@ -362,7 +366,7 @@ def _cross_faults(config: Config) -> list[str]:
             zone = shown(config.input.timezone)
             faults.append(f'Expected an IANA time zone such as "Europe/Berlin", got {zone} - at $.input.timezone')
     faults += program_faults(config.detection) + unread_faults(config.detector, config.detection)
-    faults += metrics_faults(config.metrics) + geography_faults(config.input.geo)
+    faults += metrics_faults(config.metrics) + geography_faults(config.input.geo) + canary_faults(config.canary)
     if config.time.learn_until not in ("", NOW):
         try:
             moment_ms(config.time.learn_until)

@@ -25,11 +25,11 @@ from flows.formats.dead_letter import REASONS
 from flows.metrics_block import address
 from flows.observed import Observed, ObservedUnit, Seen
 from flows.readings import ACTIVITIES, Reading, summed
-from models.alert import HISTORY, SHADOW
+from models.alert import CANARY, HISTORY, SHADOW
 from models.base import DIMENSIONS, END_OF_TIME, NONE_TIME
 from models.rules import severity
 
-_KEPT_BACK: Final = ("exception", "digest", HISTORY, SHADOW)
+_KEPT_BACK: Final = ("exception", "digest", HISTORY, SHADOW, CANARY)
 _OF_ONE: Final = ("process_start_time_seconds", "process_max_fds")
 """What is no sum: the least of them is shown."""
 
