@@ -14,6 +14,7 @@ from flows.commands import (
     canary,
     check,
     compare,
+    completeness,
     config,
     detect,
     detectors,
@@ -64,6 +65,7 @@ app.command("check")(check.check)
 app.command("config")(config.config)
 app.command("test")(test.check_examples)
 app.command("compare")(compare.compare)
+app.command("completeness")(completeness.completeness)
 app.command("backtest")(backtest.backtest)
 app.command("score")(score.score)
 app.command("encode")(encode.encode)
