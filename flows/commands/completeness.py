@@ -99,7 +99,6 @@ def _text(found: "Completeness") -> str:
         ]
         lines += ["", columns([heads, *rows])]
     if found.tenants:
-        heads = ("tenant", "events", "twice", "longest silence", "silent now", "missing")
         tenants = [
             (
                 one.tenant, one.events, one.duplicates, f"{one.longest_silence_s:.0f} s", f"{one.silent_s:.0f} s",
@@ -107,7 +106,7 @@ def _text(found: "Completeness") -> str:
             )
             for one in found.tenants
         ]  # fmt: skip
-        lines += ["", columns([heads, *tenants])]
+        lines += ["", columns([("tenant", "events", "twice", "longest silence", "silent now", "missing"), *tenants])]
     return "\n".join(lines)
 
 
