@@ -38,7 +38,7 @@ kafka: .venv/.test ## a real Kafka on this machine with Lapwing's topics, until 
 test: .venv/.test ## the whole test suite, doctests too, on as many cores as there are (four at most)
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --ignore=tests/system
 
-test-system: .venv/.system ## what needs Debian packages: apt-get install chromium chromium-driver rsyslog rsyslog-openssl
+test-system: .venv/.system ## what needs Debian packages: apt-get install chromium chromium-driver rsyslog rsyslog-openssl prometheus
 	$(BIN)/pytest tests/system
 
 check: .venv/.check ## ruff, mypy strict, import-linter

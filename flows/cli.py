@@ -13,8 +13,10 @@ from flows.commands import (
     archive,
     backtest,
     blocklist,
+    canary,
     check,
     compare,
+    completeness,
     config,
     dead_letters,
     detect,
@@ -78,6 +80,7 @@ app.command("check")(check.check)
 app.command("config")(config.config)
 app.command("test")(test.check_examples)
 app.command("compare")(compare.compare)
+app.command("completeness")(completeness.completeness)
 app.command("backtest")(backtest.backtest)
 app.command("score")(score.score)
 app.command("encode")(encode.encode)
@@ -107,6 +110,7 @@ app.add_typer(troubleshoot.app, name="troubleshoot")
 app.add_typer(subject.app, name="subject")
 app.add_typer(hold.app, name="hold")
 app.add_typer(retention.app, name="retention")
+app.add_typer(canary.app, name="canary")
 
 
 def _print_version(wanted: bool) -> None:

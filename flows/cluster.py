@@ -14,7 +14,7 @@ import msgspec
 
 from flows import kernels_cache, log
 from flows.asked import write_asked
-from flows.config import NOW, Config
+from flows.config import Config
 from flows.connectors.kafka import KafkaSource
 from flows.detect import in_format, open_source, publish
 from flows.errors import LapwingError, UsageError
@@ -27,6 +27,7 @@ from flows.run_block import Run
 from flows.running import result
 from flows.state_dir import StateDir, open_state
 from flows.state_shape import state_identity
+from flows.time_block import NOW
 from flows.totals import Progress, RunResult, Totals
 from flows.unit import Ended, Unit
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from flows import durations
+from flows.canary_block import Canary, canary_faults
 from flows.detection_block import WINDOW_OF, detection_faults, program_faults
 from flows.detector_block import (
     DEFAULT_DETECTORS,
@@ -30,6 +31,7 @@ from flows.kafka_block import Kafka, kafka, moment_ms
 from flows.metrics_block import Metrics, metrics_faults
 from flows.run_block import Run
 from flows.structure import is_duration_field, meant, shown, structure, tagged
+from flows.time_block import NOW, Time
 from flows.trail_block import TrailBlock, trail_block
 from models import rules
 from models.exceptions import AlertException, network
@@ -44,8 +46,6 @@ LOOKED_BACK: Final = {"1m": 23, "10m": 20, "15m": 30}
 _MOST_DETECTIONS: Final = 64
 _MOST_BYTES: Final = 1 << 20
 
-NOW: Final = "now"
-
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """Where results go, and how much of them is kept."""
@@ -58,54 +58,6 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     block_ttl: str = "1h"
     block_inner: bool = False
     never_block: tuple[str, ...] = ()
-
-
-class Time(msgspec.Struct, frozen=True, kw_only=True):
-    """What counts as late, as from the future, and as silence. The properties are microseconds."""
-
-    lateness: str = "5s"
-    max_skew: str = "30s"
-    max_future: str = "60s"
-    max_jump: str = "10m"
-    late_count_max: str = "10m"
-    idle_after: str = "5s"
-    learn_until: str = ""
-
-    def learn_until_us(self, now: int) -> int:
-        """The end of what a first run only learns from, -1 for nothing. `now` is what now stands for."""
-        if self.learn_until in ("", NOW):
-            return now if self.learn_until else -1
-        return moment_ms(self.learn_until) * 1000
-
-    @property
-    def lateness_us(self) -> int:
-        """How far the watermark stays behind the greatest event time."""
-        return durations.microseconds(self.lateness)
-
-    @property
-    def max_skew_us(self) -> int:
-        """How far a partition may run ahead of the slowest."""
-        return durations.microseconds(self.max_skew)
-
-    @property
-    def max_future_us(self) -> int:
-        """How far an event may lie after its record timestamp."""
-        return durations.microseconds(self.max_future)
-
-    @property
-    def max_jump_us(self) -> int:
-        """The step in event time that a second row must confirm."""
-        return durations.microseconds(self.max_jump)
-
-    @property
-    def late_count_max_us(self) -> int:
-        """The lateness beyond which an event is scored but no longer added."""
-        return durations.microseconds(self.late_count_max)
-
-    @property
-    def idle_after_us(self) -> int:
-        """The silence after which a partition no longer holds the watermark."""
-        return durations.microseconds(self.idle_after)
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +84,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     kafka: Kafka = Kafka()
     metrics: Metrics = Metrics()
     trail: TrailBlock = TrailBlock()
+    canary: Canary = Canary()
     detector: tuple[Detector, ...] = DEFAULT_DETECTORS
     detection: tuple[rules.Rule, ...] = default_detections(DEFAULT_DETECTORS)
     exception: tuple[AlertException, ...] = ()
@@ -144,6 +97,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 _BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
     "input": Input, "output": Output, "time": Time, "state": State, "run": Run, "kafka": Kafka, "metrics": Metrics,
     "trail": TrailBlock,
+    "canary": Canary,
 }  # fmt: skip
 _NESTED: Final[dict[str, Callable[[object, str, list[str]], msgspec.Struct]]] = {"kafka": kafka, "trail": trail_block}
 _LISTS: Final = ("detector", "detection")
@@ -226,9 +180,11 @@ def config_hash(config: Config) -> str:
         "state": ("path", "hash_seed_env"),
     }
     shape: dict[str, Any] = {}
-    for name in _BLOCKS.keys() - {"run", "kafka", "metrics", "trail"}:
+    for name in _BLOCKS.keys() - {"run", "kafka", "metrics", "trail", "canary"}:
         block = canonical(getattr(config, name))
         shape[name] = {key: value for key, value in block.items() if key not in left_out.get(name, ())}
+    if config.canary.tenant:
+        shape["canary"] = config.canary.tenant
     for key in unset(config.input):
         del shape["input"][key]
     for name in (*_LISTS, "exception", "format"):
@@ -369,7 +325,7 @@ def _cross_faults(config: Config) -> list[str]:
             zone = shown(config.input.timezone)
             faults.append(f'Expected an IANA time zone such as "Europe/Berlin", got {zone} - at $.input.timezone')
     faults += program_faults(config.detection) + unread_faults(config.detector, config.detection)
-    faults += metrics_faults(config.metrics) + geography_faults(config.input.geo)
+    faults += metrics_faults(config.metrics) + geography_faults(config.input.geo) + canary_faults(config.canary)
     if config.time.learn_until not in ("", NOW):
         try:
             moment_ms(config.time.learn_until)

@@ -129,6 +129,7 @@ def build(
         return shard
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    decides = policy(config, time.time_ns() // 1000)
     threads = ThreadPoolExecutor(min(cores, MOST_BESIDE), "assess")
     # What is sent to another process has to be done before.
     beside = threads if not place and cores > 1 else None
@@ -147,13 +148,12 @@ def build(
         pieces = spread(batches, partial(bundles, shards=shards, joint=joint, place=place), assess, place)
     gathered = op.stateful_batch("gather", pieces, lambda resume: Gather(shards, len(joint), place is not None))
     seen = op.map_value("seen", gathered, totals.see)
-    now = time.time_ns() // 1000
     to_decide = op.map("to_decide", seen, lambda item: ("alerts", item[1]))
     muted = MutesInForce(mutes, totals.tell) if mutes else Mutes
     decided = op.stateful_batch(
         "decide",
         to_decide,
-        lambda resume: Decide(policy(config, now), not kept, resume, totals.see_drift, muted),
+        lambda resume: Decide(decides, not kept, resume, totals.see_drift, muted),
     )
     counted = op.map_value("seen_alerts", decided, totals.see_alerts)
     if output == KAFKA:

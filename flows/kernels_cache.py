@@ -26,18 +26,47 @@ def prepare() -> Path:
     It is named by a fingerprint of all that is compiled in (sources, numba, Python, processor): numba itself only looks
     at a function's own file, and would go on with code that an edited constant or callee has made wrong. It lies in, in
     this order: NUMBA_CACHE_DIR, the package's own folder, the user's cache folder, and at worst a temporary folder
-    that goes with the process, so that a read-only installation costs compilation at every start but never a failure.
+    that goes with the process. numba refuses a folder that it cannot write to: where the package's own is complete and
+    read-only, as in an image, the chosen folder begins as a copy of it, and nothing is compiled. A read-only
+    installation without compiled kernels costs compilation at every start but never a failure.
     The last three fingerprints are kept.
     """
     folder = _base() / (_FOLDER + _fingerprint())
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     if not folder.exists():
         with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
+            _begin(folder, _package() / folder.name)
             old = sorted(folder.parent.glob(_FOLDER + "*"), key=lambda path: path.stat().st_mtime)
             for path in old[:-_KEPT]:
                 shutil.rmtree(path, ignore_errors=True)
     return folder
+
+
+def _begin(folder: Path, shipped: Path) -> None:
+    """Make a folder, as a copy of what came with the package if that is complete. Seen whole, or not at all."""
+    if not (shipped / _COMPLETE).exists():
+        return folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
+    try:
+        for one in shipped.rglob("*"):
+            to = part / one.relative_to(shipped)
+            to.mkdir(parents=True, exist_ok=True) if one.is_dir() else _copied(one, to)
+        with suppress(OSError):  # a process that started beside this one was first
+            part.chmod(0o755)
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _copied(one: Path, to: Path) -> None:
+    """The bytes alone: what is read-only where it comes from must be writable here."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(one, to)
+
+
+def _package() -> Path:
+    return Path(models.__file__).parent / "kernels" / "__pycache__"
 
 
 def _base() -> Path:
@@ -47,9 +76,8 @@ def _base() -> Path:
         chosen = Path(wanted).parent if Path(wanted).name.startswith(_FOLDER) else Path(wanted)
         if _writable(chosen):
             return chosen
-    package = Path(models.__file__).parent / "kernels" / "__pycache__"
-    if _writable(package):
-        return package
+    if _writable(_package()):
+        return _package()
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "lapwing"
     if _writable(home):
         return home

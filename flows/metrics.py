@@ -26,11 +26,11 @@ from flows.metrics_block import address
 from flows.mutes import in_force
 from flows.observed import Observed, ObservedUnit, Seen
 from flows.readings import ACTIVITIES, Reading, summed
-from models.alert import HISTORY, MUTE, SHADOW
+from models.alert import CANARY, HISTORY, MUTE, SHADOW
 from models.base import DIMENSIONS, END_OF_TIME, NONE_TIME
 from models.rules import severity
 
-_KEPT_BACK: Final = ("exception", "digest", HISTORY, SHADOW, MUTE)
+_KEPT_BACK: Final = ("exception", "digest", HISTORY, SHADOW, MUTE, CANARY)
 _OF_ONE: Final = ("process_start_time_seconds", "process_max_fds")
 """What is no sum: the least of them is shown."""
 

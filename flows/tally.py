@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from models.alert import CREATE, Alert
+from models.alert import CANARY, CREATE, Alert
 
 HOUR_US: Final = 3_600_000_000
 HOURS: Final = 7 * 24
@@ -16,8 +16,9 @@ Hours = dict[str, dict[int, list[int]]]
 class Tally:
     """Counts incidents by detection and hour of event time, for seven days: at most 168 hours for each detection.
 
-    An incident counts in the hour in which it was found, once, with its create; a digest is none. Kept back is what
-    went nowhere but to what is suppressed. Old hours are forgotten as later ones come. Nothing hangs on batches.
+    An incident counts in the hour in which it was found, once, with its create; a digest is none, nor is an attack of
+    our own. Kept back is what went nowhere but to what is suppressed. Old hours are forgotten as later ones come.
+    Nothing hangs on batches.
 
     >>> tally = Tally({"gone": {1: [1, 0]}, "kept": {1: [2, 0]}}, ("kept",))
     >>> tally.hours, of_late(tally.hours, "kept", HOURS), of_late(tally.hours, "kept", HOURS + 2)
@@ -30,7 +31,7 @@ class Tally:
     def count(self, alerts: Iterable[Alert]) -> None:
         """Take what goes out."""
         for alert in alerts:
-            if alert.activity != CREATE or alert.digest:
+            if alert.activity != CREATE or alert.digest or alert.suppressed_by == CANARY:
                 continue
             by_hour = self.hours.setdefault(alert.detection, {})
             hour = alert.time // HOUR_US

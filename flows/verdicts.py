@@ -18,6 +18,7 @@ from flows.errors import InputError, OutputError, Refused
 from flows.formats.evidence import shown
 from flows.intervals import wilson
 from flows.result_lines import raw_lines
+from models.alert import CANARY
 
 VERDICTS: Final = "verdicts.ndjson"
 VERSION: Final = 1
@@ -302,7 +303,9 @@ def alert_lines(directory: str | Path, *, suppressed: bool = True) -> Iterator[b
 
 
 def incidents(alerts: Iterable[bytes], prefix: str = "") -> dict[str, Incident]:
-    """The incidents in alerts as OCSF lines, by uid; a digest is none. Only those whose uid begins so, if it is given.
+    """The incidents in alerts as OCSF lines, by uid; a digest is none, nor is a canary's.
+
+    Only those whose uid begins with `prefix`, if it is given.
 
     Raises
     ------
@@ -317,7 +320,7 @@ def incidents(alerts: Iterable[bytes], prefix: str = "") -> dict[str, Incident]:
         try:
             one = _ALERT.decode(line)
             told = one.unmapped
-            if told.digest or not one.finding_info.uid.startswith(prefix):
+            if told.digest or one.status_detail == CANARY or not one.finding_info.uid.startswith(prefix):
                 continue
             found[one.finding_info.uid] = Incident(
                 uid=one.finding_info.uid,

@@ -7,12 +7,12 @@ import msgspec
 CREATE, UPDATE, CLOSE = 1, 2, 3
 HISTORY = "history"
 """What keeps incidents out of the queue that were over before a run went on live."""
-MUTE = "mute"
-"""What keeps incidents out of the queue that somebody on shift has muted."""
 SHADOW = "shadow"
 """What keeps the incidents of a detection in shadow out of the queue."""
 MUTE = "mute"
 """What keeps incidents out of the queue that opened while somebody had muted them."""
+CANARY = "canary"
+"""What keeps the incidents of our own attacks out of the queue."""
 
 
 class Related(msgspec.Struct, frozen=True, array_like=True):
@@ -50,8 +50,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     What follows is said by `decide`. `incident` is the uid of the first incident of an attack of several, empty for
     one that stands alone; `front` whether this one is the attack's entry in an analyst's queue; `related` the others,
     at most fifty of the `related_count` there are. `suppressed_by` names the exception, mute or digest that keeps the
-    message out of the queue, or is `history` or `shadow`. A digest, which tells of the incidents beyond an hour's
-    limit, has their number in `digest`, and in `value`.
+    message out of the queue, or is `history`, `shadow` or `canary`. A digest, which tells of the incidents beyond an
+    hour's limit, has their number in `digest`, and in `value`.
     """
 
     uid: str

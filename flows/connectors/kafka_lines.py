@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from flows.connectors.kafka_client import Failures, common, failed_output, heard, logger, made, missing, topics
 from flows.errors import LapwingError, OutputError
 from flows.kafka_block import Kafka
+from models.event import Headers
 
 _PIECE_S: Final = 0.02
 """How far ahead of its rate a sender may be before it waits."""
@@ -24,8 +25,8 @@ class _About(msgspec.Struct):
 class LineSender:
     """Sends each line as a message, keyed by its user or address, at most `rate` a second (None: as fast as they go).
 
-    `topic` is that of events where none is given. All are delivered, in order within a key, when `with` is left without
-    an error.
+    `topic` is that of events where none is given; each message bears the `headers`. All are delivered, in order within
+    a key, when `with` is left without an error.
 
     Raises
     ------
@@ -35,8 +36,9 @@ class LineSender:
         A message could not be delivered.
     """
 
-    def __init__(self, block: Kafka, rate: float | None = None, topic: str = "") -> None:
+    def __init__(self, block: Kafka, rate: float | None = None, topic: str = "", headers: Headers = ()) -> None:
         self._topic, self._rate = topic or block.topics.events, rate
+        self._headers: dict[str, str | bytes | None] = dict(headers)
         if not topics(block, [self._topic]):
             raise OutputError(missing([self._topic]))
         self._failures = Failures()
@@ -67,7 +69,7 @@ class LineSender:
     def _produce(self, value: bytes, key: bytes | None) -> None:
         while True:
             try:
-                return self._producer.produce(self._topic, value, key)
+                return self._producer.produce(self._topic, value, key, headers=self._headers)
             except BufferError:
                 heard(self._producer.poll, 0.1, self._failed)
                 self._check()

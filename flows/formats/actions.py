@@ -9,7 +9,7 @@ import msgspec
 
 from flows.formats.evidence import clean
 from flows.formats.explain import title
-from models.alert import CLOSE, HISTORY, SHADOW, Alert
+from models.alert import CANARY, CLOSE, HISTORY, SHADOW, Alert
 from models.base import RISK_FLOOR
 from models.exceptions import Network, network
 from models.rules.base import LEARNING, About
@@ -58,7 +58,7 @@ def action(alert: Alert, about: About, limits: ActionLimits) -> bytes | None:
     """
     if about.analytic_type == LEARNING or alert.activity == CLOSE or alert.digest:
         return None
-    if alert.suppressed_by in (SHADOW, HISTORY) or alert.suppressed_by.startswith("exception "):
+    if alert.suppressed_by in (SHADOW, HISTORY, CANARY) or alert.suppressed_by.startswith("exception "):
         return None
     if alert.dimension == "ip":
         name = "block"

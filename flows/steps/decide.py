@@ -10,9 +10,10 @@ from bytewax.operators import StatefulBatchLogic
 
 from flows.config import Config
 from flows.drift import Drift, DriftState, ScoreDrift
+from flows.formats.canary import signed_at
 from flows.steps.gather import Gathered
 from flows.tally import Hours, Tally
-from models.alert import CLOSE, CREATE, HISTORY, MUTE, SHADOW, Alert
+from models.alert import CANARY, CLOSE, CREATE, HISTORY, MUTE, SHADOW, Alert
 from models.base import END_OF_TIME, SEVERITIES
 from models.exceptions import Exceptions
 from models.groups import Groups, GroupsState, keys
@@ -52,6 +53,27 @@ class Policy:
     most_per_hour: int
     ipv6_prefix: int
     learn_until: int = -1
+    canary: "Signed | None" = None
+
+    def ours(self, alert: Alert) -> bool:
+        """Whether an incident is that of a canary."""
+        return self.canary is not None and self.canary.made(alert)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """How incidents of the canary are known: their tenant, and a user who bears the time and a signature."""
+
+    tenant: str
+    key: bytes
+    within_us: int
+
+    def made(self, alert: Alert) -> bool:
+        """Whether it is one, and of now: the same for all messages of an incident."""
+        if alert.tenant != self.tenant or alert.dimension != "user":
+            return False
+        second = signed_at(self.key, self.tenant, alert.entity)
+        return second is not None and 0 <= alert.first_seen - second * 1_000_000 <= self.within_us
 
 
 def traits(rules: Iterable[Rule]) -> dict[str, Traits]:
@@ -71,7 +93,14 @@ def _traits(rule: Rule, text: About) -> Traits:
 
 
 def policy(config: Config, now_us: int = -1) -> Policy:
-    """What a configuration says of alerts. `now_us`, microseconds UTC, is what it calls now."""
+    """What a configuration says of alerts. `now_us`, microseconds UTC, is what it calls now.
+
+    Raises
+    ------
+    UsageError
+        There is a canary, and no key for it.
+    """
+    canary = config.canary
     exceptions = Exceptions(config.exception)
     output = config.output
     return Policy(
@@ -80,6 +109,7 @@ def policy(config: Config, now_us: int = -1) -> Policy:
         output.max_incidents_per_hour,
         config.input.ipv6_prefix,
         config.time.learn_until_us(now_us),
+        Signed(canary.tenant, canary.key(), int(canary.within_s * 1e6)) if canary.tenant else None,
     )
 
 
@@ -113,7 +143,8 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
 
     An incident that ended by `learn_until`, which a state keeps from its first run, is silent too, and so is one that
     opened while its detection was in shadow, or while somebody had muted it, for its whole life. `mutes` is asked with
-    every batch; one that was told of stays told.
+    every batch; one that was told of stays told. What the
+    canary did, by its signature, is silent before all else is asked.
 
     What is not told is not lost: it goes out as suppressed, and a digest counts what is beyond an hour's limit. Each
     item is answered, if only with an empty list, so that the sink is touched in every epoch. `flush` at the end of the
@@ -261,6 +292,7 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
             for finding in self._held
             if finding.pane < self._passed and finding.alert.activity == CREATE and finding.alert.uid not in self._told
             and finding.alert not in self._history
+            and not self._policy.ours(finding.alert)
             and self._policy.traits[finding.alert.detection].early
             and not self._policy.traits[finding.alert.detection].shadow
         ]  # fmt: skip
@@ -280,6 +312,8 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
 
     def _take(self, alert: Alert) -> list[Alert]:
         """Act on one finding, of which all that is older is known."""
+        if self._policy.ours(alert):
+            return [_suppressed(alert, CANARY)]
         if alert.activity == CREATE:
             return self._open(alert)
         if (create := self._undecided.pop(alert.uid, None)) is not None:

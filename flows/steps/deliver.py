@@ -27,7 +27,7 @@ from models.rules import Rule, about
 from models.windows.slice import ClosedWindows
 
 JSON: Final = ("content-type", b"application/json")
-_ALERT_HEADERS: Final[Headers] = (
+ALERT_HEADERS: Final[Headers] = (
     JSON,
     ("ocsf", f"{ocsf.OCSF_VERSION}/2004".encode()),
     ("splunk.header.sourcetype", b"ocsf:detection_finding"),
@@ -169,7 +169,7 @@ class Told:
         value = ocsf.encode_alert(alert, about(rule), rule, self.at, self.version)
         key = alert.uid.encode()
         headers: Headers = (
-            *_ALERT_HEADERS,
+            *ALERT_HEADERS,
             ("lapwing-uid", key),
             ("lapwing-tenant", alert.tenant.encode("utf-8", "replace")),
             ("lapwing-severity", SEVERITIES[alert.severity].encode()),

@@ -1,0 +1,71 @@
+"""What comes into topics of results from a moment on, for commands that wait for something."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from flows.connectors.kafka_client import (
+    PASSING,
+    Failures,
+    common,
+    logger,
+    made,
+    missing,
+    patient,
+    reason,
+    topics,
+)
+from flows.errors import InputError
+from flows.kafka_block import Kafka
+
+
+class TopicTail:
+    """The values of a topic's committed records, from the first of a time (epoch ms) on. Nothing is committed.
+
+    Raises
+    ------
+    InputError
+        No broker answers, there is no such topic, or it may not be read.
+    """
+
+    def __init__(self, block: Kafka, topic: str, since_ms: int) -> None:
+        found = topics(block, [topic]).get(topic)
+        if found is None:
+            raise InputError(missing([topic]))
+        self._topic, self._failures = topic, Failures()
+        options: dict[str, Any] = common(block) | dict(block.consumer)
+        options |= {
+            "group.id": block.application, "auto.offset.reset": "latest", "enable.auto.commit": False,
+            "isolation.level": "read_committed", "error_cb": self._failures,
+        }  # fmt: skip
+        self._client = made(lambda: Consumer(options, logger=logger()))
+        places = [TopicPartition(topic, at, since_ms) for at in range(found.partitions)]
+        begin: Sequence[TopicPartition] = patient(
+            block, self._failures, lambda s: self._client.offsets_for_times(places, timeout=s)
+        )
+        self._client.assign([*begin])
+
+    def take(self, seconds: float) -> list[bytes]:
+        """What has come, waiting so long for it at most; brokers that are away are waited for."""
+        try:
+            found = self._client.consume(1000, seconds)
+        except KafkaException as failed:
+            raise InputError(f"topic {self._topic}: {reason(failed)}") from None
+        if self._failures.fatal is not None:
+            raise InputError(f"topic {self._topic}: {self._failures.fatal.str()}")
+        values = []
+        for message in found:
+            if (error := message.error()) is None:
+                if (value := message.value()) is not None:
+                    values.append(value)
+            elif error.code() not in PASSING and not error.retriable():
+                raise InputError(f"topic {self._topic}: {error.str()}")
+        return values
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._client.close()
