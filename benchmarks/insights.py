@@ -10,12 +10,14 @@ import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
 import pyarrow as pa
 
+from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import raw_batch
 from flows.insights.aggregate import accumulate
@@ -63,9 +65,9 @@ def counted(folder: Path, keys: KeyStore, number: int) -> pa.Table:
     command = [LAPWING, "simulate", "--events", str(number), "--hours", "24", "--seed", "1", "--output", str(path)]
     subprocess.run([*command, "--start", "2025-11-03"], check=True, capture_output=True)
     lines = path.read_bytes().splitlines()
-    came = events(raw_batch("events.ndjson", lines), Limits(), scored=False)
+    came = events(raw_batch("events.ndjson", lines), partial(decode, limits=Limits()), scored=False)
     trees = Trees(Store.open(str(folder / "of"), "events", create=keys.identity), 64)
-    rows = event_table(came.batch, came.messages, came.scored, "events.ndjson", keys, trees)
+    rows = event_table(came.batch, came.messages, came.canonical, came.scored, "events.ndjson", keys, trees)
     aggregates = Aggregates.open(str(folder / "day"), keys)
     began = process_time()
     aggregates.events("events.ndjson", rows, came.messages)

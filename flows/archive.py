@@ -20,7 +20,7 @@ from flows.config import Config
 from flows.connectors.archive_source import ArchiveSource, Came
 from flows.connectors.kafka import Either
 from flows.kernels_cache import load_numba
-from flows.parts import KAFKA, limits_of
+from flows.parts import KAFKA, reading_of, unwrap_of
 from flows.running import told_now_and_then
 from flows.totals import Progress
 from flows.trail.compact import Compaction
@@ -127,7 +127,11 @@ def run(
     parts = _parts(config, input, raw, ending, tell)  # before anything is made for it
     with KeyStore.open(keys, create=True) as store:
         ledger = Ledger(trail, keys, store.identity, witness)
-        tables = Tables(trail, store, limits_of(config), config.output.dead_letter_body, ledger=ledger)
+        topics = input == KAFKA
+        tables = Tables(
+            trail, store, reading_of(config, topics), config.output.dead_letter_body, ledger=ledger,
+            unwrap=unwrap_of(config, topics),
+        )  # fmt: skip
         compaction = Compaction(tables, tell) if compact else None
         while True:
             source = ArchiveSource(parts.parts, tables.reached, Either(stop, ending), parts.size)

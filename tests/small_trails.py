@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flows.commands.moments import micros
+from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import raw_batch
 from flows.trail import incoming
@@ -40,7 +42,10 @@ def made(folder: Path, events: Sequence[dict[str, Any]], alerts: Iterable[dict[s
     with KeyStore.open(folder / "keys", create=True) as keys:
         lines = [json.dumps(one, separators=(",", ":")).encode() for one in events]
         writer = Writer.open(str(folder / "trail"), "events", keys)
-        writer.events("events.ndjson", incoming.events(raw_batch("events.ndjson", lines), Limits(), scored))
+        writer.events(
+            "events.ndjson",
+            incoming.events(raw_batch("events.ndjson", lines), partial(decode, limits=Limits()), scored),
+        )
         writer.move("events.ndjson", (len(lines) - 1, 0))
         writer.commit()
         messages = [json.dumps(one).encode() for one in alerts]

@@ -17,7 +17,7 @@ from flows.config import load
 from flows.connectors.archive_source import Came
 from flows.errors import InputError, Refused
 from flows.formats.raw import raw_batch
-from flows.parts import limits_of
+from flows.parts import reading_of
 from flows.trail.checkpoints import CHECKPOINT, KEY, Checkpoint, KeyChange, Place
 from flows.trail.keys import KeyStore
 from flows.trail.leaves import leaf_files
@@ -45,7 +45,7 @@ def grown(folder: Path, parts: list[tuple[int, int]], *, every_s: float = 60.0, 
     trail = str(folder / "trail")
     ledger = Ledger(trail, folder / "keys", keys.identity, folder / "witness.ndjson", every_s)
     config = load(None)
-    tables = Tables(trail, keys, limits_of(config), config.output.dead_letter_body, ledger=ledger)
+    tables = Tables(trail, keys, reading_of(config), config.output.dead_letter_body, ledger=ledger)
     for first, end in parts:
         raw = raw_batch("events.ndjson", some(first, end))
         raw = dataclasses.replace(raw, offset=raw.offset + first)

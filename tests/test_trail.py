@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from flows.archive_input import check_places
 from flows.connectors.archive_source import Came
 from flows.errors import InputError, LapwingError, Refused, UsageError
 from flows.formats.canonical import members
+from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import raw_batch
 from flows.trail.bloom import hashed
@@ -159,7 +161,7 @@ def hashes(folder: Path) -> dict[tuple[str, ...], bytes]:
 def test_any_bytes_are_an_event_or_a_dead_letter(tmp_path: Path) -> None:
     messages = odd_lines(5, 1_500)
     with KeyStore.open(tmp_path / "keys", create=True) as store:
-        tables = Tables(str(tmp_path / "trail"), store, Limits(), "raw")
+        tables = Tables(str(tmp_path / "trail"), store, partial(decode, limits=Limits()), "raw")
         for at in range(0, len(messages), 400):
             raw = raw_batch("odd", messages[at : at + 400])
             tables.take(Came("raw", "odd", "odd", replace(raw, offset=raw.offset + at)))
@@ -192,7 +194,7 @@ def test_tenants_that_anyone_can_make_up_share_a_tree(tmp_path: Path) -> None:
     ]
     with KeyStore.open(tmp_path / "keys", create=True) as store:
         for some in (messages[: len(names)], messages[len(names) :]):  # the second writer knows what the first placed
-            tables = Tables(str(tmp_path / "trail"), store, Limits(), "raw", most_trees=3)
+            tables = Tables(str(tmp_path / "trail"), store, partial(decode, limits=Limits()), "raw", most_trees=3)
             raw = raw_batch("t", some)
             tables.take(Came("raw", "t", "t", replace(raw, offset=raw.offset + (0 if some[0] == messages[0] else 9))))
             tables.commit()

@@ -1,17 +1,17 @@
 """Messages to what the trail keeps of them: events with what Lapwing added, records, dead letters."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from flows.formats import dead_letter
 from flows.formats.dead_letter import Body, bury
-from flows.formats.lapwing import Decoded, decode
-from flows.formats.limits import Limits
+from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
 from flows.trail.records import OF, Record
 from flows.trail.rows import Scored
@@ -34,16 +34,21 @@ _told = msgspec.json.Decoder(_Told).decode
 
 @dataclass(slots=True, frozen=True)
 class Events:
-    """Events on their way into the trail; `messages` are kept raw, `scored` is empty where they were raw events."""
+    """Events on their way into the trail; `messages` are kept raw, `scored` is empty where they were raw events.
+
+    `canonical` is what their members are read from: of a platform's event its canonical object, else the message.
+    """
 
     batch: Decoded
     messages: list[bytes]
+    canonical: list[bytes]
     scored: list[Scored]
 
 
-def events(raw: RawBatch, limits: Limits, scored: bool) -> Events:
+def events(raw: RawBatch, reading: Callable[[RawBatch], Decoded], scored: bool) -> Events:
     """Raw or scored events as rows can be made of them. Of a scored one the message is what the source had sent.
 
+    Of a platform's event the secrets are blanked in what is kept, as they are in what is scored.
     An event that says it was scored and was not is kept without scores.
     """
     buffer = raw.buffer.tobytes()
@@ -60,11 +65,19 @@ def events(raw: RawBatch, limits: Limits, scored: bool) -> Events:
             start=np.cumsum(length) - length,
             length=length,
         )
-    batch = decode(raw, limits)
+    batch = reading(raw)
     if len(batch) < len(messages):
         rows = batch.row.tolist()
         messages, added = [messages[row] for row in rows], [added[row] for row in rows] if scored else []
-    return Events(batch, messages, added)
+    if batch.shown_start is None or batch.shown_length is None:
+        return Events(batch, messages, messages, added)
+    kept = _spans(batch, batch.start, batch.length)
+    return Events(batch, kept, _spans(batch, batch.shown_start, batch.shown_length), added)
+
+
+def _spans(batch: Decoded, start: NDArray[np.int64], length: NDArray[np.int32]) -> list[bytes]:
+    whole = batch.buffer.tobytes()
+    return [whole[at : at + size] for at, size in zip(start.tolist(), length.tolist(), strict=True)]
 
 
 def records(kind: str, raw: RawBatch) -> tuple[list[Record], list[DeadLetter]]:

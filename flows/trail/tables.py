@@ -1,11 +1,14 @@
 """All tables of a trail that is being written: each message that comes goes into its own, once."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from flows.connectors.archive_source import Came, later
+from flows.connectors.unwrapping import Unwrap
 from flows.formats.dead_letter import Body
-from flows.formats.limits import Limits
+from flows.formats.lapwing import Decoded
+from flows.formats.raw import RawBatch
 from flows.trail.incoming import Events, events, letters, records
 from flows.trail.insights import Aggregates
 from flows.trail.keys import KeyStore
@@ -13,6 +16,7 @@ from flows.trail.ledger import Ledger
 from flows.trail.schema import KINDS
 from flows.trail.trees import MOST
 from flows.trail.writer import Writer
+from models.event import DeadLetter
 
 RAW, SCORED = "raw", "scored"
 """What comes as events: as the source sent them, or as Lapwing has scored them."""
@@ -32,7 +36,8 @@ class Tables:
     Parameters
     ----------
     keys : whose rows are sealed with.
-    limits : how much of an event is believed.
+    reading : what makes columns of messages, each in its format.
+    unwrap : what takes events out of messages that carry several, None where each is one.
     body : how much of a dead letter is kept.
     most_trees : tenants with a tree of their own.
     ledger : what signs all that is committed.
@@ -42,13 +47,15 @@ class Tables:
         self,
         trail: str,
         keys: KeyStore,
-        limits: Limits,
+        reading: Callable[[RawBatch], Decoded],
         body: Body,
         most_trees: int = MOST,
         ledger: Ledger | None = None,
+        unwrap: Unwrap | None = None,
     ) -> None:
         self._ledger = ledger
-        self._trail, self._keys, self._limits, self._body, self._most = trail, keys, limits, body, most_trees
+        self._trail, self._keys, self._body, self._most = trail, keys, body, most_trees
+        self._reading, self._unwrap = reading, unwrap
         self._writers: dict[str, Writer] = {}
         self.aggregates = Aggregates.open(trail, keys)
         self.counts: Counter[str] = Counter()
@@ -86,9 +93,11 @@ class Tables:
         if raw is None:
             return
         if came.kind in (RAW, SCORED):
-            found = events(raw, self._limits, came.kind == SCORED)
-            self._events(writer, came, found)
-            dead = list(found.batch.dead)
+            dead: list[DeadLetter] = []
+            for opened in self._opened(raw, came.kind):
+                found = events(opened, self._reading, came.kind == SCORED)
+                self._events(writer, came, found)
+                dead += found.batch.dead
         else:
             made, dead = records(came.kind, raw)
             rows = writer.records(came.log, made)
@@ -121,8 +130,18 @@ class Tables:
         """The writers there are, in the order in which they commit."""
         return [self._writers[kind] for kind in _ORDER if kind in self._writers]
 
+    def _opened(self, raw: RawBatch, kind: str) -> Iterator[RawBatch]:
+        """The events of messages, piece by piece: a scored one is never wrapped."""
+        if self._unwrap is None or kind == SCORED or not len(raw):
+            yield raw
+            return
+        first = 0
+        while first < len(raw):
+            opened, first = self._unwrap(raw, first)
+            yield opened
+
     def _events(self, writer: Writer, came: Came, found: Events) -> None:
         if len(found.batch):
-            self.aggregates.events(came.source, writer.events(came.log, found), found.messages)
+            self.aggregates.events(came.source, writer.events(came.log, found), found.canonical)
             self.counts[EVENTS] += len(found.batch)
             self.event_time = max(self.event_time, int(found.batch.time.max()))
