@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from flows.trail.verify import Verifying
 from tests.trails import archived, events, lines, opened, valid, whole
 
 _GIVE_UP_S = 300.0
@@ -54,6 +55,9 @@ def test_killed_at_any_time_it_keeps_every_message_once(tmp_path: Path) -> None:
     assert len(kept) + len(dead) == len(messages)
     assert len({(record.log, record.offset) for record in dead}) == len(dead)
     assert whole(tmp_path)
+    report = Verifying(str(tmp_path / "trail")).run()
+    assert report.findings == []
+    assert sum(one.leaves for one in report.proven) == len(messages)
 
 
 def test_two_at_once_do_not_number_the_same_leaf(tmp_path: Path) -> None:
