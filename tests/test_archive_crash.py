@@ -9,6 +9,7 @@ from pathlib import Path
 from flows.trail.insights import read
 from flows.trail.keys import KeyStore
 from flows.trail.store import Store
+from flows.trail.verify import Verifying
 from tests.trails import archived, events, lines, opened, valid, whole
 
 _GIVE_UP_S = 300.0
@@ -66,6 +67,9 @@ def test_killed_at_any_time_it_keeps_every_message_once(tmp_path: Path) -> None:
     assert counted(tmp_path) == len(kept)
     assert len({(record.log, record.offset) for record in dead}) == len(dead)
     assert whole(tmp_path)
+    report = Verifying(str(tmp_path / "trail")).run()
+    assert report.findings == []
+    assert sum(one.leaves for one in report.proven) == len(messages)
 
 
 def test_two_at_once_do_not_number_the_same_leaf(tmp_path: Path) -> None:

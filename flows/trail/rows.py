@@ -103,8 +103,9 @@ def event_table(
 ) -> pa.Table:
     """The rows of a batch as they are stored, with their places in the trees of their tenants.
 
-    `messages` are what is kept raw, `canonical` what their members are read from; `scored` what Lapwing added to
-    each, empty where the input is raw events; `trees` says where each tenant's rows grow, and is moved on. About fifteen microseconds an event.
+    `messages` are what is kept raw, `canonical` what their members are read from; `scored` what Lapwing added to each,
+    empty where the input is raw events; `trees` says where each tenant's rows grow, and is moved on. About fifteen
+    microseconds an event.
 
     Raises
     ------
