@@ -109,6 +109,8 @@ class Store:
                 configuration={"delta.dataSkippingStatsColumns": "time,leaf"},
             )
         except (DeltaError, OSError) as error:
+            if cls.exists(trail, kind):  # another process was faster
+                return cls.open(trail, kind, create=create)
             raise OutputError(f"{place}: {first_line(error)}") from None
         return cls(place, kind, made)
 
