@@ -2,11 +2,13 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
 import pyarrow.parquet as pq
 
+from flows.errors import InputError, OutputError
 from flows.trail.schema import day_of
 from flows.trail.store import Store, StoredFile
 from flows.trail.tables import Tables
@@ -32,36 +34,43 @@ class Compaction:
     Old versions' files go an hour after they were replaced, so that whoever reads them meanwhile can.
     """
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+    def __init__(self, tables: Tables, tell: Callable[[str], None] = lambda text: None) -> None:
+        self._tables, self._tell = tables, tell
         self._sorted: dict[str, bool] = {}
         self._swept = time.monotonic()
 
     def look(self) -> None:
         """Put in order what is due: days with many small files, and days that are over.
 
-        Raises
-        ------
-        InputError
-            A file cannot be read.
-        OutputError
-            A table cannot be written. Its rows are as they were.
+        What cannot be is told, and left as it is: what comes is kept all the same.
         """
         over, now = day_of(time.time_ns() // 1000 - _OVER_US), time.monotonic()
         for writer in self._tables.writers():
             busy = {day for day, at in writer.touched.items() if now - at < _QUIET_S}
-            compact(writer.store, "", busy, self._sorted)
-            compact(writer.store, over, writer.touched.keys() - busy, self._sorted)
-        if time.monotonic() - self._swept > _SWEEP_S:
-            self._swept = time.monotonic()
-            for writer in self._tables.writers():
-                writer.store.sweep()
+            self._compact(writer.store, "", busy)
+            self._compact(writer.store, over, writer.touched.keys() - busy)
+        if now - self._swept > _SWEEP_S:
+            self._swept = now
+            self._sweep()
 
     def finish(self) -> None:
-        """Put all in order at the end of an input; raises as `look`."""
+        """Put all in order at the end of an input, as `look`."""
         for writer in self._tables.writers():
-            compact(writer.store, ALL, {*writer.touched}, self._sorted)
-            writer.store.sweep()
+            self._compact(writer.store, ALL, {*writer.touched})
+        self._sweep()
+
+    def _compact(self, store: Store, before: str, only: set[tuple[str, str]]) -> None:
+        try:
+            compact(store, before, only, self._sorted)
+        except (InputError, OutputError) as error:
+            self._tell(f"files stay as they are for now: {error}")
+
+    def _sweep(self) -> None:
+        for writer in self._tables.writers():
+            try:
+                writer.store.sweep()
+            except OutputError as error:
+                self._tell(f"files of old versions stay for now: {error}")
 
 
 def compact(

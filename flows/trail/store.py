@@ -345,6 +345,8 @@ def writing(kind: str, *, found: bool) -> WriterProperties:
     }
     if "raw_hash" in names:  # a footer then says how many raw messages there are
         columns["raw_hash"] = ColumnProperties(dictionary_enabled=False, statistics_enabled="CHUNK")
+    if not found:  # files that will soon be rewritten: a third less work for a few percent more bytes
+        return WriterProperties(compression="LZ4_RAW", max_row_group_size=ROW_GROUP, column_properties=columns)
     return WriterProperties(
         compression="ZSTD", compression_level=1, max_row_group_size=ROW_GROUP, column_properties=columns
     )
