@@ -13,7 +13,6 @@ from flows.commands import (
     backtest,
     blocklist,
     check,
-    compact,
     compare,
     config,
     detect,

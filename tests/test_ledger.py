@@ -1,16 +1,17 @@
 """Trees that are signed while they grow: keys that change, crashes, and notes that are none."""
 
+import dataclasses
 import json
 import shutil
 import stat
-from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flows.config import load
 from flows.connectors.archive_source import Came
@@ -19,6 +20,7 @@ from flows.formats.raw import raw_batch
 from flows.parts import limits_of
 from flows.trail.checkpoints import CHECKPOINT, KEY, Checkpoint, KeyChange, Place
 from flows.trail.keys import KeyStore
+from flows.trail.leaves import leaf_files
 from flows.trail.ledger import Ledger
 from flows.trail.merkle import Range
 from flows.trail.note_table import Note, NoteTable, Witness, read_notes
@@ -26,7 +28,7 @@ from flows.trail.notes import BadNote, Verifier, sign, signers, text_of
 from flows.trail.signing import believed
 from flows.trail.tables import RAW, Tables
 from tests.command import command
-from tests.tampering import alone, event, found, rewrite, verified, with_leaf
+from tests.tampering import BEGIN, alone, event, found, rewrite, store_of, verified, with_leaf
 from tests.trails import archived
 
 NAME = "lapwing/7"
@@ -46,7 +48,7 @@ def grown(folder: Path, parts: list[tuple[int, int]], *, every_s: float = 60.0, 
     tables = Tables(trail, keys, limits_of(config), config.output.dead_letter_body, ledger=ledger)
     for first, end in parts:
         raw = raw_batch("events.ndjson", some(first, end))
-        raw = replace(raw, offset=raw.offset + first)
+        raw = dataclasses.replace(raw, offset=raw.offset + first)
         tables.take(Came(RAW, "events.ndjson", "events.ndjson", raw))
         tables.commit()
         ledger.look()
@@ -88,6 +90,38 @@ def test_after_a_crash_a_tree_goes_on_with_what_was_committed(tmp_path: Path) ->
     assert sizes(tmp_path) == {"acme": [20, 60], "globex": [10, 30]}
     report = verified(tmp_path)
     assert (report.findings, report.not_proven) == ([], [])
+
+
+def test_of_many_the_block_is_named(tmp_path: Path) -> None:
+    """Two checkpoints of acme, of 1,000 and 2,100 leaves; what is wrong in either is found to the block."""
+    grown(tmp_path, [(0, 1_500)])
+    grown(tmp_path, [(1_500, 3_150)], finish=True)
+    assert sizes(tmp_path) == {"acme": [1_000, 2_100], "globex": [500, 1_050]}
+    assert verified(tmp_path).findings == []
+    wrong = (300, 1_001, 2_095)
+
+    def change(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+        return [row | {"outcome": "failure"} if row["leaf"] in wrong else row for row in rows]
+
+    for at in range(len([file for file in leaf_files(store_of(tmp_path)) if file.tree == "acme"])):
+        rewrite(tmp_path, change, rehash=True, at=at)
+    report = verified(tmp_path)
+    assert found(report) == [
+        ("exchanged", "events", "acme", 256, 511), ("exchanged", "events", "acme", 1_000, 1_023),
+        ("exchanged", "events", "acme", 2_080, 2_095),
+    ]  # fmt: skip
+    assert [one.leaves for one in report.proven] == [2_100 - 256 - 24 - 16, 1_050]
+    late = verified(tmp_path, start=int((BEGIN + timedelta(minutes=1_500)).timestamp()) * 1_000_000)
+    assert found(late) == found(report)[1:]
+    assert [one.leaves for one in late.proven] == [1_100 - 24 - 16, 550]
+    table = NoteTable.open(str(tmp_path / "trail"))
+    assert table is not None
+    notes = [replace(one, blocks=bytes(len(one.blocks or b""))) for one in table.notes(blocks=True)]
+    shutil.rmtree(tmp_path / "trail" / "checkpoints")
+    again = NoteTable.open(str(tmp_path / "trail"), create=True)
+    assert again is not None
+    again.append(notes)  # with blocks that lead nowhere, the leaves are named that could be wrong
+    assert found(verified(tmp_path))[0] == ("exchanged", "events", "acme", 0, 767)
 
 
 def test_after_a_crash_before_the_first_checkpoint(tmp_path: Path) -> None:
@@ -186,7 +220,7 @@ def test_a_frontier_that_is_not_the_checkpoints(tmp_path: Path) -> None:
     grown(tmp_path, [(0, 30)])
     witness = tmp_path / "witness.ndjson"
     notes = [one for one in read_notes(witness) if one is not None]
-    wrong = [msgspec.structs.replace(one, frontier=[bytes(32)] * len(one.frontier or [])) for one in notes]
+    wrong = [replace(one, frontier=[bytes(32)] * len(one.frontier or [])) for one in notes]
     witness.write_bytes(b"")
     Witness(witness, "").append(wrong)
     report = verified(tmp_path)

@@ -1,10 +1,11 @@
-"""`lapwing trail`: what the owner of a trail does with its files and signing keys."""
+"""`lapwing trail`: what the owner of a trail does with its files and its signing keys."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.commands.compact import compact
 from flows.commands.console import result, say
 from flows.commands.options import Json, Keys, TrailPlace
 
@@ -14,6 +15,7 @@ app = typer.Typer(
     help="Look after a trail's files and signing keys.",
     add_completion=False,
 )
+app.command("compact")(compact)
 
 
 @app.command("rotate-key")

@@ -201,6 +201,14 @@ class Gathered:
             self._map.madvise(mmap.MADV_DONTNEED)
         return again
 
+    def has_all(self, log: str, begin: int, end: int) -> bool:
+        """Whether each of some leaves is there; not if one lies outside the log's span."""
+        first, last = self._spans.get(log, (0, 0))
+        if begin < first or end > last:
+            return False
+        base = self._base[log]
+        return bool(self._words[begin + base : end + base].any(axis=1).all())
+
     def get(self, log: str, begin: int, end: int) -> list[bytes | None]:
         """The hashes of leaves, None where there is none."""
         at = (begin + self._base[log]) * HASH_BYTES

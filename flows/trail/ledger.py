@@ -34,8 +34,15 @@ class _Growing:
 
     def __init__(self, tree: Range) -> None:
         self.tree = tree
+        self.blocks: list[bytes] = []
+        self.tree.blocks = self.blocks
         self.signed = tree.end
         self.least, self.greatest = _LAST, _FIRST
+
+    def sign(self) -> None:
+        """All of it is under a checkpoint."""
+        self.signed, self.least, self.greatest = self.tree.end, _LAST, _FIRST
+        self.blocks.clear()
 
     def grow(self, hashes: list[bytes], least: int, greatest: int) -> None:
         self.tree.extend(hashes)
@@ -149,10 +156,12 @@ class Ledger:
                 point = Checkpoint(
                     self.trail, place, one.tree.end, root, now, one.signed, one.least, one.greatest, frontier
                 )
-                notes.append(Note(CHECKPOINT, sign(point.text(), self.trail, [key]), list(frontier)))
+                notes.append(
+                    Note(CHECKPOINT, sign(point.text(), self.trail, [key]), list(frontier), b"".join(one.blocks))
+                )
             self._publish(notes)
         for one in grown.values():
-            one.signed, one.least, one.greatest = one.tree.end, _LAST, _FIRST
+            one.sign()
 
     def _see_own(self) -> None:
         """Take in the tables that commands write, each into the log of the table's name."""

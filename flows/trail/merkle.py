@@ -7,8 +7,8 @@ from typing import Final
 EMPTY: Final = hashlib.sha256(b"").digest()
 """The root of no leaves."""
 HASH_BYTES: Final = 32
-_BLOCK: Final = 10
-"""Leaves are hashed together 2^10 at a time."""
+BLOCK: Final = 8
+"""Leaves are hashed together 2^8 at a time: a block, whose hash a range can remember."""
 _sha256 = hashlib.sha256
 
 Subtree = Callable[[int, int], bytes]
@@ -36,6 +36,8 @@ class Range:
     begin, end : leaves, counted from 0.
     nodes : the subtrees' hashes, from left to right, as `nodes` of another range gave them.
 
+    `blocks` may be set to a list: the hash of every block that becomes whole is then added to it.
+
     Raises
     ------
     ValueError
@@ -54,11 +56,12 @@ class Range:
     (True, 3)
     """
 
-    __slots__ = ("begin", "end", "nodes")
+    __slots__ = ("begin", "blocks", "end", "nodes")
 
     def __init__(self, begin: int = 0, end: int | None = None, nodes: Iterable[bytes] = ()) -> None:
         self.begin, self.end = begin, begin if end is None else end
         self.nodes = list(nodes)
+        self.blocks: list[bytes] | None = None
         levels = sum(1 for _ in _levels(self.begin, self.end))
         if not 0 <= self.begin <= self.end or len(self.nodes) != levels or {*map(len, self.nodes)} - {HASH_BYTES}:
             raise ValueError("not the hashes of such a range")
@@ -67,7 +70,7 @@ class Range:
         """Add leaves, by their hashes, at the end."""
         at, count = 0, len(hashes)
         while at < count:
-            level = min(_BLOCK, _trailing_zeros(self.end), (count - at).bit_length() - 1)
+            level = min(BLOCK, _trailing_zeros(self.end), (count - at).bit_length() - 1)
             size = 1 << level
             self._push(level, _whole(hashes[at : at + size]) if level else hashes[at])
             at += size
@@ -94,14 +97,24 @@ class Range:
             root = node_hash(node, root)
         return root
 
-    def copy(self) -> "Range":
-        """The same range, to grow apart from this one."""
-        return Range(self.begin, self.end, self.nodes)
+    def whole_blocks(self) -> "Range":
+        """The beginning of a tree without the leaves behind its last whole block."""
+        rest = (self.end & (1 << BLOCK) - 1).bit_count()
+        return Range(0, self.end >> BLOCK << BLOCK, self.nodes[: len(self.nodes) - rest])
+
+    def take_blocks(self, blocks: Iterable[bytes]) -> None:
+        """Add whole blocks, by their hashes, behind whole blocks."""
+        for block in blocks:
+            self._push(BLOCK, block)
 
     def _push(self, level: int, node: bytes) -> None:
         index = self.end >> level
         self.end += 1 << level
-        while index & 1 and (index - 1) << level >= self.begin:
+        while True:
+            if level == BLOCK and self.blocks is not None:
+                self.blocks.append(node)
+            if not index & 1 or (index - 1) << level < self.begin:
+                break
             node = node_hash(self.nodes.pop(), node)
             index, level = index >> 1, level + 1
         self.nodes.append(node)

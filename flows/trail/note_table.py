@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from msgspec.structs import replace
 
 from flows import durable
 from flows.errors import InputError, OutputError
@@ -26,16 +27,22 @@ _SCHEMA: Final = pa.schema(
         pa.field("what", pa.string(), nullable=False),
         pa.field("note", pa.string(), nullable=False),
         pa.field("frontier", pa.list_(pa.field("element", pa.binary()))),
+        pa.field("blocks", pa.binary()),
     ]
 )
 
 
-class Note(msgspec.Struct, frozen=True):
-    """A signed note as it is stored: what it is, its text with signatures, and of a checkpoint the frontier."""
+class Note(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A signed note as it is stored: what it is, its text with signatures, and of a checkpoint the frontier.
+
+    `blocks` are the hashes, one after the other, of the blocks of leaves that have become whole since the checkpoint
+    before. They are in the trail only, and not signed: they are believed if they lead to the frontier.
+    """
 
     what: str
     note: str
     frontier: list[bytes] | None = None
+    blocks: bytes | None = None
 
     def read(self) -> Checkpoint | KeyChange | Expired:
         """What it says, whoever has signed it.
@@ -99,7 +106,7 @@ class NoteTable:
             They are not in the table.
         """
         rows = pa.table(
-            [[one.what for one in notes], [one.note for one in notes], [one.frontier for one in notes]],
+            [[getattr(one, name) for one in notes] for name in _SCHEMA.names],
             schema=_SCHEMA,
         )
         try:
@@ -112,8 +119,8 @@ class NoteTable:
         except (DeltaError, OSError) as error:
             raise OutputError(f"{self.place}: {first_line(error)}") from None
 
-    def notes(self) -> Iterator[Note]:
-        """All notes, in no particular order.
+    def notes(self, *, blocks: bool = False) -> Iterator[Note]:
+        """All notes, in no particular order; without the blocks unless they are asked for.
 
         Raises
         ------
@@ -122,10 +129,11 @@ class NoteTable:
         """
         self._table.update_incremental()
         folder = Folder(self.place, self._table)
+        columns = _SCHEMA.names if blocks else _SCHEMA.names[:-1]
         paths = pa.table(self._table.get_add_actions(flatten=True)).column("path").to_pylist()
         for path in sorted(paths):
             with folder.open(path) as (parquet, _):
-                for batch in parquet.iter_batches(batch_size=1024, columns=_SCHEMA.names):
+                for batch in parquet.iter_batches(batch_size=8 if blocks else 1024, columns=columns):
                     yield from (Note(**row) for row in batch.to_pylist())
 
 
@@ -146,7 +154,7 @@ class Witness:
         OutputError
             It cannot be written.
         """
-        lines = b"".join(msgspec.json.encode(one) + b"\n" for one in notes)
+        lines = b"".join(msgspec.json.encode(replace(one, blocks=None)) + b"\n" for one in notes)
         try:
             with open(self.path, "a+b") as file:
                 if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":

@@ -19,11 +19,14 @@ from flows.trail.leaves import Gathered, LeafFile, Leaves, by_log, leaf_files, l
 from flows.trail.merkle import HASH_BYTES, Range
 from flows.trail.note_table import TABLE, NoteTable
 from flows.trail.notes import Verifier
+from flows.trail.pieces import looked_at, pieces
 from flows.trail.schema import KINDS, SHARED, day_of, tree_of
 from flows.trail.segments import Segments
 from flows.trail.store import Store
 
 _PIECE: Final = 1 << 14
+_MOST_LOOKED: Final = 100
+"""Parts with something wrong in which is looked where: each costs reading the notes once more."""
 
 
 class Proven(msgspec.Struct, frozen=True):
@@ -91,6 +94,7 @@ class Verifying:
         self._proven: list[Proven] = []
         self._open: list[str] = []
         table = self._table(trail)
+        self._notes, self._looked = table, 0
         self._stores = dict(_tables(trail, self._findings))
         if table is None and not self._stores and not self._findings.count:
             raise InputError(f"{trail}: there is no trail; `lapwing archive` makes one")
@@ -263,26 +267,39 @@ class Verifying:
             waiting += max(0, point.size - first) - sum(begin <= leaf < point.size for leaf in changed)
             if missing:
                 self._missing(place, part, missing)
+                proven, until = proven + self._look(place, part, at, hashes, changed), max(until, point.time)
                 tree = None
             elif tree.end > point.size:
                 continue  # what has expired goes on behind it: the next checkpoint proves both
             elif tree.root() == point.root:
                 proven, until, waiting = proven + waiting, max(until, point.time), 0
             else:
-                self._findings.add(
-                    "exchanged",
-                    f"together they are not what was signed {written(point.time)}: rows were changed, exchanged or "
-                    "inserted, and their hashes made anew",
-                    place,
-                    begin,
-                    point.size - 1,
-                )
+                proven, until = proven + self._look(place, part, at, hashes, changed), max(until, point.time)
                 tree = None
         gone = expired.total()
         if proven > gone:
             self._proven.append(Proven(*place, proven - gone, written(until)))
         for reason, count in sorted(expired.items()):
             self._open.append(f"{place}: {count:,} rows that retention has removed, as is signed ({reason})")
+
+    def _look(self, place: Place, part: Segments, at: int, hashes: Gathered, changed: list[int]) -> int:
+        """Find what is wrong between two checkpoints; how many leaves there are proven all the same."""
+        point, begin = part.points[at], int(part.sizes[at])
+        table = self._notes if self._looked < _MOST_LOOKED else None
+        self._looked += 1
+        since = next((one.range() for one in part.points if one.size == point.since), None) if point.since else Range()
+        looked = looked_at(place.log, begin, pieces(table, point, since), hashes, since)
+        for piece in looked.wrong:
+            self._findings.add(
+                "exchanged",
+                f"together they are not what was signed {written(point.time)}: rows were changed, exchanged or "
+                "inserted, and their hashes made anew",
+                place,
+                max(begin, piece.begin),
+                piece.end - 1,
+            )
+        bad = [leaf for leaf in changed if begin <= leaf < point.size]
+        return looked.proven - sum(not any(one.begin <= leaf < one.end for one in looked.wrong) for leaf in bad)
 
     def _missing(self, place: Place, part: Segments, runs: list[tuple[int, int]]) -> None:
         for first, last in runs:
