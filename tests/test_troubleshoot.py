@@ -46,6 +46,15 @@ def wrong_password() -> Events:
     return [told(-60, **_SAM), changed, *(_fails(at, "bad_credentials") for at in (0, 1, 2)), *_others(20)]
 
 
+def taken_over() -> Events:
+    thief = {"ip": "198.51.100.66", "device": "d-thief"}
+    changes = [{"path": "email", "old": "sam@example.com", "new": "thief@example.com"}]
+    guesses = [_fails(at / 10 - 30, "bad_credentials", **thief) for at in range(12)]
+    taking = [told(-20, **_SAM | thief), told(-19, "email_change", **_SAM | thief, changes=changes),
+              told(-18, "password_change", **_SAM | thief)]  # fmt: skip
+    return [told(-60, **_SAM), *guesses, *taking, _fails(0, "bad_credentials"), *_others(20)]
+
+
 def locked_by_attack() -> Events:
     guesses = [_fails(at / 10, "bad_credentials", ip=f"198.51.100.{at}", device=None) for at in range(12)]
     lock = told(2, "account_lock", user="u-1", username="sam@example.com")
@@ -119,8 +128,8 @@ def attacked() -> Events:
 
 STREAMS: list[tuple[Callable[[], Events], str]] = [
     (stream, stream.__name__)
-    for stream in (wrong_password, locked_by_attack, locked_by_somebody, locked, deleted, expired, factor_lost,
-                   broken_release, blocked_network, blocked, outage, server_error, unknown_user, attacked)
+    for stream in (taken_over, wrong_password, locked_by_attack, locked_by_somebody, locked, deleted, expired,
+                   factor_lost, broken_release, blocked_network, blocked, outage, server_error, unknown_user, attacked)
 ] + [(factor_unanswered, "factor_lost")]  # fmt: skip
 
 
@@ -143,8 +152,8 @@ def test_each_cause_is_found_in_its_stream(tmp_path: Path, stream: Callable[[], 
 
 def test_every_cause_has_a_stream() -> None:
     assert {cause.__name__ for cause in CAUSES} == {
-        "locked", "deleted", "expired", "release", "network", "outage", "factor", "unknown_user", "attacked",
-        "password",
+        "taken_over", "locked", "deleted", "expired", "release", "network", "outage", "factor", "unknown_user",
+        "attacked", "password",
     }  # fmt: skip
 
 
@@ -174,6 +183,18 @@ def test_one_who_retries_is_one_of_the_others(tmp_path: Path) -> None:
     events = [told(-60, **_SAM), *_others(30), *stubborn, *_others(8, **new), _fails(0, "server_error", **new)]
     found = _diagnosed(tmp_path, events)
     assert "broken_release" not in [one.name for one in (found.cause, *found.also) if one]
+
+
+def test_a_takeover_shows_before_the_person_comes_and_is_over_when_the_person_is_back(tmp_path: Path) -> None:
+    events = taken_over()
+    before = [one for one in events if one["time"] < "2026-11-02T08:00"]
+    found = _diagnosed(tmp_path / "before", before)
+    assert found.cause is not None
+    assert (found.state, found.cause.name) == ("let in", "taken_over")
+    back = [told(10, "password_reset", **_SAM), told(11, **_SAM), _fails(12, "bad_credentials")]
+    after = _diagnosed(tmp_path / "after", [*events, *back])
+    assert after.cause is not None
+    assert after.cause.name == "wrong_password"
 
 
 def test_a_lock_that_was_lifted_is_no_lock(tmp_path: Path) -> None:

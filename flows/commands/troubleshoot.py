@@ -44,8 +44,9 @@ def of_user(
     person, with intervals at 95 %. Where the data are too few it says that it cannot tell.
 
     \b
-    Causes: locked, locked_by_attack, locked_by_somebody, deleted, expired, broken_release, blocked_network, blocked,
-            outage, server_error, factor_lost, unknown_user, attacked, wrong_password, wrong_tenant, no_attempts
+    Causes: taken_over, locked, locked_by_attack, locked_by_somebody, deleted, expired, broken_release,
+            blocked_network, blocked, outage, server_error, factor_lost, unknown_user, attacked, wrong_password,
+            wrong_tenant, no_attempts
 
     \b
     Examples:

@@ -87,8 +87,8 @@ def as_html(head: Mapping[str, Any], rows: Iterable[Row]) -> Iterator[str]:
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_CSP)}">\n'
         '<meta name="viewport" content="width=device-width">\n'
         f"<title>{_html(title)}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{_html(title)}</h1><p>{_html(span)}; times are UTC.</p>\n"
-        f'<p class="note">{_html(LEGEND)}</p>\n<div class="wide"><table><thead><tr>'
+        f"<h1>{_html(title)}</h1><p>From {_html(span)}; times are UTC.</p>\n"
+        f'<p class="note">{_html(LEGEND, 1000)}</p>\n<div class="wide"><table><thead><tr>'
         + "".join(f"<th>{name}</th>" for name in ("time", "what", "from", "risk", "proof"))
         + "</tr></thead><tbody>\n"
     )

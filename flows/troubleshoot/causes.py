@@ -6,18 +6,17 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from flows.troubleshoot.history import Attempt, Happened, History, at
+from flows.troubleshoot.history import GUESSES, Attempt, Happened, History, at
 from flows.troubleshoot.others import Others, met_errors, shut_out, turned_away
 from flows.troubleshoot.shares import LEAST, Group, differs
 
-_ATTACK: Final = 5
-"""Failures from addresses and devices that never got in, from which on somebody else is at work."""
 _BURST: Final = 10
 _BURST_US: Final = 600_000_000
 """So many failures in ten minutes are a brute-force attack, as the detection `brute_force_user` has it."""
 _LATELY: Final = 10
 """After a lock some platforms tell it only now and then."""
 _BEFORE: Final = 86_400_000_000
+_TAKING: Final = ("email_change", "password_change", "password_reset")
 _FACTOR_WORDS: Final = ("mfa", "factor", "totp", "otp", "phone", "passkey", "webauthn", "authenticator")
 
 
@@ -59,6 +58,29 @@ class Case(NamedTuple):
     def before(self, *what: str) -> list[Happened]:
         """What happened in the day before the trouble began, or since."""
         return [one for one in self.history.changes if one.time >= self.begun - _BEFORE and one.what in what]
+
+
+def taken_over(case: Case) -> Cause | None:
+    """Somebody guessed the way in, and has changed the account since."""
+    entry = case.history.intruder
+    if entry is None:
+        return None
+    changed = [
+        one
+        for one in case.history.changes
+        if one.time >= entry.time and one.by is None and (one.what in _TAKING or _of_factor(one))
+    ]
+    if not changed:
+        return None
+    guesses = case.history.guesses
+    evidence = [_told(entry), *(_lock(one) + _fields(one) for one in changed[-5:])]
+    evidence += [f"{at(time)}: incident {title}" for time, title in case.incidents[-5:]]
+    return Cause(
+        name="taken_over", evidence=evidence, likely=guesses >= _BURST or bool(case.incidents),
+        sentence=f"The account looks taken over: after {guesses:,} failures from where the person never got in, "
+        f"somebody got in from {entry.ip or 'no address'} at {at(entry.time)}, and then came "
+        f"{', '.join(dict.fromkeys(one.what for one in changed))}: what the person knows does not work any more.",
+    )  # fmt: skip
 
 
 def locked(case: Case) -> Cause | None:
@@ -156,11 +178,12 @@ def network(case: Case) -> Cause | None:
 
 
 def outage(case: Case) -> Cause | None:
-    """Errors of the server, for others too."""
+    """Errors of the server, for others too: with other versions of the app, where there are such."""
     broke = [one for one in case.failed if met_errors(one.flags)]
     if 2 * len(broke) <= len(case.failed):
         return None
-    everybody = case.others.all_of(met_errors).share
+    same = case.others.compared("version", broke[-1].version, met_errors)
+    everybody = same.rest if same is not None and same.rest.of >= LEAST else case.others.all_of(met_errors)
     evidence = [_told(one) for one in broke[-3:]] + [
         f"others who met errors of the server and never got in: {everybody}"
     ]
@@ -186,12 +209,7 @@ def factor(case: Case) -> Cause | None:
         return None
     begun = (denied or challenged)[0].time
     last = case.history.last_factor
-    changed = [
-        one
-        for one in case.history.changes
-        if one.time >= begun - 30 * _BEFORE
-        and any(word in field.lower() for field in one.fields for word in _FACTOR_WORDS)
-    ]
+    changed = [one for one in case.history.changes if one.time >= begun - 30 * _BEFORE and _of_factor(one)]
     evidence = [_told(one) for one in (denied or challenged)[-3:]]
     evidence += (
         [f"{at(last.time)}: the last time that a factor was passed ({last.factor or 'not told which'})"] if last else []
@@ -256,18 +274,15 @@ def password(case: Case) -> Cause | None:
 
 
 CAUSES: Final[tuple[Callable[[Case], Cause | None], ...]] = (
-    locked, deleted, expired, release, network, outage, factor, unknown_user, attacked, password,
+    taken_over, locked, deleted, expired, release, network, outage, factor, unknown_user, attacked, password,
 )  # fmt: skip
 """The more certain first: what the platform says itself, then what others met, then what is left."""
 
 
 def causes(case: Case) -> Iterator[Cause]:
     """All causes for which there is evidence, the likeliest first."""
-    if not case.failed:
-        found = factor(case)
-        yield from [found] if found else []
-        return
-    made = [found for cause in CAUSES if (found := cause(case)) is not None]
+    looked = CAUSES if case.failed else (taken_over, factor)
+    made = [found for cause in looked if (found := cause(case)) is not None]
     yield from sorted(made, key=lambda one: not one.likely)
 
 
@@ -277,7 +292,7 @@ def _somebody_elses(case: Case, wrong: list[Attempt]) -> tuple[list[Attempt], st
     """
     if case.history.last_in is not None:
         strange = [one for one in wrong if not one.known]
-        is_attack = len(strange) >= _ATTACK and 2 * len(strange) > len(wrong)
+        is_attack = len(strange) >= GUESSES and 2 * len(strange) > len(wrong)
         return (strange if is_attack else []), "from where the person never got in"
     pairs = zip(wrong, wrong[_BURST - 1 :], strict=False)
     is_burst = any(last.time - first.time <= _BURST_US for first, last in pairs)
@@ -298,6 +313,14 @@ def _told(one: Attempt) -> str:
 
 def _lock(one: Happened) -> str:
     return f"{at(one.time)}: {one.what}{_by(one)}"
+
+
+def _of_factor(one: Happened) -> bool:
+    return any(word in field.lower() for field in one.fields for word in _FACTOR_WORDS)
+
+
+def _fields(one: Happened) -> str:
+    return f" ({', '.join(one.fields)})" if one.fields else ""
 
 
 def _by(one: Happened) -> str:

@@ -15,6 +15,9 @@ _CHANGED: Final = (
     "account_lock", "account_unlock", "account_delete", "password_reset", "password_change", "email_change",
     "role_change", "policy_change", "profile_update", "register",
 )  # fmt: skip
+GUESSES: Final = 5
+"""Failures from addresses and devices that never got in, from which on somebody else is at work."""
+_HOUR: Final = 3_600_000_000
 _MOST_ATTEMPTS: Final = 1_000
 _MOST_CHANGES: Final = 200
 _MOST_PLACES: Final = 10_000
@@ -69,6 +72,8 @@ class History(msgspec.Struct, kw_only=True):
     """What is known of a person's way in, up to the last event. `since` are the attempts after the last that got in.
 
     At most 1,000 attempts and 200 changes are kept, the last; `failures` counts all since the last that got in.
+    `intruder` is the first that got in from where the person never had, after `guesses` failures from such places in
+    the hour before; nothing of it becomes known, and it is forgotten once the person gets in again.
     """
 
     attempts: deque[Attempt] = msgspec.field(default_factory=lambda: deque(maxlen=_MOST_ATTEMPTS))
@@ -78,6 +83,8 @@ class History(msgspec.Struct, kw_only=True):
     last_in: Attempt | None = None
     last_factor: Attempt | None = None
     failures: int = 0
+    intruder: Attempt | None = None
+    guesses: int = 0
     _places: dict[tuple[str, str], None] = msgspec.field(default_factory=dict)
 
     def add(self, event: TrailEvent) -> None:
@@ -106,10 +113,20 @@ class History(msgspec.Struct, kw_only=True):
         if one.outcome == "success":
             if one.action == "mfa_challenge":
                 self.last_factor = one
-            self.last_in, self.failures = one, 0
-            for place in (("ip", one.ip), ("device", one.device)):
-                if place[1] and len(self._places) < _MOST_PLACES:
-                    self._places[place[0], place[1]] = None
+            self._got_in(one)
+
+    def _got_in(self, one: Attempt) -> None:
+        wrong = [at for at in self.attempts if at.failed and not at.known and at.time >= one.time - _HOUR]
+        is_strange = bool(self._places) and not one.known and len(wrong) >= GUESSES
+        self.last_in, self.failures = one, 0
+        if is_strange:
+            if self.intruder is None:
+                self.intruder, self.guesses = one, len(wrong)
+            return
+        self.intruder, self.guesses = None, 0
+        for place in (("ip", one.ip), ("device", one.device)):
+            if place[1] and len(self._places) < _MOST_PLACES:
+                self._places[place[0], place[1]] = None
 
     def _is_known(self, told: dict[str, Any]) -> bool:
         return any((name, told.get(name)) in self._places for name in ("ip", "device"))

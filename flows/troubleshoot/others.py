@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.troubleshoot.shares import MOST_GROUPS, OTHER, Group, share
+from flows.troubleshoot.shares import MOST_GROUPS, OTHER, Group, Share, share
 
 ATTEMPTS: Final = ("login", "mfa_challenge", "token_issue")
 """Actions that are part of getting in."""
@@ -83,10 +83,10 @@ class Others:
         """How many of them got in."""
         return sum(1 for flags in self._fared[""].get("", {}).values() if flags & GOT_IN)
 
-    def all_of(self, counts: Callable[[int], bool]) -> Group:
+    def all_of(self, counts: Callable[[int], bool]) -> Share:
         """How many of all fared so."""
         people = self._fared[""].get("", {})
-        return Group("", share(sum(map(counts, people.values())), len(people)), share(0, 0))
+        return share(sum(map(counts, people.values())), len(people))
 
     def compared(self, dimension: str, value: str | None, counts: Callable[[int], bool]) -> Group | None:
         """How many with a value fared so, beside all with another; None where nobody else had it."""

@@ -61,10 +61,10 @@ def failing(user: str, tenant: str, case: Case, traffic: Traffic) -> Diagnosis:
         )
     else:
         sentence = cause.sentence if cause.likely else f"Perhaps: {cause.sentence}"
-    first = case.failed[0].time if case.failed else history.since[0].time
+    first = min(one.time for one in (*history.since[:1], *filter(None, (history.intruder,))))
     before = [one for one in history.changes if one.time >= first - 7 * 86_400_000_000][-_SHOWN:]
     return Diagnosis(
-        user=user, tenant=tenant, state="failing", sentence=sentence, cause=cause,
+        user=user, tenant=tenant, state="failing" if history.since else "let in", sentence=sentence, cause=cause,
         also=[one for one in found if one is not cause], errors=_errors(case.failed),
         attempts=list(history.attempts)[-_SHOWN:], changes=before,
     )  # fmt: skip
