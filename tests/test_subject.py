@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from flows.trail.keys import KeyStore
 from flows.trail.schema import KINDS
 from tests.command import command
 from tests.subjects import ATTACKER, NINA, SECRETS, event, files, found_in, watched, write
-from tests.trails import archived, opened
+from tests.trails import archived, leaves, opened
 
 NAME = NINA["username"]
 
@@ -223,6 +224,8 @@ def test_whom_an_incident_has_hit(folder: Path) -> None:
     assert (vera["read"], vera["changed"], vera["fields"]) == ({"data_export": 1}, {"email_change": 1}, ["email"])
     assert (vera["reached"], vera["attempts"]) == (1, 16)
     assert (vera["first"][:19], vera["last"][:19]) == ("2026-11-02T08:16:40", "2026-11-02T08:19:10")
+    shown = command("subject", "affected", "--incident", uid, *at(folder))[1]
+    assert "vera@acme.example" in shown
     assert command("subject", "affected", "--incident", "0" * 32, *at(folder))[0] == 1
 
 
@@ -232,3 +235,12 @@ def test_a_running_archive_does_not_seal_with_a_destroyed_key(folder: Path) -> N
         before = running.subjects([names])[names]
         other.destroy("acme", NAME)
         assert running.subjects([names])[names].id != before.id
+
+
+def test_commands_that_note_at_the_same_time_have_a_leaf_each(folder: Path) -> None:
+    with KeyStore.open(folder / "keys") as keys, ThreadPoolExecutor(4) as pool:
+        entries = [housekeeping.Entry("acme", str(number), {"number": number}) for number in range(12)]
+        list(pool.map(lambda entry: housekeeping.append(str(folder / "trail"), "access", keys, [entry]), entries))
+        found = list(housekeeping.read(str(folder / "trail"), "access", keys))
+    assert sorted(one["number"] for one in found) == list(range(12))
+    assert leaves(folder, "access") == {("acme", "access"): list(range(12))}

@@ -1,7 +1,7 @@
 """`lapwing subject`: what a person may ask of a trail, and what must be told when one was hit."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from flows.commands.moments import span
 from flows.commands.options import By, From, Json, Keys, Tenant, To, TrailPlace
 from flows.commands.trail_options import Reason, Yes, person, why
 from flows.errors import Refused
+
+if TYPE_CHECKING:
+    from flows.trail.affected import Affected
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="The rights of a person: export, erasure, who was affected.",
@@ -155,22 +158,22 @@ def affected(
     print(_affected(told))
 
 
-def _affected(told: "object") -> str:
-    from flows.trail.affected import Affected
-
-    assert isinstance(told, Affected)
+def _affected(told: "Affected") -> str:
+    who = "one person" if len(told.people) == 1 else f"{len(told.people):,} people"
     lines = [
         f"{plain(told.title)} ({told.severity}), incident {told.uid}, tenant {plain(told.tenant)}",
         f"of {', '.join(plain(f'{of} {entity}') for of, entity in told.entities)}",
-        f"{told.start} to {told.end}: {told.events:,} events, {len(told.people):,} people",
-        "",
+        f"{told.start[:19]}Z to {told.end[:19]}Z: {told.events:,} events of {who}",
     ]
-    rows = [
-        (one.name, one.reached, _counts(one.read), _counts(one.changed), one.attempts, one.first[:19], one.last[:19])
-        for one in told.people
-    ]
+    if told.erased:
+        lines.append(f"{told.erased:,} events more are of people who were erased")
+    rows = []
+    for one in told.people:
+        changed = _counts(one.changed) + (f" ({', '.join(one.fields)})" if one.fields else "")
+        ends = (f"{at[:19]}Z" for at in (one.first, one.last))
+        rows.append((one.name, one.reached, _counts(one.read), changed, one.attempts, *ends))
     head = ("who", "logged in", "read", "changed", "failed", "first", "last")
-    return "\n".join([*lines, columns([head, *rows], "")]) if rows else "\n".join([*lines, "nobody"])
+    return "\n".join([*lines, "", columns([head, *rows], "")]) if rows else "\n".join(lines)
 
 
 def _counts(of: dict[str, int]) -> str:

@@ -7,12 +7,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from flows.errors import OutputError
 from flows.trail.files import batches
 from flows.trail.keys import KeyStore
 from flows.trail.schema import ABOUT_RECORD, RECORDS, SHARED, day_of, leaf_hash
 from flows.trail.seal import seal, unseal
-from flows.trail.store import Store
+from flows.trail.store import Conflict, Store
 from flows.trail.trees import Trees
 
 EVERYBODY: Final = ""
@@ -46,8 +45,8 @@ def append(trail: str, kind: str, keys: KeyStore, entries: Sequence[Entry], *, p
     for tried in range(_TRIES):
         try:
             _append(Store.open(trail, kind, create=keys.identity), keys, entries, plain)
-        except OutputError as error:
-            if tried + 1 == _TRIES or "Concurrent" not in str(error):
+        except Conflict:
+            if tried + 1 == _TRIES:
                 raise
         else:
             return

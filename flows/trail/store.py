@@ -17,7 +17,7 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from flows import durable
 from flows.errors import InputError, OutputError
@@ -39,6 +39,10 @@ FILE_BYTES: Final = 256 << 20
 """About how large a sorted file is."""
 _SORTING_BYTES: Final = 512 << 20
 """What sorting a day keeps in memory at most; the rest waits on disk."""
+
+
+class Conflict(OutputError):
+    """Another process has changed the table in the meantime; nothing of one's own is in it."""
 
 
 class _Added(msgspec.Struct):
@@ -111,6 +115,8 @@ class Store:
                 },
             )
         except (DeltaError, OSError) as error:
+            if cls.exists(trail, kind):  # another process was faster
+                return cls.open(trail, kind, create=create)
             raise OutputError(f"{place}: {first_line(error)}") from None
         return cls(place, kind, made)
 
@@ -280,6 +286,8 @@ class Store:
             self.table.update_incremental()
             if "://" not in self.place:
                 self._sync(before)
+        except CommitFailedError as error:
+            raise Conflict(f"{self.place}: {first_line(error)}") from None
         except (DeltaError, OSError) as error:
             raise OutputError(f"{self.place}: {first_line(error)}") from None
 
