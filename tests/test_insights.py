@@ -166,6 +166,17 @@ def test_many_resets_mean_forgotten_passwords_or_an_attack() -> None:
     assert resets(addresses=2, completed=20) == ["resets_attack"]
 
 
+def test_a_day_far_above_the_others_is_told() -> None:
+    days = [2, 3, 2, 50, 1, 2, 3]
+    made = [
+        {"action": "account_delete", "time": MONDAY + at * DAY} for at, count in enumerate(days) for _ in range(count)
+    ]
+    told = summary(Counted(accumulate(table(made), hide), {}, MONDAY, MONDAY + 7 * DAY), None).findings
+    assert [one.text for one in told if one.id == "spike_deletions"] == [
+        "Accounts deleted on 2026-11-05: 50 (37 to 65 by chance), where the median day has 2."
+    ]
+
+
 def test_engagement_counts_people_and_who_came_again() -> None:
     weeks = [(0, range(40)), (1, range(10)), (1, range(40, 60))]
     made = [
