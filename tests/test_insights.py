@@ -20,9 +20,9 @@ from flows.insights.page import page
 from flows.insights.rows import KEYS, OTHER, ROWS, SKETCH, bounded, merged
 from flows.insights.sketch import packed, union, unpacked
 from flows.insights.summary import summary
-from flows.trail.insights import read, table_of
+from flows.trail.insights import known_days, read, table_of
 from flows.trail.keys import KeyStore
-from flows.trail.store import Store
+from flows.trail.store import Store, StoredFile
 from tests.command import command, simulate
 
 MONDAY = 1_793_577_600_000_000  # 2026-11-02
@@ -319,6 +319,12 @@ def test_no_trail_and_other_keys_are_one_line(trail: Path, tmp_path: Path) -> No
     code, _, said = command("insights", "--trail", trail / "trail", "--keys", tmp_path / "keys", "--json")
     assert (code, len(said)) == (1, 1)
     assert "was sealed with other keys" in said[0]
+
+
+def test_a_wrong_clock_does_not_move_the_range() -> None:
+    files = [StoredFile("acme", day, "", rows, 0, 0, 0) for day, rows in (
+        ("2000-01-01", 8), ("2026-11-02", 3_000), ("2026-11-03", 60), ("2099-01-01", 8))]  # fmt: skip
+    assert known_days(files) == (MONDAY, MONDAY + DAY)
 
 
 def test_an_empty_set_of_events_has_no_rows() -> None:
