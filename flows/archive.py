@@ -15,7 +15,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from bytewax.testing import run_main
 
-from flows.archive_input import from_files, from_topics
+from flows.archive_input import Parts, check_places, from_files, from_topics
 from flows.config import Config
 from flows.connectors.archive_source import ArchiveSource, Came
 from flows.connectors.kafka import Either
@@ -29,7 +29,7 @@ from flows.trail.tables import DEAD, EVENTS, Tables
 
 EPOCH: Final = timedelta(seconds=10)
 """How long events wait in memory at most; each epoch is one commit a table."""
-MOST_WAITING: Final = 100_000
+MOST_WAITING: Final = 50_000
 """Rows that wait in memory; more are committed before the epoch ends."""
 
 
@@ -110,30 +110,28 @@ def run(
     Raises
     ------
     LapwingError
-        The input, the keys or the trail failed. What was committed stays, and the next run goes on behind it.
+        The places lie in each other; or the input, the keys or the trail failed. What was committed stays, and the
+        next run goes on behind it.
     """
     load_numba()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # a batch makes many thousand objects that need no collector
     began = time.monotonic()
+    check_places(input, trail, keys)
+    ending = threading.Event()
+    parts = _parts(config, input, raw, ending, tell)  # before anything is made for it
     with KeyStore.open(keys, create=True) as store:
         tables = Tables(trail, store, limits_of(config), config.output.dead_letter_body)
-        compaction = Compaction(tables) if compact else None
+        compaction = Compaction(tables, tell) if compact else None
         while True:
-            ending = threading.Event()
-            parts = (
-                from_topics(config, raw, ending, tell, tables.reached)
-                if input == KAFKA
-                else from_files(config, input, raw)
-            )
-            if parts.passed_over:
-                tell(f"passed over {', '.join(parts.passed_over)}")
             source = ArchiveSource(parts.parts, tables.reached, Either(stop, ending), parts.size)
             with watching(source, tables, on_progress):
                 run_main(build(source, tables, compaction), epoch_interval=EPOCH)  # type: ignore[no-untyped-call]
             if stop.is_set() or not ending.is_set():
                 break
+            ending = threading.Event()
+            parts = _parts(config, input, raw, ending, tell)
         if compaction and not stop.is_set():
             compaction.finish()
     counts = dict(tables.counts)
@@ -145,6 +143,16 @@ def run(
         seconds=time.monotonic() - began,
         interrupted=stop.is_set(),
     )
+
+
+def _parts(config: Config, input: str, raw: bool, ending: threading.Event, tell: Callable[[str], None]) -> Parts:
+    """The logs of an input; `ending` is set when it has got more."""
+    if input == KAFKA:
+        return from_topics(config, raw, ending, tell)
+    parts = from_files(config, input, raw)
+    if parts.passed_over:
+        tell(f"passed over {', '.join(parts.passed_over)}")
+    return parts
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from typing import Final
 import msgspec
 
 from flows.config import Config
-from flows.connectors.archive_source import FileLog, Part, Reached, TopicLog, WindowLog, file_size
+from flows.connectors.archive_source import FileLog, Part, TopicLog, WindowLog, file_size
 from flows.connectors.file_tree import STDIN, find_files
 from flows.connectors.kafka_client import missing, topics
 from flows.connectors.kafka_offsets import at_time, watermarks
 from flows.connectors.kafka_reader import Place
 from flows.connectors.output_directory import ACTIONS, ALERTS, DEAD_LETTERS, SCORED, SUPPRESSED, WINDOWS
-from flows.errors import InputError
+from flows.errors import InputError, UsageError
 from flows.kafka_block import EARLIEST, END, LATEST, Kafka, moment_ms
 from flows.trail.tables import RAW
 
@@ -47,6 +47,21 @@ class Parts:
     passed_over: tuple[str, ...] = ()
 
 
+def check_places(path: str, trail: str, keys: Path) -> None:
+    """Refuse places that lie in each other.
+
+    Raises
+    ------
+    UsageError
+        The keys lie in the trail, or one of both in what is to be read.
+    """
+    if "://" not in trail and _inside(str(keys), trail):
+        raise UsageError(f"the keys {keys} lie inside the trail {trail}: they must lie apart from it, and its backups")
+    for name, place in (("trail", trail), ("keys", str(keys))):
+        if "://" not in place and os.path.isdir(path) and _inside(place, path):
+            raise UsageError(f"the {name} {place} lies inside the input {path}, so a next run would read it")
+
+
 def from_files(config: Config, path: str, raw: bool) -> Parts:
     """The logs of a file, a directory or standard input: each file is one, named by its path from the input.
 
@@ -72,9 +87,7 @@ def from_files(config: Config, path: str, raw: bool) -> Parts:
     return _files(config, found, tree.ignored)
 
 
-def from_topics(
-    config: Config, raw: bool, ending: threading.Event, tell: Callable[[str], None], reached: Reached
-) -> Parts:
+def from_topics(config: Config, raw: bool, ending: threading.Event, tell: Callable[[str], None]) -> Parts:
     """The logs of the topics of results, with `raw` of the topic of events: each partition is one.
 
     Each is read from its beginning at first (or where `start` says), later from where the trail has it. `ending` is
@@ -151,6 +164,11 @@ def _files(config: Config, found: list[tuple[str, str, str]], passed_over: tuple
             opened = partial(FileLog, kind, log, path, rows=config.input.batch_rows, max_message_bytes=most)
             parts.append(Part(kind, log, opened))
     return Parts(tuple(parts), file_size([path for _, _, path in found]), passed_over)
+
+
+def _inside(place: str, folder: str) -> bool:
+    inside = os.path.realpath(folder)
+    return os.path.commonpath([inside, os.path.realpath(place)]) == inside
 
 
 def _unpacked(name: str) -> str:

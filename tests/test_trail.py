@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows.archive_input import check_places
 from flows.connectors.archive_source import Came
-from flows.errors import InputError, LapwingError, Refused
+from flows.errors import InputError, LapwingError, Refused, UsageError
 from flows.formats.canonical import members
 from flows.formats.limits import Limits
 from flows.formats.raw import raw_batch
@@ -29,6 +30,7 @@ from flows.trail.row_groups import holding
 from flows.trail.schema import EVENTS, PLAIN, RECORDS, SHARED, leaf_hash, schema_of
 from flows.trail.store import Store
 from flows.trail.tables import Tables
+from tests import command
 from tests.odd_lines import lines as odd_lines
 from tests.trails import archived, events, keys, leaves, lines, opened, valid, whole
 
@@ -341,6 +343,21 @@ def test_names_are_not_found_without_keys_and_plain_columns_are(trail: Path) -> 
         next(bare.events(user="u-1"))
     told = next(bare.events()).event
     assert told.keys() <= {"time", "tenant", *PLAIN}
+
+
+def test_places_that_lie_in_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.ndjson").write_bytes(LINES[0])
+    for trail, keys_, said in (
+        ("trail", "trail/keys", "must lie apart"), ("in/trail", "keys", "would read it"),
+        ("trail", "in/keys", "would read it"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=said):
+            check_places(str(tmp_path / "in"), str(tmp_path / trail), tmp_path / keys_)
+    words = ["archive", "--input", tmp_path / "in", "--trail", tmp_path / "in" / "t", "--keys", tmp_path / "keys"]
+    done = command.lapwing(*words)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert not (tmp_path / "keys").exists()
 
 
 def test_the_tables_are_as_they_were(golden: Any) -> None:

@@ -2,11 +2,13 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
 import pyarrow.parquet as pq
 
+from flows.errors import InputError, OutputError
 from flows.trail.schema import day_of
 from flows.trail.store import Store, StoredFile
 from flows.trail.tables import Tables
@@ -32,42 +34,51 @@ class Compaction:
     Old versions' files go an hour after they were replaced, so that whoever reads them meanwhile can.
     """
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+    def __init__(self, tables: Tables, tell: Callable[[str], None] = lambda text: None) -> None:
+        self._tables, self._tell = tables, tell
         self._sorted: dict[str, bool] = {}
         self._swept = time.monotonic()
 
     def look(self) -> None:
         """Put in order what is due: days with many small files, and days that are over.
 
-        Raises
-        ------
-        InputError
-            A file cannot be read.
-        OutputError
-            A table cannot be written. Its rows are as they were.
+        What cannot be is told, and left as it is: what comes is kept all the same.
         """
         over, now = day_of(time.time_ns() // 1000 - _OVER_US), time.monotonic()
         for writer in self._tables.writers():
             busy = {day for day, at in writer.touched.items() if now - at < _QUIET_S}
-            compact(writer.store, "", busy, self._sorted)
-            compact(writer.store, over, writer.touched.keys() - busy, self._sorted)
-        self._tables.aggregates.condense()
-        if time.monotonic() - self._swept > _SWEEP_S:
-            self._swept = time.monotonic()
+            self._compact(writer.store, "", busy)
+            self._compact(writer.store, over, writer.touched.keys() - busy)
+        self._condense()
+        if now - self._swept > _SWEEP_S:
+            self._swept = now
             self._sweep()
 
     def finish(self) -> None:
-        """Put all in order at the end of an input; raises as `look`."""
+        """Put all in order at the end of an input, as `look`."""
         for writer in self._tables.writers():
-            compact(writer.store, ALL, {*writer.touched}, self._sorted)
-        self._tables.aggregates.condense(all_=True)
+            self._compact(writer.store, ALL, {*writer.touched})
+        self._condense(all_=True)
         self._sweep()
 
+    def _compact(self, store: Store, before: str, only: set[tuple[str, str]]) -> None:
+        try:
+            compact(store, before, only, self._sorted)
+        except (InputError, OutputError) as error:
+            self._tell(f"files stay as they are for now: {error}")
+
+    def _condense(self, *, all_: bool = False) -> None:
+        try:
+            self._tables.aggregates.condense(all_=all_)
+        except (InputError, OutputError) as error:
+            self._tell(f"counts are not added up for now: {error}")
+
     def _sweep(self) -> None:
-        for writer in self._tables.writers():
-            writer.store.sweep()
-        self._tables.aggregates.store.sweep()
+        for store in (*(writer.store for writer in self._tables.writers()), self._tables.aggregates.store):
+            try:
+                store.sweep()
+            except OutputError as error:
+                self._tell(f"files of old versions stay for now: {error}")
 
 
 def compact(

@@ -312,6 +312,8 @@ def writing(kind: str, *, found: bool) -> WriterProperties:
         for name in FOUND_BY
         if name in names
     }
+    if not found:  # files that will soon be rewritten: a third less work for a few percent more bytes
+        return WriterProperties(compression="LZ4_RAW", max_row_group_size=ROW_GROUP, column_properties=columns)
     return WriterProperties(
         compression="ZSTD", compression_level=1, max_row_group_size=ROW_GROUP, column_properties=columns
     )
