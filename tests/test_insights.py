@@ -20,9 +20,9 @@ from flows.insights.page import page
 from flows.insights.rows import KEYS, OTHER, ROWS, SKETCH, bounded, merged
 from flows.insights.sketch import packed, union, unpacked
 from flows.insights.summary import summary
-from flows.trail.insights import read, table_of
+from flows.trail.insights import known_days, read, table_of
 from flows.trail.keys import KeyStore
-from flows.trail.store import Store
+from flows.trail.store import Store, StoredFile
 from tests.command import command, simulate
 
 MONDAY = 1_793_577_600_000_000  # 2026-11-02
@@ -164,6 +164,17 @@ def test_many_resets_mean_forgotten_passwords_or_an_attack() -> None:
     assert resets(addresses=150, completed=20) == ["resets_forgotten"]
     assert resets(addresses=150, completed=190) == ["resets_many"]
     assert resets(addresses=2, completed=20) == ["resets_attack"]
+
+
+def test_a_day_far_above_the_others_is_told() -> None:
+    days = [2, 3, 2, 50, 1, 2, 3]
+    made = [
+        {"action": "account_delete", "time": MONDAY + at * DAY} for at, count in enumerate(days) for _ in range(count)
+    ]
+    told = summary(Counted(accumulate(table(made), hide), {}, MONDAY, MONDAY + 7 * DAY), None).findings
+    assert [one.text for one in told if one.id == "spike_deletions"] == [
+        "Accounts deleted on 2026-11-05: 50 (37 to 65 by chance), where the median day has 2."
+    ]
 
 
 def test_engagement_counts_people_and_who_came_again() -> None:
@@ -308,6 +319,12 @@ def test_no_trail_and_other_keys_are_one_line(trail: Path, tmp_path: Path) -> No
     code, _, said = command("insights", "--trail", trail / "trail", "--keys", tmp_path / "keys", "--json")
     assert (code, len(said)) == (1, 1)
     assert "was sealed with other keys" in said[0]
+
+
+def test_a_wrong_clock_does_not_move_the_range() -> None:
+    files = [StoredFile("acme", day, "", rows, 0, 0, 0) for day, rows in (
+        ("2000-01-01", 8), ("2026-11-02", 3_000), ("2026-11-03", 60), ("2099-01-01", 8))]  # fmt: skip
+    assert known_days(files) == (MONDAY, MONDAY + DAY)
 
 
 def test_an_empty_set_of_events_has_no_rows() -> None:

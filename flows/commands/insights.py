@@ -73,7 +73,7 @@ def _counted(trail: str, keys: str, start: str | None, end: str | None, tenant: 
     """
     from flows.insights.counted import DAY, Counted
     from flows.insights.figures import date
-    from flows.trail.insights import INSIGHTS, read
+    from flows.trail.insights import INSIGHTS, known_days, read
     from flows.trail.keys import KeyStore
     from flows.trail.store import Store
 
@@ -84,8 +84,8 @@ def _counted(trail: str, keys: str, start: str | None, end: str | None, tenant: 
         files = store.files()
         if not files:
             raise InputError(f"{trail}: nothing has been archived yet")
-        first, last = min(file.least for file in files), max(file.greatest for file in files)
-        to = -(-asked[1] // DAY) * DAY if asked[1] is not None else last // DAY * DAY + DAY
+        first, last = known_days(files)
+        to = -(-asked[1] // DAY) * DAY if asked[1] is not None else last + DAY
         since = asked[0] // DAY * DAY if asked[0] is not None else to - 30 * DAY
         if since >= to:
             raise UsageError(f"--from {date(since)} is not before --to {date(to)}")

@@ -46,6 +46,15 @@ def percent(share: float) -> str:
     return f"{share * 100:.2g} %" if share < 0.1 else f"{share:.0%}".replace("%", " %")
 
 
+def spoken(key: str) -> str:
+    """A key of several parts for people, without the parts that are not known.
+
+    >>> spoken("ios\x1f6.0.0"), spoken("web\x1funknown")
+    ('ios 6.0.0', 'web')
+    """
+    return key.removesuffix(BETWEEN + UNKNOWN).replace(BETWEEN, " ")
+
+
 def charts(counted: Counted) -> list[Chart]:
     """Every chart for which there is something to show."""
     found = [
@@ -115,7 +124,7 @@ def _by_name(counted: Counted) -> list[Chart]:
         name = key.split(BETWEEN)[0]
         count, failures = by_app.get(name, Sum(0, 0))
         by_app[name] = Sum(count + one.total, failures + one.failures)
-    versions = {key.replace(BETWEEN, " "): one for key, one in apps.items()}
+    versions = {spoken(key): one for key, one in apps.items()}
     factors = {f"{key} ({part.replace('mfa_challenge', 'second step')})": one
                for (key, part), one in counted.sums("factor", "key", "part").items()}  # fmt: skip
     logins = "login attempts"

@@ -1,12 +1,13 @@
 """What the figures suggest, in sentences with their numbers and intervals: each a rule of its own."""
 
 from collections.abc import Iterator
+from math import sqrt
 from statistics import median
 from typing import Final
 
-from flows.insights.aggregate import BETWEEN, UNKNOWN
+from flows.insights.aggregate import UNKNOWN
 from flows.insights.counted import Counted, Sum
-from flows.insights.figures import SERIES, percent
+from flows.insights.figures import SERIES, percent, spoken
 from flows.insights.report import Chart, Finding
 from flows.insights.rows import OTHER
 from flows.intervals import median_interval, wilson
@@ -21,6 +22,9 @@ CONCENTRATED: Final = 0.5
 """This share from `FEW_ADDRESSES` addresses is no crowd."""
 LEAST: Final = 30
 """Fewer events than this say nothing."""
+_DAYS: Final = 6
+"""Of fewer days nothing is said."""
+_SPIKE: Final = 3.0
 _LEAST_RATIO: Final = 0.25
 """A change of a weekday's count by less than a fourth is not told."""
 
@@ -31,6 +35,7 @@ def findings(counted: Counted, charts: list[Chart]) -> list[Finding]:
     found = [
         *_resets(counted, by_id),
         *_concentrated(counted),
+        *_spikes(by_id),
         *_changes(by_id),
         *_worse(counted),
         *_mfa(by_id),
@@ -103,12 +108,29 @@ def _concentrated(counted: Counted) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def _spikes(charts: dict[str, Chart]) -> Iterator[Finding]:
+    """A day that is far above all others; its interval is that of a count (Poisson, by its square root)."""
+    for id_, title, *_ in SERIES:
+        days = [(float(row[1] or 0), str(row[0])) for row in charts[id_].rows] if id_ in charts else []
+        if len(days) < _DAYS:
+            continue
+        (most, day), usual = max(days), median(count for count, _ in days)
+        low, high = (sqrt(most) - 0.98) ** 2, (sqrt(most) + 0.98) ** 2
+        if most >= LEAST and low > _SPIKE * max(usual, 1):
+            yield Finding(
+                id=f"spike_{id_}", grave=id_ != "logins",
+                text=f"{title} on {day}: {most:,.0f} ({low:,.0f} to {high:,.0f} by chance), where the median day has "
+                f"{usual:,g}.",
+                numbers={"count": most, "low": low, "high": high, "median": usual},
+            )  # fmt: skip
+
+
 def _changes(charts: dict[str, Chart]) -> Iterator[Finding]:
     """What is surely more or less than on the same weekday before."""
     for id_, title, *_ in SERIES:
         chart = charts.get(id_)
         rows = [(float(row[1] or 0), float(row[2])) for row in chart.rows if row[2]] if chart else []
-        if len(rows) < 6 or sum(before for _, before in rows) < LEAST:
+        if len(rows) < _DAYS or sum(before for _, before in rows) < LEAST:
             continue
         middle, low, high = median_interval([now / before for now, before in rows])
         if low > 1 + _LEAST_RATIO or high < 1 - _LEAST_RATIO:
@@ -138,7 +160,7 @@ def _worse(counted: Counted) -> Iterator[Finding]:
             others = rest.failures / rest.total
             yield Finding(
                 id=f"worse_{measure}", grave=True,
-                text=f"{percent(one.failures / one.total)} of the {one.total:,} {what} {key.replace(BETWEEN, ' ')} "
+                text=f"{percent(one.failures / one.total)} of the {one.total:,} {what} {spoken(key)} "
                 f"failed ({percent(low)} to {percent(high)}); of all others {percent(others)}.",
                 numbers={"count": one.total, "share": one.failures / one.total, "low": low, "high": high,
                          "others": others},
@@ -188,7 +210,7 @@ def _incidents(charts: dict[str, Chart]) -> Iterator[Finding]:
         then = "" if before is None else f", {before:,} in the range before"
         yield Finding(
             id="incidents",
-            text=f"{total:,} incidents were opened by {len(chart.rows)} detections, {most:,} of them by {name}{then}.",
+            text=f"{total:,} incidents were opened by {len(chart.rows)} detections, most by {name}: {most:,}{then}.",
             numbers={"incidents": total, "most": float(most or 0)},
         )
 

@@ -49,7 +49,7 @@ class Compaction:
             busy = {day for day, at in writer.touched.items() if now - at < _QUIET_S}
             self._compact(writer.store, "", busy)
             self._compact(writer.store, over, writer.touched.keys() - busy)
-        self._condense(all_=False)
+        self._condense()
         if now - self._swept > _SWEEP_S:
             self._swept = now
             self._sweep()
@@ -67,11 +67,11 @@ class Compaction:
         except (InputError, OutputError) as error:
             self._tell(f"files stay as they are for now: {error}")
 
-    def _condense(self, *, all_: bool) -> None:
+    def _condense(self, *, all_: bool = False) -> None:
         try:
             self._tables.aggregates.condense(all_=all_)
         except (InputError, OutputError) as error:
-            self._tell(f"aggregates stay as they are for now: {error}")
+            self._tell(f"counts are not added up for now: {error}")
 
     def _sweep(self) -> None:
         for store in (*(writer.store for writer in self._tables.writers()), self._tables.aggregates.store):

@@ -1,6 +1,8 @@
 """The trail's table of aggregates: counted as events and alerts come in, each once, and read as one table of sums."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, Self
 
 import msgspec
@@ -12,7 +14,7 @@ from flows.insights.aggregate import READ, TAKEN, accumulate, of_alerts, place
 from flows.insights.rows import ROWS, bounded, merged
 from flows.trail.keys import KeyStore
 from flows.trail.seal import CannotOpen, seal, unseal
-from flows.trail.store import Store
+from flows.trail.store import Store, StoredFile
 
 INSIGHTS: Final = "insights"
 MANY: Final = 16
@@ -193,6 +195,18 @@ def read(
     sealed = rows.filter(rows["name"].is_valid()).select(["key", "name"]).group_by("key").aggregate([("name", "min")])
     names = {row["key"]: _opened(keys, row["name_min"]) for row in sealed.to_pylist()}
     return rows.drop_columns(["name"]), names
+
+
+def known_days(files: Sequence[StoredFile]) -> tuple[int, int]:
+    """The first and the last day that a table knows well: those with less than a hundredth of the rows of the fullest
+    day may be of a few events whose clocks were wrong.
+    """
+    rows: Counter[str] = Counter()
+    for file in files:
+        rows[file.day] += file.rows
+    days = [day for day, count in rows.items() if count * 100 >= max(rows.values())]
+    first, last = (int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) for day in (min(days), max(days)))
+    return first * 1_000_000, last * 1_000_000
 
 
 def table_of(store: Store, tree: str, day: str) -> pa.Table:
