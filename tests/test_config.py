@@ -106,8 +106,8 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
     assert found == [
         'command line: Expected one of redacted, raw, none, got "rw", did you mean "raw"? '
         "- at $.output.dead_letter_body",
-        'config.toml: Unknown key "surprise" (known: input, output, time, state, run, kafka, metrics, trail, detector, '
-        "detection, "
+        'config.toml: Unknown key "surprise" (known: input, output, time, state, run, kafka, metrics, trail, canary, '
+        "detector, detection, "
         "exception, format, destination) - at $",
         "config.toml: Expected int, got str - at $.input.max_depth",
         'config.toml: Expected a duration, got the bare number 5: write it as "5s" - at $.time.lateness',
