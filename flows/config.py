@@ -46,6 +46,9 @@ LOOKED_BACK: Final = {"1m": 23, "10m": 20, "15m": 30}
 _MOST_DETECTIONS: Final = 64
 _MOST_BYTES: Final = 1 << 20
 
+_AS_BEFORE: Final = (("mode", "live"), ("share", 0.0))
+"""Keys of detections that stand for what was before there were such keys."""
+
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """Where results go, and how much of them is kept."""
@@ -167,7 +170,7 @@ def config_hash(config: Config) -> str:
     """Sixteen hex digits that change when, and only when, something changes that shapes results.
 
     Where events come from, how they are batched and where results go is left out, and so is that a detection is live,
-    which all were before there were modes; a duration counts by its length.
+    or asks for no share, as all were before there were either; a duration counts by its length.
 
     >>> config_hash(load(flags={"time.lateness": "5000ms"})) == config_hash(load()) != config_hash(
     ...     load(flags={"time.lateness": "6s"}))
@@ -191,7 +194,7 @@ def config_hash(config: Config) -> str:
         rows = [canonical(row).items() for row in getattr(config, name)]
         if name == "format" and not rows:
             continue
-        shape[name] = [{key: value for key, value in row if (key, value) != ("mode", "live")} for row in rows]
+        shape[name] = [{key: value for key, value in row if (key, value) not in _AS_BEFORE} for row in rows]
     return blake2b(msgspec.json.encode(shape, order="deterministic"), digest_size=8).hexdigest()
 
 

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.config import config_hash, load
 from flows.connectors.partition import ClockParams, Partition
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
@@ -206,3 +208,10 @@ def test_events_in_front_of_dead_letters_count_for_the_share_after_a_restart() -
     for sources, expected in ((other, 0), (Sources((rule,), 0), 1)):
         sources.take(source_batch([3, 4], [START, START], 2, 4, []), (2, 0))
         assert len(sources.close(START + PANE30_US, 0)) == expected
+
+
+def test_a_share_is_part_of_the_configuration_s_hash() -> None:
+    """A share is part of what shapes results; tests of golden states hold that none changes nothing."""
+    plain = msgspec.structs.replace(load(), detection=(DeadLetterSurge(),))
+    asking = msgspec.structs.replace(load(), detection=(DeadLetterSurge(share=0.01),))
+    assert config_hash(plain) != config_hash(asking)
