@@ -44,6 +44,7 @@ def _on_disk(
 ) -> Iterator[pa.RecordBatch]:
     reader = pa.RecordBatchReader.from_batches(held[0].schema, chain(held, coming))
     names = ", ".join(f'"{name}"' for name in by)
-    with duckdb.connect(config={"threads": "1", "memory_limit": _MEMORY, "enable_progress_bar": "false"}) as connection:
+    with duckdb.connect(config={"threads": "1", "memory_limit": _MEMORY}) as connection:
+        connection.execute("SET enable_progress_bar = false")
         connection.register("rows", reader)
         yield from connection.sql(f"SELECT * FROM rows ORDER BY {names}").to_arrow_reader(_PIECE)
