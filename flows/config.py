@@ -45,7 +45,6 @@ LOOKED_BACK: Final = {"1m": 23, "10m": 20, "15m": 30}
 """Closed panes that a ring still needs: the window; for a minute's largest sliding value, one pane less than two."""
 _MOST_DETECTIONS: Final = 64
 _MOST_BYTES: Final = 1 << 20
-
 _AS_BEFORE: Final = (("mode", "live"), ("share", 0.0))
 """Keys of detections that stand for what was before there were such keys."""
 

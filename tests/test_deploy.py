@@ -69,13 +69,10 @@ def test_a_workload_has_no_more_rights_than_it_needs(name: str) -> None:
 def test_its_words_are_a_command_and_its_files_are_mounted(name: str) -> None:
     words = container(name)["args"]
     command_ = get_command(app)
-    if words[0] in command_.commands:  # type: ignore[attr-defined]
-        while words and not words[0].startswith("-"):
-            command_, words = command_.commands[words[0]], words[1:]  # type: ignore[attr-defined]
-        options = {option for parameter in command_.params for option in parameter.opts}
-        assert {word for word in words if word.startswith("-")} <= options
-    else:
-        assert words[0] == "archive"
+    while words and not words[0].startswith("-"):
+        command_, words = command_.commands[words[0]], words[1:]  # type: ignore[attr-defined]
+    options = {option for parameter in command_.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= options
     mounts = tuple(mount["mountPath"] + "/" for mount in container(name)["volumeMounts"])
     assert all(word.startswith(mounts) for word in words if word.startswith("/"))
 
