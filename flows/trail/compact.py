@@ -63,7 +63,7 @@ class Compaction:
 
     def _compact(self, store: Store, before: str, only: set[tuple[str, str]]) -> None:
         try:
-            compact(store, before, only, self._sorted)
+            compact(store, before, only, self._sorted, spare=True)
         except (InputError, OutputError) as error:
             self._tell(f"files stay as they are for now: {error}")
 
@@ -86,11 +86,12 @@ def compact(
     before: str = ALL,
     only: set[tuple[str, str]] | None = None,
     known: dict[str, bool] | None = None,
+    spare: bool = False,
 ) -> int:
     """Put a table's files in order; how many days of trees were rewritten.
 
-    A day before `before` becomes sorted by user, with bloom filters, unless it is, or little was added since. Of the
-    others those with many small files get fewer. No leaf changes. `only` are the (tree, day) to look at, `known`
+    A day before `before` becomes sorted by user, with bloom filters, unless it is; with `spare` little that was added
+    since is left as it came, which each question then has to open. Of the others those with many small files get fewer. No leaf changes. `only` are the (tree, day) to look at, `known`
     remembers which files are sorted.
 
     Raises
@@ -111,7 +112,8 @@ def compact(
     for (tree, day), files in days.items():
         if day < before:
             loose = [file.rows for file in files if not _is_sorted(store, file, known)]
-            if len(loose) >= FEW or sum(loose) * _REST >= sum(file.rows for file in files):
+            little = spare and len(loose) < FEW and sum(loose) * _REST < sum(file.rows for file in files)
+            if loose and not little:
                 store.sort(tree, day)
                 done += 1
         elif sum(file.size < SMALL for file in files) >= FEW:
