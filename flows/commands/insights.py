@@ -46,6 +46,8 @@ def insights(
     """
     if output is None and not json:
         raise UsageError("say where the page goes: --output FILE, or --json")
+    if output == "-" and json:
+        raise UsageError("--output - and --json would both go to stdout")
     from flows.insights.page import page
     from flows.insights.summary import summary
     from flows.output_file import is_plain, opened, replacing
