@@ -91,8 +91,8 @@ def compact(
     """Put a table's files in order; how many days of trees were rewritten.
 
     A day before `before` becomes sorted by user, with bloom filters, unless it is; with `spare` little that was added
-    since is left as it came, which each question then has to open. Of the others those with many small files get fewer. No leaf changes. `only` are the (tree, day) to look at, `known`
-    remembers which files are sorted.
+    since is left as it came, which each question then has to open. Of the others those with many small files get
+    fewer. No leaf changes. `only` are the (tree, day) to look at, `known` remembers which files are sorted.
 
     Raises
     ------
