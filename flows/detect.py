@@ -219,7 +219,7 @@ def run(
     fresh: bool = False,
     accept_rewarm: bool = False,
     tell: Callable[[str], None] = lambda text: None,
-    sources: Callable[..., Source] = make_source,
+    sources: Callable[..., Source] | None = None,
 ) -> RunResult:
     """Run the flow in this process until the input ends or `stop` is set. `observed` is told what it consists of.
 
@@ -324,17 +324,17 @@ def open_source(
     close: bool,
     renewed: bool = False,
     on_failure: Callable[[LapwingError], None] | None = None,
-    sources: Callable[..., Source] = make_source,
+    sources: Callable[..., Source] | None = None,
 ) -> Source:
     """The source, when brokers and topics are there; what the next start must know of it is kept, durably."""
     if KAFKA in (input, output):
         all_there(config.kafka, reading=input == KAFKA, writing=output == KAFKA)
-    source = sources(
+    source = (sources or make_source)(
         config,
         input,
         stop,
         close_at_end=close or not kept,
-        known=known_sources(kept) if kept else (),
+        known=known_(sources or make_source)(kept) if kept else (),
         starts=known_starts(kept.path) if kept else {},
         renewed=renewed,
         on_failure=on_failure,
@@ -342,7 +342,7 @@ def open_source(
     if kept:
         if isinstance(source, KafkaSource):
             known_starts(kept.path, source.starts)
-        known_sources(kept, source.partitions)
+        known_(sources or make_source)(kept, source.partitions)
     return source
 
 

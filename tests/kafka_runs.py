@@ -188,7 +188,7 @@ def file_results(output: Path) -> Results:
         exact(json.loads(line), lives, contents)
     table = pq.read_table(output / "windows.parquet")
     columns = [
-        (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+        (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist(maps_as_pydicts="strict")
         for column in table.columns
     ]
     windows = sorted(tuple(_bits(row)) for row in zip(*columns, strict=True))

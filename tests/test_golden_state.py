@@ -7,7 +7,6 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from flows.generations import generations
@@ -32,25 +31,13 @@ _OF_BASELINES = ("score", "quantile", "expected", "config_hash")
 _SAYS_WHAT_WAS_EXPECTED = ("message", "anomaly_analyses", "unmapped")
 
 
-def without_levels(found: Results, folder: Path) -> Results:
-    """All but what rules reached: the first halves of these results were written before windows said it."""
-    return without(found, folder, ("levels",))
-
-
 def without_baselines(found: Results, folder: Path) -> Results:
     """All but the numbers that hang on the baselines."""
     contents = {
         key: {name: value for name, value in alert.items() if name not in _SAYS_WHAT_WAS_EXPECTED}
         for key, alert in found.contents.items()
     }
-    return replace(without(found, folder, ("levels", *_OF_BASELINES)), contents=contents)
-
-
-def without(found: Results, folder: Path, columns: tuple[str, ...]) -> Results:
-    """All but some columns of the windows."""
-    names = pq.read_schema(folder / "windows.parquet").names
-    kept = [at for at, name in enumerate(names) if name not in columns]
-    return replace(found, windows=[tuple(window[at] for at in kept) for window in found.windows])
+    return replace(golden_state.without(found, folder, ("levels", *_OF_BASELINES)), contents=contents)
 
 
 def unpacked(name: str, to: Path) -> Path:
@@ -82,7 +69,7 @@ def test_a_golden_state_goes_on(name: str, expected: Results, tmp_path: Path) ->
     if FILES.index(name) + OLDEST_SNAPSHOT <= GUARDED_TAUGHT_SILENCE:
         found, expected = (without_baselines(each, folder / "out") for each in (found, expected))
     else:
-        found, expected = (without_levels(each, folder / "out") for each in (found, expected))
+        found, expected = (golden_state.without_levels(each, folder / "out") for each in (found, expected))
     same(found, expected)
     identity = read_identity(folder / "state")
     assert identity is not None

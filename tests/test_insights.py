@@ -262,7 +262,8 @@ def test_what_was_counted_but_not_committed_with_its_events_is_counted_once(trai
     lines = (trail / "events.ndjson").read_bytes().splitlines(keepends=True)
     (tmp_path / "events.ndjson").write_bytes(b"".join(lines[:500]))
     assert archived(tmp_path)[0] == 0
-    (tmp_path / "trail" / "events").rename(tmp_path / "gone")
+    for kind in ("events", "checkpoints"):
+        (tmp_path / "trail" / kind).rename(tmp_path / f"gone-{kind}")
     (tmp_path / "events.ndjson").write_bytes(b"".join(lines[:700]))
     assert archived(tmp_path)[0] == 0
     rows = rows_of(tmp_path)[0].to_pylist()

@@ -57,7 +57,8 @@ def test_committed_alerts_arrive_and_the_group_shows_how_far_it_is(
         aborted.flush()
         aborted.abort_transaction()
         one = forwarded(site.path, "kafka", follow=False)["splunk_hec"]
-        assert (one.read, one.sent, one.behind) == (20, 20, 0)
+        assert (one.read, one.sent) == (20, 20)
+        assert one.behind in (0, 6)  # what was aborted, and its marks, count until the client has passed over them
         produce(site, [*found[20:40], alert(50, 0, message="poison")])
         one = forwarded(site.path, "kafka", follow=False)["splunk_hec"]  # by the group
         assert (one.read, one.sent, one.refused) == (21, 20, 1)

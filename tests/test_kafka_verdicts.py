@@ -85,7 +85,7 @@ def test_a_verdict_goes_to_its_topic_and_is_counted(kafka: Endpoint, tmp_path: P
 def test_what_is_in_no_topic_is_refused(kafka: Endpoint, tmp_path: Path) -> None:
     site = Site(kafka, tmp_path, 1)
     [line] = judge(site, "f" * 32, "true", code=3)
-    assert "no incident of the topics of alerts has this uid" in line
+    assert "no incident in the topics of alerts begins with" in line
     assert site.read("verdicts") == []
     assert told(site) == {
         "incidents": 0, "unjudged": 0, "unreadable": 0, "detections": [], "entities": [], "exceptions": [],
