@@ -256,7 +256,7 @@ def _run(
     on_progress: Callable[[Progress], None] | None,
     observed: Observed | None,
     tell: Callable[[str], None],
-    sources: Callable[..., Source],
+    sources: Callable[..., Source] | None,
     *,
     fresh: bool,
     accept_rewarm: bool,
@@ -334,7 +334,7 @@ def open_source(
         input,
         stop,
         close_at_end=close or not kept,
-        known=known_(sources or make_source)(kept) if kept else (),
+        known=known_sources(kept) if kept else (),
         starts=known_starts(kept.path) if kept else {},
         renewed=renewed,
         on_failure=on_failure,
@@ -342,7 +342,7 @@ def open_source(
     if kept:
         if isinstance(source, KafkaSource):
             known_starts(kept.path, source.starts)
-        known_(sources or make_source)(kept, source.partitions)
+        known_sources(kept, source.partitions)
     return source
 
 
