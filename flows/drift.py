@@ -117,8 +117,8 @@ class ScoreDrift:
     ...     strange = 40 if minute < 150 else 260
     ...     drift.add(Shares(np.array([minute]), np.full((4, 1), strange), np.full((4, 1), 400)))
     >>> drift.settle(200 * 60_000_000)
-    >>> drift.state.courses[1].drifts, str(told[1]).partition(" (which")[0]
-    (1, 'the scores of dimension ip have drifted since 1970-01-01 02:41Z: 65% of its events are at quantile 0.9 or above')
+    >>> drift.state.courses[1].drifts, str(told[1]).partition(" of its")[0]
+    (1, 'the scores of dimension ip have drifted since 1970-01-01 02:41Z: 65%')
     """
 
     def __init__(self, tell: Callable[[Drift], None] = lambda drift: None, state: DriftState | None = None) -> None:
