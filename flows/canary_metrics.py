@@ -2,19 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from flows.canary import Seen
-from flows.connectors.http_server import HttpServer, Page
-from flows.metrics_block import address
+from flows.served_metrics import served
 
-_UNREADY: Final = Page(b"the brokers have not answered yet\n", HTTPStatus.SERVICE_UNAVAILABLE)
+_UNREADY: Final = "the brokers have not answered yet"
 
 
 class CanaryCollector(Collector):
@@ -58,20 +55,6 @@ def observing(listen: str, seen: Seen, say: Callable[[str], None]) -> Iterator[N
     LapwingError
         The address cannot be had.
     """
-    if not listen:
+    collectors = (ProcessCollector(registry=None), CanaryCollector(seen))
+    with served(listen, collectors, say, waiting=lambda: "" if seen.ready else _UNREADY):
         yield
-        return
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    registry.register(CanaryCollector(seen))
-    pages: dict[str, Callable[[], Page]] = {
-        "/metrics": lambda: Page(generate_latest(registry), kind=CONTENT_TYPE_PLAIN_0_0_4),
-        "/healthz": lambda: Page(b"ok\n"),
-        "/readyz": lambda: Page(b"ok\n") if seen.ready else _UNREADY,
-    }
-    server = HttpServer(*address(listen), pages)
-    try:
-        say(f"metrics at http://{server.address}/metrics, also /healthz and /readyz")
-        yield
-    finally:
-        server.close()

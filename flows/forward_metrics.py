@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from flows.connectors.forward_progress import ForwardProgress
-from flows.connectors.http_server import HttpServer, Page
-from flows.metrics_block import address
+from flows.served_metrics import served
 
 _COUNTERS: Final = {
     "read": "Records read.",
@@ -23,6 +20,9 @@ _COUNTERS: Final = {
     "refused": "Records refused for good, which are dead letters.",
     "retries": "Attempts that failed and were repeated.",
 }
+
+
+_UNREADY: Final = "no destination has begun"
 
 
 class ForwardSeen:
@@ -77,23 +77,6 @@ def observing(listen: str, seen: ForwardSeen, say: Callable[[str], None]) -> Ite
     LapwingError
         The address cannot be had.
     """
-    if not listen:
+    collectors = (ProcessCollector(registry=None), ForwardCollector(seen))
+    with served(listen, collectors, say, waiting=lambda: "" if seen.destinations else _UNREADY):
         yield
-        return
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    registry.register(ForwardCollector(seen))
-    pages: dict[str, Callable[[], Page]] = {
-        "/metrics": lambda: Page(generate_latest(registry), kind=CONTENT_TYPE_PLAIN_0_0_4),
-        "/healthz": lambda: Page(b"ok\n"),
-        "/readyz": lambda: Page(b"ok\n") if seen.destinations else _UNREADY,
-    }
-    server = HttpServer(*address(listen), pages)
-    try:
-        say(f"metrics at http://{server.address}/metrics, also /healthz and /readyz")
-        yield
-    finally:
-        server.close()
-
-
-_UNREADY: Final = Page(b"no destination has begun\n", HTTPStatus.SERVICE_UNAVAILABLE)

@@ -9,23 +9,20 @@ import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from flows.config import Config, config_hash
-from flows.connectors.http_server import HttpServer, Page
 from flows.formats.dead_letter import REASONS
-from flows.metrics_block import address
 from flows.mutes import in_force
 from flows.observed import Observed, ObservedUnit, Seen
 from flows.readings import ACTIVITIES, Reading, summed
+from flows.served_metrics import served
 from models.alert import CANARY, HISTORY, MUTE, SHADOW
 from models.base import DIMENSIONS, END_OF_TIME, NONE_TIME
 from models.rules import severity
@@ -175,27 +172,11 @@ def observing(config: Config, say: Callable[[str], None]) -> Iterator[Observed |
         The address cannot be had.
     """
     observed = ObservedUnit(config) if config.run.processes > 1 else Observed(config)
-    if not config.metrics.listen:
+    collectors = (ProcessesCollector(observed), RunCollector(observed))
+    with served(
+        config.metrics.listen, collectors, say, ailing=observed.ailing, waiting=observed.waiting, well=observed.well
+    ):
         yield observed
-        return
-    registry = CollectorRegistry()
-    registry.register(ProcessesCollector(observed))
-    registry.register(RunCollector(observed))
-    pages: dict[str, Callable[[], Page]] = {
-        "/metrics": lambda: Page(generate_latest(registry), kind=CONTENT_TYPE_PLAIN_0_0_4),
-        "/healthz": lambda: _verdict(observed.ailing(), observed.well()),
-        "/readyz": lambda: _verdict(observed.waiting()),
-    }
-    server = HttpServer(*address(config.metrics.listen), pages)
-    try:
-        say(f"metrics at http://{server.address}/metrics, also /healthz and /readyz")
-        yield observed
-    finally:
-        server.close()
-
-
-def _verdict(why: str, well: str = "ok") -> Page:
-    return Page(f"{why or well}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK)
 
 
 def _gauge(name: str, text: str, rows: Rows, *labels: str) -> Metric:

@@ -9,6 +9,7 @@ import ssl
 import struct
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ Fault = str | Response
 
 
 @dataclass
-class Peer:
+class Peer(ABC):
     """What all servers have: a port, `faults` for the next requests, `violations`, and TLS if there is a context."""
 
     context: ssl.SSLContext | None = None
@@ -103,9 +104,9 @@ class Peer:
         except OSError:
             pass
 
+    @abstractmethod
     def talk(self, connection: socket.socket) -> None:
         """Serve one connection to its end."""
-        raise NotImplementedError
 
 
 def reset(connection: socket.socket) -> None:
@@ -120,9 +121,9 @@ class StrictHttp(Peer):
 
     posts: int = 0
 
+    @abstractmethod
     def handle(self, request: Request) -> Response:
         """What the protocol above HTTP answers; raises `Violation`."""
-        raise NotImplementedError
 
     def talk(self, connection: socket.socket) -> None:
         """As `Peer`."""
