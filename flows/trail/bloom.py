@@ -13,7 +13,6 @@ _SALTS: Final = (
 )  # fmt: skip
 _BLOCK: Final = 32
 _BLOCK_OF: Final = struct.Struct("<8I")
-_LONGEST_HEADER: Final = 32
 
 
 class Bytes(Protocol):

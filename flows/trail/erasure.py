@@ -42,7 +42,7 @@ class _Change(msgspec.Struct, omit_defaults=True):
 
 
 def history(trail: Trail) -> list[Erasure]:
-    """All erasures, oldest first. One whose keys are gone is done, also where a crash has kept that from being noted.
+    """All erasures, oldest first.
 
     Raises
     ------

@@ -16,9 +16,6 @@ from flows.trail.signing import Trusted, believed
 
 MOST: Final = 1_000
 """Findings that are kept; the others are counted."""
-_FULL: Final = 10_000
-_EACH: Final = 64
-"""Of a log's first checkpoints all frontiers are kept in memory, of the others each 64th."""
 THERE, ELSEWHERE = "the trail", "the second place"
 
 

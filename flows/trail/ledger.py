@@ -18,7 +18,7 @@ from flows.trail.merkle import Range
 from flows.trail.note_table import Note, NoteTable, Witness
 from flows.trail.notes import BadNote, Verifier, sign, signers
 from flows.trail.schema import KINDS
-from flows.trail.signing import SigningKeys, believed
+from flows.trail.signing import SigningKeys, believed, publish
 from flows.trail.store import Store
 
 EVERY_S: Final = 60
@@ -186,9 +186,7 @@ class Ledger:
 
     def _publish(self, notes: list[Note]) -> None:
         """To the second place first: so whatever is in the trail is there too."""
-        if self._witness is not None:
-            self._witness.append(notes)
-        self._table.append(notes)
+        publish(notes, self._table, self._witness)
 
     def _latest(self) -> dict[Place, tuple[Checkpoint, Note]]:
         """The greatest checkpoint of each tree, whoever has signed it."""

@@ -27,7 +27,6 @@ OF_ACTOR: Final = (
 """Who did it was there, and used that device. Where the event has no actor its user is one, else nobody: the store's
 own key then seals it. `endpoint` is the path as it came, with identifiers in it."""
 OF_TARGET: Final = ("target",)
-PERSONAL: Final = (*OF_USER, *OF_ACTOR, *OF_TARGET)
 STRINGS: Final = ("error_code", "factor", "actor_type", "ip_type", "country", "app", "app_version")
 """Plain members that are stored as they came."""
 

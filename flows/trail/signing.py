@@ -79,7 +79,7 @@ class SigningKeys:
                 self._write(SECRET, Ed25519PrivateKey.generate())
             key = self.secret()
             first = KeyChange(self.trail, Verifier.of(self.trail, key), time)
-            _publish([Note(KEY, sign(first.text(), self.trail, [key]))], table, witness)
+            publish([Note(KEY, sign(first.text(), self.trail, [key]))], table, witness)
         elif Verifier.of(self.trail, self.secret()) not in known:
             raise InputError(f"{self._folder / SECRET}: not the key that signs this trail")
         self._list(Verifier.of(self.trail, self.secret()))
@@ -101,7 +101,7 @@ class SigningKeys:
         """Go over to the next key; said twice where a crash came between."""
         old, new = self.secret(), _load(self._folder / NEXT)
         change = KeyChange(self.trail, Verifier.of(self.trail, new), time)
-        _publish([Note(KEY, sign(change.text(), self.trail, [old, new]))], table, witness)
+        publish([Note(KEY, sign(change.text(), self.trail, [old, new]))], table, witness)
         self._list(change.key)
         try:
             (self._folder / NEXT).replace(self._folder / SECRET)
@@ -200,7 +200,7 @@ def read_public_keys(path: Path) -> list[Verifier]:
     return found
 
 
-def _publish(notes: list[Note], table: NoteTable, witness: Witness | None) -> None:
+def publish(notes: list[Note], table: NoteTable, witness: Witness | None) -> None:
     """To the second place first: what is in the trail is then there too."""
     if witness is not None:
         witness.append(notes)
