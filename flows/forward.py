@@ -134,8 +134,6 @@ class Job:
         except BaseException as error:  # noqa: BLE001 - a panic is no Exception, and `run` raises it
             if not self.failures:
                 self.failures.append(error)
-        finally:
-            self.progress.done = True
 
     def measure(self) -> None:
         """Bring up to date how far behind the destination is."""

@@ -1,7 +1,6 @@
 """How far a destination is: written by its flow, read by whoever asks."""
 
 import threading
-import time
 from collections.abc import Mapping
 
 
@@ -17,18 +16,14 @@ class ForwardProgress:
         self.read = self.sent = self.filtered = self.refused = self.retries = self.batches = 0
         self.sent_bytes = 0
         self.failing = ""
-        self.failing_since = 0.0
         self.last_sent = 0.0
         self.waiting: dict[str, int] = {}
-        self.done = False
         self._delivered: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def failed(self, why: str) -> bool:
         """An attempt failed; whether it is the first of several."""
         first = not self.failing
-        if first:
-            self.failing_since = time.time()
         self.failing = why
         self.retries += 1
         return first
