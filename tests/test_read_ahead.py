@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.connectors.read_ahead import ReadAhead
+from flows.connectors.read_ahead import AHEAD, ReadAhead
 from flows.errors import InputError
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import RawBatch
 from models.base import NONE_TIME
+from tests.kafka_runs import eventually
 
 EVENT = b'{"time":1763874000,"ip":"192.0.2.1"}'
 
@@ -59,24 +60,24 @@ class Script:
         self.closed = True
 
 
-@pytest.fixture
-def thread() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as pool:
+@pytest.fixture(params=[1, AHEAD])
+def threads(request: pytest.FixtureRequest) -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(request.param) as pool:
         yield pool
 
 
-def reading(script: Script, thread: ThreadPoolExecutor, decoded: list[int] | None = None) -> ReadAhead:
+def reading(script: Script, threads: ThreadPoolExecutor, decoded: list[int] | None = None) -> ReadAhead:
     def decoding(raw: RawBatch) -> Any:
         if decoded is not None:
             decoded.append(int(raw.offset[0]))
         return decode(raw, Limits())
 
-    return ReadAhead(script, decoding, thread)
+    return ReadAhead(script, decoding, threads)
 
 
-def test_micro_batches_come_as_the_reader_gives_them(thread: ThreadPoolExecutor) -> None:
+def test_micro_batches_come_as_the_reader_gives_them(threads: ThreadPoolExecutor) -> None:
     given = [batch(0), batch(1), None, batch(2)]
-    ahead = reading(Script(list(given)), thread)
+    ahead = reading(Script(list(given)), threads)
     seen = []
     while not ahead.ended:
         raw = ahead.read()
@@ -84,45 +85,62 @@ def test_micro_batches_come_as_the_reader_gives_them(thread: ThreadPoolExecutor)
     assert seen == [(given[0], False), (given[1], False), (None, True), (given[3], False)]
 
 
-def test_the_next_one_is_read_and_decoded_before_it_is_asked_for(thread: ThreadPoolExecutor) -> None:
-    script, decoded = Script([batch(0), batch(1), batch(2)]), []
-    ahead = reading(script, thread, decoded)
+def test_the_next_two_are_read_and_decoded_before_they_are_asked_for(threads: ThreadPoolExecutor) -> None:
+    script, decoded = Script([batch(number) for number in range(5)]), []
+    ahead = reading(script, threads, decoded)
     first = ahead.read()
     assert first is not None
-    ahead.position(0)  # waits for the read under way
-    assert script.reads == 2
-    assert decoded == [0, 1]
+    eventually(lambda: len(decoded) == 3, "two are ahead")
+    assert script.reads == 3, "and no more"
     assert ahead.decode(first).time.tolist() == [1763874000_000_000]
-    assert decoded == [0, 1]  # it was decoded already,
+    assert sorted(decoded) == [0, 1, 2]  # it was decoded already,
     ahead.decode(first)
-    assert decoded == [0, 1, 0]  # and is given once, because whoever has it writes into it
+    assert sorted(decoded) == [0, 0, 1, 2]  # and is given once, because whoever has it writes into it
     assert not ahead.ended
 
 
-def test_a_silent_reader_is_not_asked_before_it_is_polled(thread: ThreadPoolExecutor) -> None:
+def test_two_are_decoded_beside_each_other_and_come_in_order() -> None:
+    beside = threading.Barrier(AHEAD, timeout=60)
+
+    def decoding(raw: RawBatch) -> Any:
+        if raw.offset[0]:  # the first is alone
+            beside.wait()
+        return decode(raw, Limits())
+
+    with ThreadPoolExecutor(AHEAD) as threads:
+        ahead = ReadAhead(Script([batch(number) for number in range(1 + 2 * AHEAD)]), decoding, threads)
+        seen = []
+        while not ahead.ended:
+            raw = ahead.read()
+            assert raw is not None
+            seen.append(int(ahead.decode(raw).offset[0]))
+    assert seen == [*range(1 + 2 * AHEAD)]
+
+
+def test_a_silent_reader_is_not_asked_before_it_is_polled(threads: ThreadPoolExecutor) -> None:
     script = Script([None, batch(0)])
-    ahead = reading(script, thread)
+    ahead = reading(script, threads)
     assert ahead.read() is None
     ahead.position(0)
     assert script.reads == 1
 
 
-def test_a_failed_read_is_told_where_it_would_have_come(thread: ThreadPoolExecutor) -> None:
-    ahead = reading(Script([batch(0), InputError("a: has vanished"), batch(1)]), thread)
+def test_a_failed_read_is_told_where_it_would_have_come(threads: ThreadPoolExecutor) -> None:
+    ahead = reading(Script([batch(0), InputError("a: has vanished"), batch(1)]), threads)
     assert ahead.read() is not None
     with pytest.raises(InputError, match="vanished"):
         ahead.read()
 
 
-def test_position_and_close_wait_for_the_read_under_way(thread: ThreadPoolExecutor) -> None:
-    script = Script([batch(0), batch(1), batch(2)])
-    ahead = reading(script, thread)
+def test_position_and_close_wait_for_the_read_under_way(threads: ThreadPoolExecutor) -> None:
+    script = Script([batch(number) for number in range(5)])
+    ahead = reading(script, threads)
     ahead.read()
-    ahead.position(0)
+    eventually(lambda: script.reads == 3, "two are ahead")
     script.gate.clear()
-    ahead.read()  # the third is under way, and stuck
+    ahead.read()  # the fourth is under way, and stuck
     threading.Timer(0.05, script.gate.set).start()
-    assert ahead.position(7) == (7, 3)
+    assert ahead.position(7) == (7, 4)
     script.gate.set()
     ahead.close()
     assert script.closed

@@ -11,7 +11,7 @@ from flows.connectors.file_reader import FileReader
 from flows.connectors.file_tree import check_input, find_files
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
-from flows.connectors.read_ahead import ReadAhead
+from flows.connectors.read_ahead import AHEAD, ReadAhead
 from flows.connectors.unwrapping import Unwrap, Unwrapping
 from flows.errors import InputError
 from flows.formats.lapwing import Decoded
@@ -84,7 +84,7 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self.board = Board(clock.max_skew, self.partitions)
         self._built: dict[str, tuple[Partition, FileReader]] = {}
         self._on_failure = on_failure
-        self._thread = ThreadPoolExecutor(1, "read-ahead")
+        self._threads = ThreadPoolExecutor(AHEAD, "read-ahead")
         if on_ignored is not None and self._tree.ignored:
             on_ignored(self._tree.ignored)
 
@@ -100,7 +100,7 @@ class FileSource(FixedPartitionedSource[EventBatch, Snapshot]):
             self._unwrap,
         )  # fmt: skip
         whole = reader if self._unwrap is None else Unwrapping(reader, self._unwrap)
-        ahead = ReadAhead(whole, self._decode, self._thread)
+        ahead = ReadAhead(whole, self._decode, self._threads)
         partition = Partition(for_part, self.partitions, ahead.decode, self._clock, self._batch_rows, reached)
         self._built[for_part] = (partition, reader)
         self.board.join(for_part)

@@ -23,7 +23,7 @@ from flows.connectors.kafka_offsets import at_time, group_options, watermarks
 from flows.connectors.kafka_reader import KafkaReader, Place
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
-from flows.connectors.read_ahead import ReadAhead
+from flows.connectors.read_ahead import AHEAD, ReadAhead
 from flows.connectors.unwrapping import Unwrap, Unwrapping
 from flows.durations import microseconds
 from flows.errors import InputError, Refused, UsageError
@@ -128,7 +128,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
         self._alone = alone
         self.board = Board(clock.max_skew, self.partitions)
         self._built: dict[str, tuple[Partition, KafkaReader]] = {}
-        self._thread = ThreadPoolExecutor(1, "read-ahead")
+        self._threads = ThreadPoolExecutor(AHEAD, "read-ahead")
         starts = dict(starts or {})
         for name, (topic_id, _) in starts.items():
             self._check_same(name, topic_id)
@@ -157,7 +157,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             on_count=partial(self._hear_count, topic.name),
         )  # fmt: skip
         whole = reader if self._unwrap is None else Unwrapping(reader, self._unwrap)
-        ahead = ReadAhead(whole, self._decode, self._thread)
+        ahead = ReadAhead(whole, self._decode, self._threads)
         partition = Partition(for_part, self.partitions, ahead.decode, self._clock, self._batch_rows, reached)
         self._built[for_part] = (partition, reader)
         self.board.join(for_part)

@@ -1,12 +1,18 @@
-"""The next micro-batch is read and decoded while the flow is at the one before."""
+"""The next micro-batches are read and decoded while the flow is at the one before."""
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
-from typing import Any, NamedTuple
+from threading import Condition
+from typing import Any, Final, NamedTuple
 
 from flows.connectors.polled import Reader
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
+
+AHEAD: Final = 2
+"""Micro-batches of a partition that are ready or on their way, and threads they are decoded on: where decoding takes
+longer than the rest of the flow, as it does of long records, a second core helps."""
 
 
 class _Read(NamedTuple):
@@ -17,19 +23,23 @@ class _Read(NamedTuple):
 
 
 class ReadAhead:
-    """A `Reader` that is one micro-batch ahead of whom it serves, on a thread that partitions may share.
+    """A `Reader` that is up to two micro-batches ahead of whom it serves, on threads that partitions may share.
 
-    What it says of itself is what the reader behind it said when the micro-batch given last was read. It runs ahead
-    only after a micro-batch, so that a silent source is asked when it is polled and not before; a failed read is
-    raised by the `read` that it would have served. `decode` knows the micro-batch given last and has it already; any
-    other it decodes on the spot.
+    The reader behind serves one thread at a time, in order; what it gave is decoded beside its next read. What this
+    one says of itself is what the reader said when the micro-batch given last was read. It runs ahead only after a
+    micro-batch, so that a silent source is asked when it is polled and not before; a failed read is raised by the
+    `read` that it would have served. `decode` knows the micro-batch given last and has it already; any other it decodes
+    on the spot.
     """
 
-    def __init__(self, reader: Reader, decode: Callable[[RawBatch], Decoded], thread: Executor) -> None:
+    def __init__(self, reader: Reader, decode: Callable[[RawBatch], Decoded], threads: Executor) -> None:
         self._reader = reader
         self._decode = decode
-        self._thread = thread
-        self._next: Future[_Read] | None = None
+        self._threads = threads
+        self._turn = Condition()
+        self._reading = False
+        self._more = True
+        self._ahead: deque[Future[_Read]] = deque()
         self._given = _Read(None, None, False, False)
 
     @property
@@ -44,11 +54,17 @@ class ReadAhead:
 
     def read(self) -> RawBatch | None:
         """As `Reader`; waits for the read that is under way."""
-        job = self._next or self._thread.submit(self._read)
-        self._next = None
-        self._given = job.result()
-        if self._given.raw is not None and not self._given.ended:
-            self._next = self._thread.submit(self._read)
+        with self._turn:
+            if not self._ahead:
+                self._more = True
+                self._go_on()
+            job = self._ahead[0]
+        try:
+            self._given = job.result()
+        finally:
+            with self._turn:
+                self._ahead.popleft()
+                self._go_on()
         return self._given.raw
 
     def decode(self, raw: RawBatch) -> Decoded:
@@ -61,20 +77,33 @@ class ReadAhead:
 
     def position(self, offset: int) -> Any:
         """As `Reader`."""
-        self._rest()
-        return self._reader.position(offset)
+        with self._turn:
+            self._turn.wait_for(lambda: not self._reading)
+            return self._reader.position(offset)
 
     def close(self) -> None:
         """As `Reader`."""
-        self._rest()
-        self._reader.close()
+        with self._turn:
+            self._more = False
+            self._turn.wait_for(lambda: not self._reading)
+            self._reader.close()
+        wait(self._ahead)
 
-    def _rest(self) -> None:
-        """Let the read under way end: the reader behind serves one thread at a time."""
-        if self._next is not None:
-            wait((self._next,))
+    def _go_on(self) -> None:
+        """Begin the next read, unless one is under way or there is no need for it. `_turn` is held."""
+        if self._more and not self._reading and len(self._ahead) < AHEAD:
+            self._reading = True
+            self._ahead.append(self._threads.submit(self._read))
 
     def _read(self) -> _Read:
-        raw = self._reader.read()
-        decoded = self._decode(raw) if raw is not None and len(raw) else None
-        return _Read(raw, decoded, self._reader.ended, self._reader.silent)
+        raw, ended, silent = None, True, False
+        try:
+            raw = self._reader.read()
+            ended, silent = self._reader.ended, self._reader.silent
+        finally:
+            with self._turn:
+                self._reading = False
+                self._more &= raw is not None and not ended
+                self._go_on()
+                self._turn.notify_all()
+        return _Read(raw, self._decode(raw) if raw is not None and len(raw) else None, ended, silent)

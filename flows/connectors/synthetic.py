@@ -12,7 +12,7 @@ from flows.connectors.board import Board
 from flows.connectors.lines import LineReader
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
-from flows.connectors.read_ahead import ReadAhead
+from flows.connectors.read_ahead import AHEAD, ReadAhead
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
 from models.event import EventBatch
@@ -69,8 +69,8 @@ class SyntheticSource(FixedPartitionedSource[EventBatch, Snapshot]):
         """Begin the simulation, or go on behind the last line returned."""
         _, reached = resumed(resume_state, for_part)
         self._stream = _ChunkStream(self._chunks(), reached.offset + 1)
-        thread = ThreadPoolExecutor(1, "read-ahead")
-        reader = ReadAhead(_SyntheticReader(self._stream, self._batch_rows), self._decode, thread)
+        threads = ThreadPoolExecutor(AHEAD, "read-ahead")
+        reader = ReadAhead(_SyntheticReader(self._stream, self._batch_rows), self._decode, threads)
         self._partition = Partition(SYNTHETIC, self.partitions, reader.decode, self._clock, self._batch_rows, reached)
         return PolledPartition(self._partition, reader, self.board, self._stop, self._close_at_end)
 
