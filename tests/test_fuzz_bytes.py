@@ -1,5 +1,6 @@
 """Any bytes in: one event or one dead letter each, never an exception, every case by its name."""
 
+import gzip
 import json
 import random
 import time
@@ -177,17 +178,21 @@ SECRETS = [
     b'{"otp":"hunter2","pin":"hunter2"}',
     b'{"credentials":{"p":"hunter2"}}',
     '{"password":"hunter2"}'.encode("utf-16-le"),
+    b'{"pass\\u0077ord":"hunter2"}',
+    b'{"body":"{\\"\\\\u0070in\\":\\"hunter2\\"}"}',
 ]
 
 
 @pytest.mark.parametrize("body", SECRETS)
 def test_secrets_are_blanked(body: bytes) -> None:
     assert b"hunter2" not in redact(body).replace(b"\0", b"")
+    assert redact(gzip.compress(body)) == b""
 
 
 def test_what_is_no_secret_stays() -> None:
     kept = b'{"action":"token_issue","user":"u-1","reason":"bad_credentials","shipping":"x","api_key":"key-3"}'
     assert redact(kept) == kept
+    assert redact(b'{"a":"caf\\u00e9"}') == b'{"a":"caf\\u00e9"}'
     assert redact(b'{"token":123,"user":"u-1"}') == b'{"token":***,"user":"u-1"}'
     assert b"eyJ" not in redact(b'{"x":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"}')
 
@@ -196,6 +201,7 @@ HOSTILE = [
     b"password", b'"password":', b'"password":"', b'"password":[', b'"password":{"', b"token ", b"token=\\", b"\\\"",
     b"eyJ", b"eyJa.",
     b"bearer ", b"password\\\\", b"authorization:", b'"pwd":"\\"', b"tokens'", b"pin", b"[", b"{", b"secret:\t",
+    b"\\", b"\\u", b"\\u0070", b"\\ud83d",
 ]  # fmt: skip
 
 

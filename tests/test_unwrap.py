@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flows.connectors.partition import ClockParams, Partition, Reached
 from flows.connectors.unwrapping import Unwrapping
 from flows.formats.blank import Blanking
+from flows.formats.dead_letter import hide
 from flows.formats.limits import Limits
 from flows.formats.mapped import Choice, Mapped
 from flows.formats.raw import RawBatch, raw_batch
@@ -203,6 +204,25 @@ def test_secrets_are_blanked_wherever_they_stand() -> None:
     assert [letter.reason for letter in decoded.dead] == ["bad_time", "malformed_json"]
     assert all(b"hunter2" not in letter.body for letter in decoded.dead)
     assert [letter.size for letter in decoded.dead] == [len(bad), len(text(okta(2))) - 3]
+
+
+def test_secrets_are_blanked_whatever_their_names_are_written_like() -> None:
+    blanking = Blanking((("клю\U0001f511",), ("a/b",)))
+    secret = {"клю\U0001f511": SECRET, "a/b": SECRET}
+    escaped = text(secret).replace(b"/", b"\\/")
+    buffer, rows = np.frombuffer(escaped, np.uint8).copy(), np.zeros(1, np.int64)
+    blanking.rows(buffer, rows, np.array([len(escaped)], np.int32), rows)
+    for message in (buffer.tobytes(), blanking.of(escaped), blanking.of(json.dumps(secret, ensure_ascii=False).encode())):
+        assert json.loads(message) == dict.fromkeys(secret, "*" * len(SECRET))
+    for broken in (escaped[:-1], json.dumps(secret, ensure_ascii=False).encode()[:-1]):
+        assert SECRET[:7].encode() not in hide(broken, blanking.names)
+
+
+def test_nothing_is_kept_of_a_compressed_message_that_cannot_be_read() -> None:
+    cut = gzip.compress(ONE)[:-9]
+    raw, _ = unwrap(raw_batch("events", [cut]), 0, LIMITS)
+    (letter,) = Mapped(AUTO, LIMITS).decode(raw).dead
+    assert (letter.reason, letter.size, letter.body) == ("bad_gzip", len(cut), b"")
 
 
 @given(st.recursive(

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.blank import DEAD, LEFT, ODD, SECRET, START, blank
+from models.kernels.blank import DEAD, SECRET, START, blank
 
 Paths = tuple[tuple[str, ...], ...]
 Span = tuple[int, int, bool]
@@ -20,8 +20,8 @@ MOST_LAYERS: Final = 3
 
 _TOKEN: Final = re.compile(rb'[ \t\r\n]*+("(?:[^"\\]++|\\.)*+("?)|[{}\[\]:,]|[^ \t\r\n{}\[\]:,"]++)', re.DOTALL)
 _UNIT: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|\\u[0-9a-fA-F]{4}|\\.|[^\\]", re.DOTALL)
-_ESCAPED: Final = b"\\u00"
-"""With this begins an ASCII letter that is written as an escape."""
+_PLAIN: Final = re.compile(rb"[ !#-.0-\[\]-~]*")
+"""A name whose characters can be written as escapes only with `\\u00`."""
 
 
 class Blanking:
@@ -38,6 +38,7 @@ class Blanking:
         self._paths = tuple(path for path in paths if path)
         words = {next((step for step in reversed(path) if step != ANY), "") for path in self._paths}
         self._words = tuple(sorted(word.encode() for word in words))
+        self._escape = b"\\u00" if all(map(_PLAIN.fullmatch, self._words)) else b"\\"
         names = sorted({step for path in self._paths for step in path} - {ANY, ""})
         raw = [name.encode() for name in names]
         self._names = np.frombuffer(b"".join(raw), np.uint8)
@@ -59,15 +60,15 @@ class Blanking:
         """As `of`, of some rows' objects, in place. Cost: about as `models.kernels.scan.scan` an ordinary row."""
         if not self._paths or not len(rows):
             return
-        fate = np.full(len(begin), LEFT, np.uint8)
-        blank(buffer, begin, extent, rows, self._names, self._ends, self._steps, fate)
-        for row in np.flatnonzero(fate == ODD).tolist():
+        odd = np.zeros(len(begin), np.bool_)
+        blank(buffer, begin, extent, rows, self._names, self._ends, self._steps, odd)
+        for row in np.flatnonzero(odd).tolist():
             at, size = int(begin[row]), int(extent[row])
             buffer[at : at + size] = np.frombuffer(self.of(buffer[at : at + size].tobytes()), np.uint8)
 
     def might(self, message: bytes) -> bool:
         """Whether a secret can be in a message, or in some one after another: quick, and never wrongly false."""
-        return any(word in message for word in self._words) or (bool(self._words) and _ESCAPED in message)
+        return any(word in message for word in self._words) or (bool(self._words) and self._escape in message)
 
     def of(self, message: bytes) -> bytes:
         """The message, of JSON, with `*` in the place of every character of a secret string.

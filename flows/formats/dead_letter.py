@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 from functools import cache
 from typing import Any, Final, Literal
@@ -37,6 +38,9 @@ _QUOTED: Final = re.compile(rb"(\")(?:[^\"\\]++|\\.)*+(\"?)|(')(?:[^'\\]++|\\.)*
 _ESCAPED: Final = re.compile(rb"((\\{1,8}+)[\"'])(?:[^\"\\]++|(?!\2\")\\++\"?)*+(\2\"|)", re.DOTALL)
 _RUN: Final = re.compile(rb"(?:[^\"\r\n&}\\]++|\\(?![\"']))*+")
 _PIECE: Final = re.compile(rb"[\[{]|[\]}]|\"(?:[^\"\\]++|\\.)*+\"?|[^\[\]{}\"]++", re.DOTALL)
+# Between `\u` or `/` and the text itself stand as many backslashes as there are strings around it.
+_ESCAPE: Final = re.compile(rb"\\{1,8}+(?:u((?:[dD][89abAB][0-9a-fA-F]{2}\\{1,8}+u(?=[dD][c-fC-F]))?[0-9a-fA-F]{4})|/)")
+_GZIP: Final = b"\x1f\x8b"
 _JWT: Final = re.compile(rb"(?<![\w\-])eyJ[\w\-]{8,}+(?:\.[\w\-]*+){0,4}+")
 _BEARER: Final = re.compile(rb"(?i)(?<![a-z])(?:bearer|basic)[ \t]{1,8}+[\w.~+/=\-]++")
 BLANK: Final = b"***"
@@ -109,8 +113,8 @@ def redact(body: bytes) -> bytes:
 
     Works on broken JSON, on JSON inside strings, on query parameters and header lines, in time linear in the body.
     Tokens that can be told by their own form (JWT, `Bearer ...`) are blanked wherever they stand. It **fails** to see
-    a secret under a harmless name, and names written with escapes; where a third of the body is NUL bytes (UTF-16,
-    UTF-32) nothing is kept. For bodies that must not leave, `"none"` is the setting.
+    a secret under a harmless name. Nothing is kept of what is compressed, nor where a third of the body is NUL bytes
+    (UTF-16, UTF-32). For bodies that must not leave, `"none"` is the setting.
 
     Examples
     --------
@@ -123,10 +127,16 @@ def redact(body: bytes) -> bytes:
 
 
 def _without(body: bytes, names: re.Pattern[bytes]) -> bytes:
-    """A message without the values that follow what matches."""
+    """A message without the values that follow what matches, also where a name is written with escapes.
+
+    Nothing of a compressed one: it may be cut anywhere, and what is in it is not seen.
+    """
+    if body.startswith(_GZIP):
+        return b""
     kept: list[bytes] = []
     done = 0
-    match = names.search(body)
+    match = names.search(spelled := _ESCAPE.sub(_letter, body))
+    body = body if match is None else spelled
     while match is not None:
         end, blank = _value_end(body, match.end())
         kept += (body[done : match.end()], blank)
@@ -134,6 +144,15 @@ def _without(body: bytes, names: re.Pattern[bytes]) -> bytes:
         match = names.search(body, end)
     kept.append(body[done:])
     return b"".join(kept)
+
+
+def _letter(escape: re.Match[bytes]) -> bytes:
+    """What an escape stands for, if that can be a name's: no quote, no control character, no half of a character."""
+    if escape[1] is None:
+        return b"/"
+    units = [escape[1][:4], escape[1][-4:]][: 1 + (len(escape[1]) > 4)]
+    text = json.loads(b'"\\u%b"' % b"\\u".join(units))
+    return text.encode() if text.isprintable() and text not in '"\\' else escape[0]
 
 
 def hide(body: bytes, names: tuple[str, ...]) -> bytes:
@@ -147,7 +166,8 @@ def hide(body: bytes, names: tuple[str, ...]) -> bytes:
 
 @cache
 def _named(names: tuple[str, ...]) -> re.Pattern[bytes]:
-    words = b"|".join(re.escape(name.encode()) for name in names)
+    spelled = {form for name in names for form in (name, json.dumps(name, ensure_ascii=False)[1:-1])}
+    words = b"|".join(re.escape(form.encode()) for form in sorted(spelled))
     return re.compile(rb"(?<![\w.\-])(?:" + words + rb")(?:\\{0,8}+[\"'])[ \t\r\n]{0,64}+[:=][ \t\r\n]{0,64}+")
 
 

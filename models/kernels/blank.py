@@ -12,8 +12,6 @@ DEAD, START, SECRET = 0, 1, 2
 """States: no path goes on here; an object's own; the value is to go."""
 OTHER, ELEMENT = 0, 1
 """The first columns of a table of steps: a name that no path has; an element of a list. Names follow."""
-LEFT, CHANGED, ODD = range(3)
-"""What became of a row. ODD: a name with escapes, or a string that may hold JSON, on a path: for someone slower."""
 DEEPEST: Final = 200
 
 
@@ -26,18 +24,19 @@ def blank(
     names: NDArray[np.uint8],
     ends: NDArray[np.int64],
     steps: NDArray[np.int32],
-    fate: NDArray[np.uint8],
+    odd: NDArray[np.bool_],
 ) -> None:
     """Follow `steps` (state, column), whose columns from 2 on have `names`, each up to its end, through
     each row's object, which is JSON, and overwrite what is SECRET.
 
-    Of a string every byte becomes `*`; anything else becomes `null` and spaces, or `0` where it is shorter.
+    Of a string every byte becomes `*`; anything else becomes `null` and spaces, or `0` where it is shorter. `odd` says
+    of a row that it has a name with escapes, or a string that may hold JSON, on a path: that is for someone slower.
     """
     kinds = np.empty(DEEPEST + 2, np.uint8)
     states = np.empty(DEEPEST + 2, np.int32)
     stack = np.empty(DEEPEST + 2, np.uint8)
     for row in rows:
-        fate[row] = LEFT
+        odd[row] = False
         i = begin[row]
         end = i + extent[row]
         depth = 0
@@ -53,7 +52,7 @@ def blank(
                     break
                 for k in range(i + 1, close):
                     if buffer[k] == 0x7B or buffer[k] == 0x5B or buffer[k] == 0x5C:
-                        fate[row] = ODD
+                        odd[row] = True
                 i = close + 1
             elif live and (c == 0x7B or c == 0x5B):
                 depth += 1
@@ -71,8 +70,6 @@ def blank(
                 stop = value_end(buffer, i, end, stack, DEEPEST)
                 if state == SECRET and stop > i:
                     _overwrite(buffer, i, stop)
-                    if fate[row] == LEFT:
-                        fate[row] = CHANGED
                 i = stop
             if i < 0:
                 break
@@ -98,12 +95,12 @@ def blank(
                 i = -1
                 break
             if escaped:
-                fate[row] = ODD
+                odd[row] = True
             state = steps[states[depth], _column(buffer, i + 1, close - i - 1, names, ends)]
             i = space_end(buffer, close + 1, end)
             i = space_end(buffer, i + 1, end)
         if i < 0:
-            fate[row] = ODD
+            odd[row] = True
 
 
 @njit(cache=True, nogil=True)
