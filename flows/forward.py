@@ -142,7 +142,7 @@ class Job:
 
     def _flow(self, kept: StateDir | None, refusals: Refusals) -> None:
         source = self._opened = self._open()
-        sink = DestinationSink(self.one, lambda: self._client, refusals, self.progress, self._stop, self._tell)
+        sink = DestinationSink(self.one, self._client, refusals, self.progress, self._stop, self._tell)
         flow = build(self.one, source, sink)
         hear(flow, self.failures.append)
         recovery = RecoveryConfig(str(kept.recovery)) if kept else None  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ _COUNTERS: Final = {
     "filtered": "Records that the filters kept back.",
     "sent": "Records that the destination has taken.",
     "sent_bytes": "Bytes of records in batches that were taken.",
-    "batches": "Batches that were taken.",
+    "batches": "Batches that were taken, or what of them was.",
     "refused": "Records refused for good, which are dead letters.",
     "retries": "Attempts that failed and were repeated.",
 }

@@ -114,25 +114,40 @@ def test_one_that_is_refused_for_good_is_kept_with_the_answer(
     assert letter["offset"] == sum(len(json.dumps(one)) + 1 for one in found[:11])
 
 
-def test_items_that_are_told_to_wait_are_sent_again_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("missing", [False, True])
+def test_items_that_are_told_to_wait_are_sent_again_alone(
+    missing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = alerts(20)
     source = write(tmp_path / "alerts.ndjson", found)
-    with serving("elasticsearch", monkeypatch, busy=5) as server:
+    with serving("elasticsearch", monkeypatch, busy=5, missing=missing) as server:
         done = forwarded(config(tmp_path, block("elasticsearch", server)), source)["elasticsearch"]
-        assert (done.sent, done.retries) == (20, 1)
+        assert (done.sent, done.retries, done.refused) == (20, 1, 0)
+        assert done.sent_bytes == sum(len(json.dumps(one)) for one in found)
         newest = {one["finding_info"]["uid"]: one["metadata"]["sequence"] for one in found}
         assert {id: version for id, (version, _) in server.documents.items()} == newest
+
+
+@pytest.mark.parametrize("type", ["elasticsearch", "webhook"])
+def test_one_that_refuses_is_there_again(type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "alerts.ndjson", [alerts(1)[0] | {"message": "poison"}])
+    said: list[str] = []
+    with serving(type, monkeypatch, bad="poison") as server:
+        server.faults.append(Response(503))
+        done = forwarded(config(tmp_path, block(type, server)), source, state=str(tmp_path), tell=said.append)[type]
+    assert (done.retries, done.refused, done.batches, done.failing) == (1, 1, 0, "")
+    assert f"{type}: is being served again" in said
 
 
 def test_what_splunk_does_not_acknowledge_is_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = alerts(30)
     source = write(tmp_path / "alerts.ndjson", found)
-    with serving("splunk_hec", monkeypatch, never={1}, patience=3) as server:
+    with serving("splunk_hec", monkeypatch, never={1, 2}, patience=3) as server:
         keys = {"batch_events": 10, "ack_timeout": "100ms"}
         done = forwarded(config(tmp_path, block("splunk_hec", server, **keys)), source)["splunk_hec"]
-        assert done.sent == 30
+        assert (done.sent, done.batches, server.largest) == (30, 3, 10)
         assert [*dict.fromkeys(server.ids)] == ids(found)
-        assert all(server.ids.count(id) > 1 for id in ids(found)[10:20])  # a slow machine sends others again too
+        assert all(server.ids.count(id) > 1 for id in ids(found)[10:])  # a slow machine sends others again too
         assert len(server.channels) == 1
 
 

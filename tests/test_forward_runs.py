@@ -13,6 +13,7 @@ import pytest
 
 from flows.config import load
 from flows.errors import InputError, Refused
+from flows.formats.siem import ENCODERS
 from tests.command import begun, command, lapwing, said
 from tests.destinations.lines import alert, alerts, eventually, ids, write
 from tests.destinations.others import SUMO_PATH
@@ -190,6 +191,14 @@ def test_scored_and_raw_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         done = forwarded(config(tmp_path, every), source, state=str(tmp_path / "b"))["elasticsearch"]
         assert (done.sent, done.refused) == (3, 1)
         assert len(server.documents) == 3
+    with serving("splunk_hec", monkeypatch) as server:
+        forwarded(
+            config(tmp_path, block("splunk_hec", server, **{"from": "scored"})), source, state=str(tmp_path / "c")
+        )
+        for line, event in zip((lines[0], lines[1], lines[3]), server.received, strict=True):
+            alone = json.loads(ENCODERS["hec"](line.encode(), "scored"))
+            assert event["fields"] == alone["fields"] | {"lapwing_id": event["fields"]["lapwing_id"]}
+        assert ["risk" in event["fields"] for event in server.received] == [True, False, True]
     (letter,) = map(json.loads, (tmp_path / "a" / "forward-dead-letters.ndjson").read_text().splitlines())
     assert (letter["reason"], letter["destination"]) == ("unreadable", "elasticsearch")
 

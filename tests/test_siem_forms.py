@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.formats import syslog_rfc5424
 from flows.formats.ecs import CLASSES
 from flows.formats.siem import ENCODERS, at_least, risk, slim
 from flows.formats.siem_event import Form, NoRecord
@@ -273,10 +272,3 @@ def test_any_bytes_are_a_line_or_no_record(found: bytes, data: st.DataObject) ->
             line_of("ocsf", broken, kind)
         except NoRecord:
             continue
-
-
-def test_another_forms_line_in_syslog() -> None:
-    found = alert_record()
-    line = ENCODERS["cef"](found, "alert")
-    header, pairs, text = siem_parsers.syslog(syslog_rfc5424.wrap(line, found, "alert").decode())
-    assert (header["pri"], header["msgid"], pairs, text) == ("108", "alert", {}, line.decode())

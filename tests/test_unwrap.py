@@ -212,9 +212,10 @@ def test_secrets_are_blanked_whatever_their_names_are_written_like() -> None:
     escaped = text(secret).replace(b"/", b"\\/")
     buffer, rows = np.frombuffer(escaped, np.uint8).copy(), np.zeros(1, np.int64)
     blanking.rows(buffer, rows, np.array([len(escaped)], np.int32), rows)
-    for message in (buffer.tobytes(), blanking.of(escaped), blanking.of(json.dumps(secret, ensure_ascii=False).encode())):
+    plain = json.dumps(secret, ensure_ascii=False).encode()
+    for message in (buffer.tobytes(), blanking.of(escaped), blanking.of(plain)):
         assert json.loads(message) == dict.fromkeys(secret, "*" * len(SECRET))
-    for broken in (escaped[:-1], json.dumps(secret, ensure_ascii=False).encode()[:-1]):
+    for broken in (escaped[:-1], plain[:-1]):
         assert SECRET[:7].encode() not in hide(broken, blanking.names)
 
 

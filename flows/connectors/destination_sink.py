@@ -35,13 +35,13 @@ class DestinationSink(FixedPartitionedSink[Selected, None]):
     def __init__(
         self,
         one: Destination,
-        make: Callable[[], Client],
+        client: Client,
         refusals: Refusals,
         progress: ForwardProgress,
         stop: threading.Event,
         tell: Callable[[str], None],
     ) -> None:
-        self._make = partial(_Sending, one, make, refusals, progress, stop, tell)
+        self._make = partial(_Sending, one, client, refusals, progress, stop, tell)
 
     def list_parts(self) -> list[str]:
         """One: order asks for it."""
@@ -56,16 +56,15 @@ class _Sending(StatefulSinkPartition[Selected, None]):
     def __init__(
         self,
         one: Destination,
-        make: Callable[[], Client],
+        client: Client,
         refusals: Refusals,
         progress: ForwardProgress,
         stop: threading.Event,
         tell: Callable[[str], None],
     ) -> None:
-        self._one, self._client, self._refusals, self._progress = one, make(), refusals, progress
+        self._one, self._client, self._refusals, self._progress = one, client, refusals, progress
         self._stop, self._tell = stop, tell
         self._batch: list[Record] = []
-        self._bytes = 0
         self._reached: dict[str, int] = {}
         self._failures = 0
         self._patient_until = float("inf")
@@ -77,76 +76,82 @@ class _Sending(StatefulSinkPartition[Selected, None]):
             self._progress.filtered += selected.messages - len(selected.records) - len(selected.unreadable)
             for message, why in selected.unreadable:
                 self._refuse(message, "", "unreadable", why)
-            for record in selected.records:
-                size = self._client.size(record)
-                if self._batch and self._bytes + size > self._one.batch_bytes:
-                    self._send()
-                self._batch.append(record)
-                self._bytes += size
-                if len(self._batch) >= self._one.batch_events:
-                    self._send()
+            *full, self._batch = self._cut([*self._batch, *selected.records])
+            self._deliver(full)
             self._reached.update(selected.reached)
 
     def snapshot(self) -> None:
         """The epoch's end: nothing may be under way any more."""
-        self._send()
-        self._settle()
+        again, self._batch = [self._batch], []
+        while again:
+            self._deliver(again)
+            again = self._settled()
         self._refusals.flush()
         self._progress.deliver(self._reached)
 
     def close(self) -> None:
         self._client.close()
 
-    def _send(self) -> None:
-        batch, self._batch, self._bytes = self._batch, [], 0
-        if batch:
-            self._deliver(batch)
+    def _cut(self, records: Sequence[Record]) -> list[list[Record]]:
+        """The records in batches, the last of which has room, and may have none."""
+        batches: list[list[Record]] = [[]]
+        room = self._one.batch_bytes
+        for record in records:
+            size = self._client.size(record)
+            if len(batches[-1]) == self._one.batch_events or (batches[-1] and size > room):
+                batches.append([])
+                room = self._one.batch_bytes
+            batches[-1].append(record)
+            room -= size
+        return [*batches, []] if len(batches[-1]) == self._one.batch_events else batches
 
-    def _deliver(self, records: Sequence[Record]) -> None:
-        """Send until each record is taken or refused. What is refused as a whole is halved, so that one is found."""
-        open_ = [records]
+    def _deliver(self, batches: Sequence[Sequence[Record]]) -> None:
+        """Send until each record is sent or refused. What is refused as a whole is halved, so that one is found."""
+        open_ = [*reversed(batches)]
         while open_:
             if self._client.full:
-                self._settle()
-            part = open_.pop()
+                open_ += reversed(self._settled())
+            if not (part := open_.pop()):
+                continue
             answer = self._client.send(part)
-            if answer.halve and len(part) > 1:
-                middle = len(part) // 2
-                open_ += [part[middle:], part[:middle]]
-            elif answer.halve:
-                self._refuse(part[0].message, part[0].id, "refused", answer.why)
+            if answer.halve:
+                self._served()
+                if len(part) == 1:
+                    self._refuse(part[0].message, part[0].id, "refused", answer.why)
+                else:
+                    middle = len(part) // 2
+                    open_ += [part[middle:], part[:middle]]
             elif again := self._judge(answer):
                 open_.append(again)
-            else:
-                self._progress.batches += 1
-                self._progress.sent_bytes += sum(len(record.body) for record in part)
 
-    def _settle(self) -> None:
-        """Wait until nothing is open at the destination."""
+    def _settled(self) -> list[list[Record]]:
+        """Wait until nothing is open at the destination, or some of it is to be sent again: then that, in batches."""
         while True:
             answer = self._client.settle()
             if again := self._judge(answer):
-                self._deliver(again)
-            elif not answer.pending_s:
-                return
-            else:
-                self._pause(answer.pending_s)
+                return self._cut(again)
+            if not answer.pending_s:
+                return []
+            self._pause(answer.pending_s)
 
     def _judge(self, answer: Answer) -> Sequence[Record]:
         """Count what an answer says, and wait if it says that something is to be sent again, which is returned."""
         for record, why in answer.refused:
             self._refuse(record.message, record.id, "refused", why)
-        self._progress.sent += answer.delivered
-        self._progress.last_sent = time.time() if answer.delivered else self._progress.last_sent
+        self._progress.take(answer.taken)
         if answer.again:
             if self._progress.failed(answer.why):
                 self._tell(f"{self._one.id}: {answer.why}; trying again")
             self._wait(answer.wait_s)
-        elif answer.delivered:
-            self._failures = 0
-            if self._progress.succeeded():
-                self._tell(f"{self._one.id}: is being served again")
+        elif answer.taken or answer.refused:
+            self._served()
         return answer.again
+
+    def _served(self) -> None:
+        """The destination has answered, be it that it refuses something."""
+        self._failures = 0
+        if self._progress.succeeded():
+            self._tell(f"{self._one.id}: is being served again")
 
     def _pause(self, seconds: float) -> None:
         """Wait for a confirmation; after a stop not for very long."""

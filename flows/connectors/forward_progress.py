@@ -1,14 +1,17 @@
 """How far a destination is: written by its flow, read by whoever asks."""
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+
+from flows.formats.forwarded import Record
 
 
 class ForwardProgress:
     """Counts of one destination since the start. Its flow's thread writes, others read.
 
     `delivered` is, by source, the offset up to which everything has been delivered or refused, `waiting` how much lies
-    behind it. `failing` says why the last attempt failed, empty once one has succeeded.
+    behind it. `failing` says why the last attempt failed, empty once one has had an answer.
     """
 
     def __init__(self, id: str) -> None:
@@ -28,8 +31,16 @@ class ForwardProgress:
         self.retries += 1
         return first
 
+    def take(self, batches: Sequence[Sequence[Record]]) -> None:
+        """The destination has taken these."""
+        for batch in batches:
+            self.batches += 1
+            self.sent += len(batch)
+            self.sent_bytes += sum(len(record.body) for record in batch)
+            self.last_sent = time.time()
+
     def succeeded(self) -> bool:
-        """An attempt succeeded; whether the one before it had failed."""
+        """An attempt was answered; whether the one before it had failed."""
         was, self.failing = self.failing, ""
         return bool(was)
 

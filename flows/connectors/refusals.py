@@ -23,9 +23,6 @@ class Refusals(Protocol):
     def flush(self) -> None:
         """Make what was added durable."""
 
-    def close(self) -> None:
-        """Let go."""
-
 
 def refusal(destination: str, message: Message, id: str, reason: str, answer: str, body: Body) -> bytes:
     """A dead letter with three members more: `destination`, `id`, and in `detail` the answer.
@@ -69,7 +66,7 @@ class FileRefusals:
                 raise cannot_write(self._path, error) from error
 
     def close(self) -> None:
-        """As `Refusals`."""
+        """Let the file go."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -86,9 +83,5 @@ class TopicRefusals:
         self._sender.send(refusal(destination, message, id, reason, answer, self._body), message.key or b"")
 
     def flush(self) -> None:
-        """As `Refusals`."""
-        self._sender.flush()
-
-    def close(self) -> None:
         """As `Refusals`."""
         self._sender.flush()

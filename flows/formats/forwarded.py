@@ -27,7 +27,8 @@ class Record(NamedTuple):
 
     `id` is the same however often it is sent and however it was read again: for an alert its uid and its number in the
     incident, else a hash of where it lies and of its bytes. `uid` and `seq` are the alert's, empty and 0 for others.
-    `time` is epoch ms, None where the message is no one's but the source's. `body` has no line break.
+    `time` is epoch ms, None where the message is no one's but the source's; `risk` is None where it is not known.
+    `body` has no line break.
     """
 
     id: str
@@ -35,7 +36,7 @@ class Record(NamedTuple):
     seq: int
     time: int | None
     severity: int
-    risk: int
+    risk: int | None
     tenant: str
     detection: str
     body: bytes
@@ -83,7 +84,7 @@ class _Alert(msgspec.Struct):
     severity_id: Annotated[int, Meta(ge=0)]
     finding_info: _Finding
     metadata: _Metadata
-    risk_score: int = 0
+    risk_score: int | None = None
 
 
 class _Added(msgspec.Struct):
@@ -133,10 +134,10 @@ def _of_alert(message: Message) -> Record:
 
 
 def _of_event(kind: str, message: Message) -> Record:
-    time, risk = None, 0
+    time, risk = None, None
     if kind == "scored":
         scored = _SCORED.decode(message.value)
-        time, risk, tenant = scored.lapwing.time, scored.lapwing.risk or 0, scored.tenant
+        time, risk, tenant = scored.lapwing.time, scored.lapwing.risk, scored.tenant
     else:
         tenant = _EVENT.decode(message.value).tenant
     return Record(

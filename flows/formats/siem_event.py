@@ -1,11 +1,11 @@
 """What a SIEM is told of one published record, in the words that every target's encoder maps from."""
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
 from typing import Final, Literal
 
 import msgspec
 
+from flows.formats.proxied import address_of
 from models.base import RISK_FLOOR
 
 Kind = Literal["alert", "scored"]
@@ -106,16 +106,8 @@ def address(text: str) -> str:
     >>> address("::ffff:192.0.2.1"), address("192.0.2.1:443"), address("[2001:db8::1]:443"), address("-")
     ('192.0.2.1', '192.0.2.1', '2001:db8::1', '')
     """
-    bare = text[1:].partition("]")[0] if text.startswith("[") else text
-    if bare.count(":") == 1:
-        bare = bare.partition(":")[0]
-    try:
-        found = ip_address(bare)
-    except ValueError:
-        return ""
-    if isinstance(found, IPv6Address):
-        return "" if found.scope_id else str(found.ipv4_mapped or found)
-    return str(found)
+    found = address_of(text)
+    return "" if found is None else str(found)
 
 
 def each(names: Iterable[str]) -> tuple[str, ...]:

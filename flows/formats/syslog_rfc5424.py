@@ -39,18 +39,6 @@ def encode(record: bytes, kind: Kind) -> bytes:
     return f"{_header(event)} [{SD_ID}{data}] {'' if text.isascii() else _BOM}{text}".encode()
 
 
-def wrap(line: bytes, record: bytes, kind: Kind) -> bytes:
-    """Another form's line (CEF, LEEF, JSON) of the same record as the text of a message without structured data.
-
-    Raises
-    ------
-    NoRecord
-        The bytes are no record of that kind.
-    """
-    mark = b"" if line.isascii() else _BOM.encode()
-    return _header(read(record, kind)).encode() + b" - " + mark + line
-
-
 def _header(event: SiemEvent) -> str:
     time = datetime.fromtimestamp(min(_LAST, max(0, event.time)) / 1000, UTC).isoformat(timespec="milliseconds")
     return (

@@ -29,7 +29,7 @@ def wanted(found: Record, one: Destination) -> bool:
     """Whether the filters let a record through."""
     return (
         (one.kind != "alerts" or found.severity >= one.severity_id)
-        and (one.kind == "events" or found.risk >= one.min_risk)
+        and (one.kind == "events" or (found.risk or 0) >= one.min_risk)
         and (not one.detections or found.detection in one.detections)
         and (not one.tenants or found.tenant in one.tenants)
     )

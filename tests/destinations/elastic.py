@@ -11,10 +11,14 @@ KEY = "a2V5OnNlY3JldA=="
 
 @dataclass
 class Elastic(StrictHttp):
-    """Takes documents as external versions and `create` have it; `bad` is refused, `busy` items are told to wait."""
+    """Takes documents as external versions and `create` have it; `bad` is refused, `busy` items are told to wait.
+
+    Where `missing`, they are told so because their index is not there yet.
+    """
 
     bad: str = ""
     busy: int = 0
+    missing: bool = False
     documents: dict[str, tuple[int, Any]] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
 
@@ -39,6 +43,8 @@ class Elastic(StrictHttp):
         must(about.keys() <= known and {"_index", "_id"} <= about.keys(), f"{about}")
         if self.busy:
             self.busy -= 1
+            if self.missing:
+                return {"status": 404, "error": {"type": "index_not_found_exception", "reason": "no such index"}}
             return {"status": 429, "error": {"type": "es_rejected_execution_exception", "reason": "queue is full"}}
         if self.bad and self.bad in json.dumps(document):
             return {"status": 400, "error": {"type": "document_parsing_exception", "reason": "failed to parse [time]"}}

@@ -21,6 +21,7 @@ class Splunk(StrictHttp):
     received: list[Any] = field(default_factory=list)
     asked: dict[int, int] = field(default_factory=dict)
     channels: set[str] = field(default_factory=set)
+    largest: int = 0
 
     def handle(self, request: Request) -> Response:
         """Events, or a question for acknowledgements."""
@@ -43,6 +44,7 @@ class Splunk(StrictHttp):
             if self.bad and self.bad in json.dumps(event["event"]):
                 return Response.of({"text": "Invalid data format", "code": 6, "invalid-event-number": at}, 400)
         self.received += events
+        self.largest = max(self.largest, len(events))
         number = len(self.asked)
         self.asked[number] = 0
         return Response.of({"text": "Success", "code": 0} | ({"ackId": number} if self.ack else {}))

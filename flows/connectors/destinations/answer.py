@@ -15,15 +15,15 @@ LONGEST_TOLD: Final = 512
 
 @dataclass(slots=True, frozen=True)
 class Answer:
-    """`delivered` is how many records are known to be taken, `again` are those that have to be sent again, in their
-    order, `refused` those that never need to be, each with the answer. `why` says what is wrong, `wait_s` is how long
-    the destination asks to be left alone.
+    """`taken` are batches, or what of them, that are known to be taken, `again` are the records that have to be sent
+    again, in their order, `refused` those that never need to be, each with the answer. `why` says what is wrong,
+    `wait_s` is how long the destination asks to be left alone.
 
     With `halve` nothing was taken because of something in the batch: it is to be sent in halves, and one that is alone
     is refused. `pending_s` is when to ask again whether what was sent has been taken; 0 where nothing is open.
     """
 
-    delivered: int = 0
+    taken: Sequence[Sequence[Record]] = ()
     again: Sequence[Record] = ()
     refused: Sequence[tuple[Record, str]] = ()
     why: str = ""

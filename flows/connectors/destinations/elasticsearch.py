@@ -14,7 +14,8 @@ from flows.forward_block import Elasticsearch
 
 _SHOWN: Final = "errors,items.*.status,items.*.error.type,items.*.error.reason"
 _THERE: Final = 409
-_LATER: Final = (401, 403, 408, 429)
+_LATER: Final = (401, 403, 404, 408, 429)
+"""404 is an index that is missing, and that whoever sees it makes."""
 _LINE: Final = 160
 
 
@@ -68,10 +69,11 @@ class ElasticsearchClient:
             items = []
         if len(items) != len(records):
             return Answer(again=records, why=f"no answer of _bulk: {told(reply.body)}")
-        again, refused, why = [], [], ""
+        taken, again, refused, why = [], [], [], ""
         for record, found in zip(records, items, strict=True):
             item = next(iter(found.values()), _Item(0))
             if 200 <= item.status < 300 or item.status == _THERE:
+                taken.append(record)
                 continue
             error = item.error or _Error()
             text = told(f"status {item.status}: {error.type}: {error.reason}")
@@ -80,8 +82,7 @@ class ElasticsearchClient:
                 why = text
             else:
                 refused.append((record, text))
-        delivered = len(records) - len(again) - len(refused)
-        return Answer(delivered=delivered, again=again, refused=refused, why=why)
+        return Answer(taken=[taken] if taken else (), again=again, refused=refused, why=why)
 
     def settle(self) -> Answer:
         """As `Client`."""

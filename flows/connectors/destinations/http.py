@@ -84,7 +84,7 @@ def judged(reply: Reply, records: Sequence[Record]) -> Answer:
     has put the credentials or the address right.
     """
     if 200 <= reply.status < 300:
-        return Answer(delivered=len(records))
+        return Answer(taken=(records,))
     if reply.status in _REFUSED:
         return Answer(again=records, why=reply.why, halve=True)
     return Answer(again=records, why=reply.why, wait_s=reply.wait_s)

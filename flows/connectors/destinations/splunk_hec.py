@@ -14,7 +14,7 @@ from flows.connectors.destinations.http import Http, judged
 from flows.connectors.destinations.tls import secrets
 from flows.durations import microseconds
 from flows.formats.forwarded import Record
-from flows.formats.splunk_hec import SOURCE_TYPES
+from flows.formats.splunk_hec import SOURCE_TYPES, envelope
 from flows.forward_block import SplunkHec
 
 _ABOUT_THE_EVENT: Final = (5, 6, 12, 13, 15)
@@ -103,11 +103,10 @@ class SplunkHecClient:
             acks = msgspec.json.decode(reply.body, type=_Acks).acks if reply.status == 200 else {}
         except (msgspec.DecodeError, UnicodeDecodeError):
             acks = {}
-        delivered = 0
-        waiting = []
+        taken, waiting = [], []
         for sent in self._open:
             if acks.get(str(sent.ack)):
-                delivered += len(sent.records)
+                taken.append(sent.records)
             else:
                 waiting.append(sent)
         now = time.monotonic()
@@ -116,7 +115,7 @@ class SplunkHecClient:
         again = [record for sent in over for record in sent.records]
         why = reply.why if reply.status != 200 else f"not acknowledged within {self._one.ack_timeout}"
         pending_s = microseconds(self._one.ack_poll) / 1e6 if self._open else 0.0
-        return Answer(delivered=delivered, again=again, why=why if again else "", pending_s=pending_s)
+        return Answer(taken=taken, again=again, why=why if again else "", pending_s=pending_s)
 
     def close(self) -> None:
         """As `Client`."""
@@ -124,11 +123,11 @@ class SplunkHecClient:
 
     def _event(self, record: Record) -> bytes:
         one = self._one
-        about: dict[str, object] = {} if record.time is None else {"time": record.time / 1000}
-        about |= {key: value for key in ("index", "source", "host") if (value := getattr(one, key))}
-        fields = {"lapwing_id": record.id, "tenant": record.tenant, "risk": str(record.risk)}
-        about |= {"sourcetype": one.sourcetype or _SOURCE_TYPES[one.kind], "fields": fields}
-        return msgspec.json.encode(about | {"event": text_or_json(record.body, one.form)})
+        return envelope(
+            text_or_json(record.body, one.form), one.sourcetype or _SOURCE_TYPES[one.kind], time=record.time,
+            id=record.id, tenant=record.tenant, severity=record.severity, risk=record.risk,
+            host=one.host, source=one.source, index=one.index,
+        )  # fmt: skip
 
 
 def _said(body: bytes) -> _Said:

@@ -55,7 +55,7 @@ class SyslogClient:
         except OSError as error:
             self.close()
             return Answer(again=records, why=f"{type(error).__name__}: {error}")
-        return Answer(delivered=len(records))
+        return Answer(taken=(records,))
 
     def settle(self) -> Answer:
         """As `Client`."""
