@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.connectors.forward_progress import ForwardProgress
@@ -19,6 +20,7 @@ _PIECE: Final = 1 << 20
 _LONGEST: Final = 1 << 26
 _HEAD: Final = 4096
 _LOOK_S: Final = 0.05
+_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 State = tuple[int, int, str]
 """The offset behind the last whole line, how many bytes of the file's head are known, and their hash."""
 
@@ -26,8 +28,9 @@ State = tuple[int, int, str]
 class FileLines(FixedPartitionedSource[Read, State]):
     """The lines of one file from where the last run ended. A line's offset is the byte at which it begins.
 
-    A last line that has no end yet is not read by a run that follows, and is read by one that ends. What was read is
-    known again by the file's head: one that was replaced or cut is refused, not read from its middle.
+    A last line that has no end yet is not read by a run that follows, and by one that ends only if it is a whole
+    object: of any other the rest may be still to come. What was read is known again by the file's head: one that was
+    replaced or cut is refused, not read from its middle.
 
     Raises
     ------
@@ -115,9 +118,9 @@ class _Lines(StatefulSourcePartition[Read, State]):
         text = self._rest + piece
         end = text.rfind(b"\n") + 1
         if not piece and not self._follow:
-            end = len(text)
-            if not end:
+            if not _whole(text):
                 raise StopIteration
+            end = len(text)
         if not end:
             self._rest = text
             if len(text) > _LONGEST:
@@ -170,6 +173,18 @@ class _Lines(StatefulSourcePartition[Read, State]):
     def _mark(self, end: int) -> None:
         self._head_size = min(end, _HEAD)
         self._head = hashlib.sha256(os.pread(self._file.fileno(), self._head_size, 0)).hexdigest()
+
+
+def _whole(text: bytes) -> bool:
+    """Whether a text is an object, of which no beginning is one.
+
+    >>> _whole(b'{"a":{}}'), _whole(b'{"a":{}'), _whole(b"")
+    (True, False, False)
+    """
+    try:
+        return _OBJECT.decode(text) is not None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _lines(text: bytes) -> list[bytes]:
