@@ -15,11 +15,11 @@ from flows.config import Config
 from flows.connectors.archive_source import FileLog, Part, TopicLog, WindowLog, file_size
 from flows.connectors.file_tree import STDIN, find_files
 from flows.connectors.kafka_client import missing, topics
-from flows.connectors.kafka_offsets import at_time, watermarks
+from flows.connectors.kafka_offsets import offsets
 from flows.connectors.kafka_reader import Place
 from flows.connectors.output_directory import ACTIONS, ALERTS, DEAD_LETTERS, SCORED, SUPPRESSED, WINDOWS
 from flows.errors import InputError, UsageError
-from flows.kafka_block import EARLIEST, END, LATEST, Kafka, moment_ms
+from flows.kafka_block import EARLIEST, END, LATEST, Kafka
 from flows.trail.tables import RAW
 
 FILES: Final = {
@@ -122,18 +122,10 @@ def from_topics(config: Config, raw: bool, ending: threading.Event, tell: Callab
 
 def _bounds(block: Kafka, topic: str, numbers: range) -> tuple[dict[int, int], dict[int, int]]:
     """Where partitions are begun that the trail does not have, and where they are read to."""
-    if block.start in ("", EARLIEST, LATEST):
-        starts = watermarks(block, topic, numbers, int(block.start == LATEST))
-    else:
-        starts = at_time(block, topic, numbers, moment_ms(block.start))
+    starts = offsets(block, topic, numbers, block.start or EARLIEST)
     if not block.until:
         return starts, {}
-    ends = (
-        watermarks(block, topic, numbers, 1)
-        if block.until == END
-        else at_time(block, topic, numbers, moment_ms(block.until))
-    )
-    return starts, ends
+    return starts, offsets(block, topic, numbers, LATEST if block.until == END else block.until)
 
 
 class _Growth:

@@ -95,6 +95,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     example: tuple[Example, ...] = ()
     given: dict[str, str] = msgspec.field(default_factory=dict)
 
+    @property
+    def topics_beside(self) -> tuple[str, ...]:
+        """The topics that are read beside that of events, because a format is theirs."""
+        return tuple(sorted({topic for block in self.format for topic in block.topics} - {self.kafka.topics.events}))
+
 
 _BLOCKS: Final[dict[str, type[msgspec.Struct]]] = {
     "input": Input, "output": Output, "time": Time, "state": State, "run": Run, "kafka": Kafka, "metrics": Metrics,

@@ -55,7 +55,7 @@ from flows.lineage import lineage as lineage_of
 from flows.lineage import moved as moved_mark
 from flows.mutes import MutesInForce
 from flows.observed import Observed
-from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, shown_of, table_secret, topics_beside
+from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, shown_of, table_secret
 from flows.running import result, told_as_ours, watching
 from flows.state_dir import StateDir, known_sources, open_state
 from flows.state_shape import state_identity
@@ -190,7 +190,7 @@ def _to_topics(
     """All results to topics: one step, so that a sink partition has one transaction for what comes from everywhere."""
     kafka = config.kafka
     delivery = Delivery(
-        kafka.topics, kafka.sinks, config.output.dead_letter_body, config_hash(config), topics_beside(config)
+        kafka.topics, kafka.sinks, config.output.dead_letter_body, config_hash(config), config.topics_beside
     )
     rules = {rule.id: rule for rule in config.detection}
     results = op.flat_map("deliver", seen, partial(deliver, delivery=delivery))

@@ -157,8 +157,8 @@ class Job:
     def _open(self) -> FileLines | TopicRecords:
         stop, progress, kafka = self._stop, self.progress, self._config.kafka
         if self._source == KAFKA:
-            topic = getattr(kafka.topics, self.one.kind)
-            return TopicRecords(kafka, topic, self.one.id, not self._follow, stop, progress, self._tell)
+            names = read_by(self._config, self.one)
+            return TopicRecords(kafka, names, self.one.id, not self._follow, stop, progress, self._tell)
         path = file_of(self._source, self.one)
         return FileLines(path, path.name, self._follow, stop, progress)
 
@@ -167,7 +167,8 @@ class Job:
         """What would be sent where; of a secret URL the variable it stands in."""
         one = self.one
         where = getattr(one, "url", "") or getattr(one, "address", "") or f"${getattr(one, 'url_env', '')}"
-        topic = f"topic {getattr(self._config.kafka.topics, one.kind)}"
+        names = read_by(self._config, one)
+        topic = f"topic{'s' * (len(names) > 1)} {', '.join(names)}"
         return {
             "id": one.id,
             "type": str(one.__struct_config__.tag),
@@ -214,6 +215,11 @@ def file_of(source: str, one: Destination) -> Path:
     if one.kind not in _FILES:
         raise UsageError(f"{one.id}: is from events, and the results in {source} have none: give the file of events")
     return path / _FILES[one.kind]
+
+
+def read_by(config: Config, one: Destination) -> tuple[str, ...]:
+    """The topics that a destination is from: of raw events those of formats too."""
+    return (getattr(config.kafka.topics, one.kind), *(config.topics_beside if one.kind == "events" else ()))
 
 
 def chosen(config: Config, only: Sequence[str]) -> tuple[Destination, ...]:
@@ -316,8 +322,8 @@ def all_there(config: Config, wanted: Sequence[Destination]) -> None:
         All of them in one, or no broker answers.
     """
     kafka = config.kafka
-    keys = dict.fromkeys((*(one.kind for one in wanted), "forward_dead_letters"))
-    names = [getattr(kafka.topics, key) for key in keys]
+    names = dict.fromkeys(name for one in wanted for name in read_by(config, one))
+    names[kafka.topics.forward_dead_letters] = None
     found = topics(kafka, names)
     if lacking := [name for name in names if name not in found]:
         make = f"kafka-topics.sh --bootstrap-server {kafka.bootstrap} --create --topic"

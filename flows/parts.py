@@ -93,7 +93,7 @@ def make_source(
             on_note=log.say,
             on_failure=on_failure,
             unwrap=unwrap,
-            more=topics_beside(config),
+            more=config.topics_beside,
         )
     if path == "synthetic":
         chunks = partial(simulate, SYNTHETIC_EVENTS, SYNTHETIC_SEED)
@@ -113,11 +113,6 @@ def make_source(
         on_ignored=_passed_over if only is None else None,
         unwrap=unwrap,
     )
-
-
-def topics_beside(config: Config) -> tuple[str, ...]:
-    """The topics that are read beside that of events, because a format is theirs."""
-    return tuple(sorted({*by_topic(config.format)} - {config.kafka.topics.events}))
 
 
 def _passed_over(names: tuple[str, ...]) -> None:

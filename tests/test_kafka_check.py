@@ -66,13 +66,15 @@ def test_nothing_is_missing(kafka: Endpoint, tmp_path: Path) -> None:
 
 def test_what_is_missing_is_made_by_what_is_printed(kafka: Endpoint, tmp_path: Path) -> None:
     site = Site(
-        kafka, tmp_path, 3, 4, counts={"markers": 2, "scored": 2}, settings={"alerts": {"max.message.bytes": "9000"}}
-    )
-    deleted(kafka, site.topics["windows"], site.topics["latest"])
+        kafka, tmp_path, 3, 4, counts={"markers": 2, "scored": 2}, settings={"alerts": {"max.message.bytes": "9000"}},
+        config='[[destination]]\ntype = "syslog"\naddress = "siem.example:6514"',
+    )  # fmt: skip
+    deleted(kafka, *(site.topics[key] for key in ("windows", "latest", "forward_dead_letters")))
     found = checked(site, 3)
     assert [lack["what"] for lack in found["missing"]] == [
         f"no topic {site.topics['latest']}",
         f"no topic {site.topics['windows']}",
+        f"no topic {site.topics['forward_dead_letters']}",
         f"topic {site.topics['alerts']} takes messages of 9000 bytes at most, and needs 65536",
         f"topic {site.topics['markers']} has cleanup.policy delete, and loses what it is for without compact",
         f"topic {site.topics['markers']} has 2 partitions, and kafka.sinks = 4 needs as many",
@@ -84,14 +86,14 @@ def test_what_is_missing_is_made_by_what_is_printed(kafka: Endpoint, tmp_path: P
     assert told[2].startswith(f"topic {site.topics['scored']} takes messages of 1048588 bytes at most: ")
     done = lapwing("check", site.path, "--connect")
     assert done.returncode == 3
-    assert said(done.stderr) == [f"lapwing: 5 things are missing at {kafka.bootstrap}"]
+    assert said(done.stderr) == [f"lapwing: 6 things are missing at {kafka.bootstrap}"]
     commands = [line for line in done.stdout.decode().splitlines() if line.startswith("kafka-")]
     assert commands == [lack["command"] for lack in found["missing"] + found["advice"]]
     pasted(found["missing"] + found["advice"], kafka)
     eventually(lambda: {*site.topics.values()} <= kafka.names(), "the topics are there")
     found = checked(site, 0)
     assert (found["missing"], found["advice"]) == ([], [])
-    assert found["topics"] == {name: 4 if key == "markers" else 3 for key, name in asked(site).items()}
+    assert found["topics"] == {name: 4 if key == "markers" else 3 for key, name in site.topics.items()}
     site.produce(events(range(6), 2))
     site.run()
     assert scored(site) == list(range(6))

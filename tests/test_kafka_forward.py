@@ -117,9 +117,43 @@ def test_a_gap_and_another_topic_are_refused(kafka: Endpoint, tmp_path: Path, mo
             forwarded(site.path, "kafka", **how)
 
 
+def test_raw_events_come_from_every_topic_that_is_read(
+    kafka: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def event(at: int) -> Record:
+        return Record(b'{"user":"u-%d"}' % at, b"k", (), None, at % 2)
+
+    with serving("elasticsearch", monkeypatch) as server:
+        destination = block("elasticsearch", server, **{"from": "events", "action": "create"})
+        site = Site(kafka, tmp_path, 2)
+        more = [f"{site.prefix}.{name}" for name in ("okta", "entra")]
+        for name in more:
+            kafka.make(name, 2, {})
+        formats = "".join(f'[[format]]\ntype = "{name.rpartition(".")[2]}"\ntopics = ["{name}"]\n' for name in more)
+        site.config = formats + toml([destination])
+        site.write()
+        how = {"follow": False, "state": str(tmp_path / "forwarded")}
+        for first in (0, 10):
+            for name in (site.events, *more):
+                written(kafka.client(), name, map(event, range(first, first + 10)))
+            one = forwarded(site.path, "kafka", **how)["elasticsearch"]
+            assert (one.read, one.sent, one.behind) == (30, 30, 0)
+        assert len({*server.ids}) == 60
+        for name in (site.events, *more):
+            assert group_offsets(kafka, f"{site.prefix}.forward.elasticsearch", name) == {0: 10, 1: 10}
+        site.config = toml([destination])
+        site.write()
+        assert forwarded(site.path, "kafka", **how)["elasticsearch"].read == 0
+        deleted(kafka, more[0])
+        site.config = formats + site.config
+        site.write()
+        with pytest.raises(InputError, match=f"no topic {more[0]}; it is made by"):
+            forwarded(site.path, "kafka", **how)
+
+
 def test_new_partitions_are_read(kafka: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving("webhook", monkeypatch) as server:
-        keys = {"new_partitions": "100ms", "start": "latest"}
+        keys = {"new_partitions": "100ms", "start": "2999-01-01T00:00:00Z"}
         site = Site(kafka, tmp_path, 1, config=toml([block("webhook", server)]), keys=keys)
         produce(site, alerts(5))
         with running(site.path, "kafka") as run:

@@ -11,7 +11,7 @@ from flows.errors import InputError, Refused, UsageError
 from tests.command import command, said
 from tests.kafka.endpoint import Endpoint
 from tests.kafka.records import Record, produce
-from tests.kafka_admin import group_offsets, grown
+from tests.kafka_admin import cut, group_offsets, grown
 from tests.kafka_runs import Site, eventually
 from tests.scrape import Scraper
 from tests.test_kafka_start import MOMENT_MS, events
@@ -61,12 +61,27 @@ def test_a_run_killed_between_topics_of_two_formats_gives_every_event_once(kafka
     before = sum(both.scored().values())
     site.produce(events(range(400, 410), 1))
     both.produce(messages(range(300, 310)))
-    done = site.lapwing("--until", "end")
+    done = site.lapwing("--until", "end", "--processes", "2")
     assert done.returncode == 0, done.stderr
     assert before <= 720
     assert both.scored() == Counter([f"e{k}" for k in range(410)] + [f"id-{k}" for k in range(310)])
     (dead,) = site.values("dead_letters")
     assert (dead["topic"], dead["partition"], dead["reason"]) == (both.okta, "0", "malformed_json")
+
+
+def test_a_gap_in_one_of_the_topics_is_told_or_passed(kafka: Endpoint, tmp_path: Path) -> None:
+    both = Both(kafka, tmp_path)
+    both.site.produce(events(range(5)))
+    both.produce(messages(range(10)))
+    both.site.run()
+    both.produce(messages(range(10, 30)))
+    cut(kafka, both.okta, 0, 4)
+    with pytest.raises(InputError, match=f"{both.okta}/0: offsets 2 to 3 were removed by retention"):
+        both.site.run()
+    both.site.produce(events(range(5, 10)))
+    both.site.run(on_gap="earliest")
+    names = [*range(10), *range(20, 30)]
+    assert both.scored() == Counter([f"e{k}" for k in range(10)] + [f"id-{k}" for k in names])
 
 
 def test_each_topic_begins_grows_and_counts_for_itself(kafka: Endpoint, tmp_path: Path) -> None:

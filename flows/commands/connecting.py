@@ -7,7 +7,6 @@ import msgspec
 from flows.commands.console import plain
 from flows.config import Config
 from flows.errors import UsageError
-from flows.format_block import by_topic
 
 _KAFKA = "kafka"
 
@@ -21,8 +20,9 @@ def tried(config: Config) -> dict[str, Any]:
 
     reading, writing = (end in ("", _KAFKA) for end in ends)
     found = try_out(
-        config.kafka, config.input.max_message_bytes, reading=reading, writing=writing, more=by_topic(config.format)
-    )
+        config.kafka, config.input.max_message_bytes, reading=reading, writing=writing, more=config.topics_beside,
+        forwarding=bool(config.destination),
+    )  # fmt: skip
     return dict(msgspec.to_builtins(found))
 
 

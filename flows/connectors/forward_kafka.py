@@ -1,11 +1,11 @@
-"""A topic of results as a Bytewax source: committed records only, in the order of each partition."""
+"""Topics as a Bytewax source of what is forwarded: committed records only, in the order of each partition."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -23,22 +23,26 @@ from flows.connectors.kafka_client import (
     reason,
     topics,
 )
+from flows.connectors.kafka_offsets import offsets, watermarks
 from flows.durations import microseconds
 from flows.errors import InputError
 from flows.formats.forwarded import Message, Read
-from flows.kafka_block import EARLIEST, LATEST, Kafka, moment_ms
+from flows.kafka_block import EARLIEST, Kafka
 
 PREFETCH_KIB: Final = 8192
-"""What a destination fetches ahead, of all partitions together."""
+"""What a destination fetches ahead, of all topics and partitions together."""
 _ROWS: Final = 1000
 _WAIT_S: Final = 0.02
+"""How long all topics together are waited for at a time."""
 _LOOK_S: Final = 1.0
-State = tuple[str, dict[int, int]]
-"""The topic's id, and for each partition the next offset."""
+Place = tuple[str, dict[int, int]]
+"""A topic's id, and for each partition the next offset."""
+State = Place | dict[str, Place]
+"""Of each topic by its name, which for the first is empty; before there could be several it was that one's alone."""
 
 
 class TopicRecords(FixedPartitionedSource[Read, State]):
-    """All partitions of a topic, as one source partition of the flow, because one destination takes them in one row.
+    """All partitions of some topics, as one source partition of the flow: one destination takes them in one row.
 
     A run begins where its state says, without one where the consumer group `<application>.forward.<id>` has come to,
     without that at `start`. What is delivered is committed to the group. Partitions that come later are read from
@@ -47,33 +51,39 @@ class TopicRecords(FixedPartitionedSource[Read, State]):
     Raises
     ------
     InputError
-        No broker answers, there is no such topic, it is not the one that was read before, or records are gone.
+        No broker answers, a topic does not exist, it is not the one that was read before, or records are gone.
     """
 
     def __init__(
         self,
         block: Kafka,
-        topic: str,
+        names: Sequence[str],
         id: str,
         until_end: bool,
         stop: threading.Event,
         progress: ForwardProgress,
         tell: Callable[[str], None],
     ) -> None:
-        found = topics(block, [topic]).get(topic)
-        if found is None:
-            raise InputError(missing([topic]))
+        found = topics(block, names)
+        if lacking := [name for name in names if name not in found]:
+            raise InputError(missing(lacking))
+        first, *more = names
+        self._topics = {"": found[first]} | {name: found[name] for name in more}
         self._built: list[_Records] = []
-        self._make = partial(_Records, block, found, group(block, id), until_end, stop, progress, tell)
+        self._make = partial(_Records, block, group(block, id), 1 / len(names), until_end, stop, progress, tell)
 
     def list_parts(self) -> list[str]:
-        """The topic, whatever it is called."""
+        """One, whatever the topics are called."""
         return ["topic"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: State | None) -> "_Records":
-        """Begin, or go on."""
-        self._built.append(self._make(resume_state))
-        return self._built[-1]
+    def build_part(self, step_id: str, for_part: str, resume_state: State | None) -> "_Together":
+        """Begin, or go on; what is known of topics that are not read any more is kept."""
+        known = {"": resume_state} if isinstance(resume_state, tuple) else resume_state or {}
+        together = _Together(known)
+        for name, topic in self._topics.items():
+            together.parts[name] = self._make(topic, known.get(name))
+            self._built.append(together.parts[name])
+        return together
 
     def measure(self) -> None:
         """Say how many records are not delivered. From any thread, also while the flow waits for its destination.
@@ -94,43 +104,66 @@ def group(block: Kafka, id: str) -> str:
     return f"{block.application}.forward.{id}"
 
 
-class _Records(StatefulSourcePartition[Read, State]):
+class _Together(StatefulSourcePartition[Read, State]):
+    """Topics, of which each is read in its turn until all have ended."""
+
+    def __init__(self, known: dict[str, Place]) -> None:
+        self._known = known
+        self._ended: set[str] = set()
+        self.parts: dict[str, _Records] = {}
+
+    def next_batch(self) -> list[Read]:
+        if len(self._ended) == len(self.parts):
+            raise StopIteration
+        found: list[Read] = []
+        for name in [name for name in self.parts if name not in self._ended]:
+            batch = self.parts[name].next_batch()
+            found += batch or []
+            self._ended |= {name} if batch is None else set()
+        return found
+
+    def snapshot(self) -> State:
+        return self._known | {name: part.snapshot() for name, part in self.parts.items()}
+
+
+class _Records:
     def __init__(
         self,
         block: Kafka,
-        topic: Topic,
         group: str,
+        share: float,
         until_end: bool,
         stop: threading.Event,
         progress: ForwardProgress,
         tell: Callable[[str], None],
-        state: State | None,
+        topic: Topic,
+        state: Place | None,
     ) -> None:
         self._block, self._topic, self._stop, self._progress = block, topic, stop, progress
-        self._tell, self._group = tell, group
+        self._tell, self._group, self._wait_s = tell, group, _WAIT_S * share
         self._every, self._looked = microseconds(block.new_partitions) / 1e6, time.monotonic()
         self._failures = Failures()
         options = common(block) | dict(block.consumer)
-        options.setdefault("queued.max.messages.kbytes", PREFETCH_KIB)
+        options.setdefault("queued.max.messages.kbytes", int(PREFETCH_KIB * share))
         options |= {
             "group.id": group, "auto.offset.reset": "error", "enable.auto.commit": False,
             "enable.auto.offset.store": False, "enable.partition.eof": True, "isolation.level": "read_committed",
             "error_cb": self._failures,
         }  # fmt: skip
         self._consumer = made(lambda: Consumer(options, logger=logger()))
-        self._shown: dict[str, int] = {}
-        self._ended: set[int] = set()
+        self._shown: dict[int, int] = {}
         try:
             self._next = self._begin(state)
             progress.deliver({self._source(at): offset for at, offset in self._next.items()})
-            self._ends = self._watermarks(1) if until_end else {}
+            self._ends = watermarks(block, topic.name, range(topic.partitions), 1) if until_end else {}
             self._assign()
         except (InputError, KafkaException) as error:
             raise self._failed(error) from error
 
-    def next_batch(self) -> list[Read]:
+    def next_batch(self) -> list[Read] | None:
+        """What has come; None at the end."""
         if self._stop.is_set() or (self._ends and all(self._next[at] >= end for at, end in self._ends.items())):
-            raise StopIteration
+            return None
         self._commit()
         try:
             self._look_for_new()
@@ -138,7 +171,8 @@ class _Records(StatefulSourcePartition[Read, State]):
         except (InputError, KafkaException) as error:
             raise self._failed(error) from error
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> Place:
+        """Where it is."""
         return (self._topic.id, dict(self._next))
 
     def finish(self) -> None:
@@ -150,7 +184,7 @@ class _Records(StatefulSourcePartition[Read, State]):
     def _read(self) -> list[Read]:
         messages: list[Message] = []
         reached: dict[str, int] = {}
-        for found in self._consumer.consume(_ROWS, _WAIT_S):
+        for found in self._consumer.consume(_ROWS, self._wait_s):
             error = found.error()
             if error is not None:
                 self._take(error, found.partition())
@@ -171,10 +205,15 @@ class _Records(StatefulSourcePartition[Read, State]):
     def measure(self) -> None:
         """As `TopicRecords`."""
         with suppress(KafkaException, RuntimeError):  # brokers are away, or the run is over
-            for source, offset in self._progress.delivered.items():
-                place = TopicPartition(self._topic.name, int(source.rpartition("/")[2]))
+            for at, offset in self._delivered().items():
+                place = TopicPartition(self._topic.name, at)
                 _, high = self._consumer.get_watermark_offsets(place, timeout=_LOOK_S)
-                self._progress.waiting[source] = max(0, high - offset)
+                self._progress.waiting[self._source(at)] = max(0, high - offset)
+
+    def _delivered(self) -> dict[int, int]:
+        """For each partition the offset behind what is delivered."""
+        known = [(source.rpartition("/"), offset) for source, offset in self._progress.delivered.items()]
+        return {int(at): offset for (topic, _, at), offset in known if topic == self._topic.name}
 
     def _take(self, error: KafkaError, partition: int | None) -> None:
         code, at = error.code(), partition or 0
@@ -189,7 +228,7 @@ class _Records(StatefulSourcePartition[Read, State]):
 
     def _pass_gap(self, at: int) -> None:
         name, following = self._source(at), self._next[at]
-        low, high = self._watermarks(0)[at], self._watermarks(1)[at]
+        low, high = (watermarks(self._block, self._topic.name, [at], side)[at] for side in (0, 1))
         if high < following:
             raise InputError(
                 f"{name}: ends at offset {high}, but {following} was to be read next: it was cut or made anew"
@@ -219,7 +258,7 @@ class _Records(StatefulSourcePartition[Read, State]):
             self._assign()
             self._tell(f"{self._group}: topic {self._topic.name} has {len(new)} new partitions, read from their begin")
 
-    def _begin(self, state: State | None) -> dict[int, int]:
+    def _begin(self, state: Place | None) -> dict[int, int]:
         """For each partition the first offset."""
         partitions = range(self._topic.partitions)
         known: dict[int, int] = {}
@@ -231,44 +270,24 @@ class _Records(StatefulSourcePartition[Read, State]):
                     "read before say nothing of it; give another --state directory"
                 )
         places = [TopicPartition(self._topic.name, at) for at in partitions]
-        found = self._patient(lambda timeout: self._consumer.committed(places, timeout=timeout))
+        found = patient(self._block, self._failures, lambda s: self._consumer.committed(places, timeout=s))
         known = {at.partition: int(at.offset) for at in found if at.offset >= 0} | known
         fresh = [at for at in partitions if at not in known]
         if not fresh:
             return known
-        first = self._watermarks(0) if known else self._first()
+        # Partitions that came later are read from their beginning.
+        moment = EARLIEST if known else self._block.start or EARLIEST
+        first = offsets(self._block, self._topic.name, fresh, moment)
         begun = [TopicPartition(self._topic.name, at, first[at]) for at in fresh]
         self._consumer.commit(offsets=begun, asynchronous=False)  # else "latest" is another offset after a crash
         return {at: known[at] if at in known else first[at] for at in partitions}
 
-    def _first(self) -> dict[int, int]:
-        start = self._block.start or EARLIEST
-        if start in (EARLIEST, LATEST):
-            return self._watermarks(0 if start == EARLIEST else 1)
-        ends, moment = self._watermarks(1), moment_ms(start)
-        wanted = [TopicPartition(self._topic.name, at, moment) for at in ends]
-        found = self._patient(lambda timeout: self._consumer.offsets_for_times(wanted, timeout=timeout))
-        return {at.partition: int(at.offset) if at.offset >= 0 else ends[at.partition] for at in found}
-
-    def _watermarks(self, side: int) -> dict[int, int]:
-        places = [TopicPartition(self._topic.name, at) for at in range(self._topic.partitions)]
-        return {at.partition: self._patient(partial(self._ask, at))[side] for at in places}
-
-    def _ask(self, at: TopicPartition, timeout: float) -> Any:
-        return self._consumer.get_watermark_offsets(at, timeout=timeout)
-
-    def _patient(self, ask: Callable[[float], Any]) -> Any:
-        return patient(self._block, self._failures, ask)
-
     def _commit(self, wait: bool = False) -> None:
         """Show in the consumer group what is delivered. It is where a run without state begins."""
-        delivered = self._progress.delivered
-        new = {source: offset for source, offset in delivered.items() if self._shown.get(source) != offset}
+        new = {at: offset for at, offset in self._delivered().items() if self._shown.get(at) != offset}
         if not new:
             return
-        places = [
-            TopicPartition(self._topic.name, int(source.rpartition("/")[2]), offset) for source, offset in new.items()
-        ]
+        places = [TopicPartition(self._topic.name, at, offset) for at, offset in new.items()]
         try:
             if wait:
                 self._consumer.commit(offsets=places, asynchronous=False)

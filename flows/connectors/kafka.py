@@ -19,7 +19,7 @@ from flows.connectors.kafka_client import (
     missing,
     topics,
 )
-from flows.connectors.kafka_offsets import at_time, group_options, watermarks
+from flows.connectors.kafka_offsets import group_options, offsets
 from flows.connectors.kafka_reader import KafkaReader, Place
 from flows.connectors.partition import ClockParams, Partition
 from flows.connectors.polled import PolledPartition, Snapshot, resumed
@@ -29,7 +29,7 @@ from flows.durations import microseconds
 from flows.errors import InputError, Refused, UsageError
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
-from flows.kafka_block import EARLIEST, END, LATEST, Kafka, moment_ms
+from flows.kafka_block import EARLIEST, END, LATEST, Kafka
 from models.base import NONE_TIME
 from models.event import EventBatch
 
@@ -250,11 +250,7 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
 
     def _offsets(self, moment: str) -> dict[str, int]:
         """Of each partition the offset of a moment: `earliest`, `latest`, or a time."""
-        if moment in (EARLIEST, LATEST):
-            side = 0 if moment == EARLIEST else 1
-            return self._by_topic(lambda topic, own: watermarks(self._block, topic, own, side))
-        at = moment_ms(moment)
-        return self._by_topic(lambda topic, own: at_time(self._block, topic, own, at))
+        return self._by_topic(lambda topic, own: offsets(self._block, topic, own, moment))
 
     def _by_topic(self, ask: Callable[[str, list[int]], Mapping[int, int]]) -> dict[str, int]:
         """What is asked of the partitions of one topic after the other, by their names."""

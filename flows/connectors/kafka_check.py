@@ -53,10 +53,12 @@ class Found(msgspec.Struct, frozen=True):
     advice: list[Lack]
 
 
-def try_out(block: Kafka, most_bytes: int, *, reading: bool, writing: bool, more: Iterable[str] = ()) -> Found:
+def try_out(
+    block: Kafka, most_bytes: int, *, reading: bool, writing: bool, more: Iterable[str] = (), forwarding: bool = False
+) -> Found:
     """Ask for topics, their settings and permissions; begin a transaction and abort it.
 
-    `more` are topics that are read beside that of events.
+    `more` are topics that are read beside that of events; `forwarding` asks for what `lapwing forward` writes too.
 
     The transaction has an id of its own under the application's prefix, so that a running flow is not fenced, and its
     one record, to the topic of markers, is never seen by whoever reads what is committed. No offset is committed.
@@ -68,14 +70,17 @@ def try_out(block: Kafka, most_bytes: int, *, reading: bool, writing: bool, more
     UsageError
         Options or secrets are wrong.
     """
-    return _Trial(block, most_bytes, reading, writing, more).found()
+    return _Trial(block, most_bytes, reading, writing, more, forwarding).found()
 
 
 class _Trial:
-    def __init__(self, block: Kafka, most_bytes: int, reading: bool, writing: bool, more: Iterable[str]) -> None:
+    def __init__(
+        self, block: Kafka, most_bytes: int, reading: bool, writing: bool, more: Iterable[str], forwarding: bool
+    ) -> None:
         also = sorted({*more} - {block.topics.events}) if reading else []
         self._also = {f"{_ALSO}{name}": name for name in also}
         self._block, self._most, self._reading, self._writing = block, most_bytes, reading, writing
+        self._forwarding = forwarding
         self._marked = writing and block.delivery == "exactly-once"
         self._failures = Failures()
         self._client: AdminClient = admin(block, self._failures)
@@ -102,7 +107,8 @@ class _Trial:
 
     def _wanted(self) -> list[str]:
         keys = [*RESULTS, _SPARED]
-        return ["events"] * self._reading + keys * self._writing + ["markers"] * self._marked
+        wanted = ["events"] * self._reading + keys * self._writing + ["markers"] * self._marked
+        return wanted + ["forward_dead_letters"] * self._forwarding
 
     def _lacking(self, key: str, lack: Lack) -> None:
         (self._advice if key == _SPARED else self._missing).append(lack)

@@ -14,7 +14,7 @@ from models.event import Headers
 
 _MARGIN: Final = 1024
 """Bytes of a record batch that are not its one record's key, value and headers, generously."""
-_LEAST: Final = {"scored": 0, "dead_letters": 4096, "markers": 1 << 19}
+_LEAST: Final = {"scored": 0, "dead_letters": 4096, "markers": 1 << 19, "forward_dead_letters": 1 << 18}
 _LEAST_RESULT: Final = 1 << 16
 """Bytes that a topic must take: where a scored event does not fit it becomes a dead letter, and what else is made fits
 for sure."""

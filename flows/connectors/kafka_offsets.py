@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from flows.connectors.kafka_client import Failures, common, logger, made, patient
-from flows.kafka_block import Kafka
+from flows.kafka_block import EARLIEST, LATEST, Kafka, moment_ms
 
 
 def watermarks(block: Kafka, topic: str, partitions: Iterable[int], side: int) -> dict[int, int]:
@@ -43,6 +43,19 @@ def at_time(block: Kafka, topic: str, partitions: Iterable[int], moment_ms: int)
 
     found = _asked(block, topic, numbers, first)
     return {number: offset if offset >= 0 else ends[number] for number, offset in found.items()}
+
+
+def offsets(block: Kafka, topic: str, partitions: Iterable[int], moment: str) -> dict[int, int]:
+    """Of each partition the offset of a moment: `earliest`, `latest`, or a time in RFC 3339.
+
+    Raises
+    ------
+    InputError
+        No broker answers.
+    """
+    if moment in (EARLIEST, LATEST):
+        return watermarks(block, topic, partitions, 0 if moment == EARLIEST else 1)
+    return at_time(block, topic, partitions, moment_ms(moment))
 
 
 def group_options(block: Kafka) -> dict[str, Any]:

@@ -1,22 +1,13 @@
 """What comes into topics of results from a moment on, for commands that wait for something."""
 
-from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
-from flows.connectors.kafka_client import (
-    PASSING,
-    Failures,
-    common,
-    logger,
-    made,
-    missing,
-    patient,
-    reason,
-    topics,
-)
+from flows.connectors.kafka_client import PASSING, Failures, reason
+from flows.connectors.kafka_offsets import at_time
+from flows.connectors.kafka_topic import reader, there
 from flows.errors import InputError
 from flows.kafka_block import Kafka
 
@@ -31,21 +22,12 @@ class TopicTail:
     """
 
     def __init__(self, block: Kafka, topic: str, since_ms: int) -> None:
-        found = topics(block, [topic]).get(topic)
-        if found is None:
-            raise InputError(missing([topic]))
+        begin = at_time(block, topic, range(there(block, topic).partitions), since_ms)
         self._topic, self._failures = topic, Failures()
-        options: dict[str, Any] = common(block) | dict(block.consumer)
-        options |= {
-            "group.id": block.application, "auto.offset.reset": "latest", "enable.auto.commit": False,
-            "isolation.level": "read_committed", "error_cb": self._failures,
-        }  # fmt: skip
-        self._client = made(lambda: Consumer(options, logger=logger()))
-        places = [TopicPartition(topic, at, since_ms) for at in range(found.partitions)]
-        begin: Sequence[TopicPartition] = patient(
-            block, self._failures, lambda s: self._client.offsets_for_times(places, timeout=s)
-        )
-        self._client.assign([*begin])
+        self._client = reader(
+            block, self._failures, {"auto.offset.reset": "latest", "enable.partition.eof": False}
+        )  # fmt: skip
+        self._client.assign([TopicPartition(topic, at, offset) for at, offset in begin.items()])
 
     def take(self, seconds: float) -> list[bytes]:
         """What has come, waiting so long for it at most; brokers that are away are waited for."""
