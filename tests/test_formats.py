@@ -147,7 +147,15 @@ def _merged(record: Any, secret: Any) -> Any:
     return secret
 
 
-@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.type)
+SECRETIVE: Final = [platform for platform in PLATFORMS if platform.secrets]
+
+
+def test_only_cognito_writes_no_secrets() -> None:
+    """Its events have neither passwords nor tokens in any field."""
+    assert [platform.type for platform in PLATFORMS if platform not in SECRETIVE] == ["cognito"]
+
+
+@pytest.mark.parametrize("platform", SECRETIVE, ids=lambda platform: platform.type)
 def test_no_secret_becomes_a_member(platform: SourceFormat) -> None:
     """Even before it is blanked, what stands at a secret path is not in the canonical members."""
     for path in (path for path in FILES if path.parent.name == platform.type):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -93,6 +94,7 @@ def test_a_run_killed_among_the_events_of_a_message_loses_and_repeats_none(tmp_p
     finally:
         child.kill()
         child.wait()
+    assert child.returncode == -signal.SIGKILL
     code, _, said = command(*words, "--output", output, "--close")
     assert code == 0, said
     assert [one["uuid"] for one in told(output, SCORED)] == [f"id-{at}" for at in range(3_000)]
