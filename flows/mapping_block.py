@@ -9,7 +9,7 @@ import msgspec
 from flows.format_base import FormatBlock
 from flows.formats.mapping import MAPPED, Candidate, DeclaredMapping, Scalar, text_of
 from flows.formats.paths import Steps, parse, spell
-from flows.formats.timestamps import RFC_3339, Reader, reader, zone
+from flows.formats.timestamps import PASSING, RFC_3339, Reader, reader, zone
 from flows.structure import meant, shown
 from models.base import ACTIONS, OUTCOMES, REASONS
 from models.exceptions import network
@@ -164,6 +164,7 @@ def _table(name: str, row: Mapping[str, Any], at: str, faults: list[str]) -> lis
     time = _times(row, at, faults) if {"format", "timezone"} & row.keys() else None
     peer = _path(row["peer"], f"{at}.peer", faults) if "peer" in row else ()
     each = _each(row["each"], f"{at}.each", faults) if "each" in row else None
+    passing = row.get("format", RFC_3339) in PASSING
     many = isinstance(row["path"], list)
     texts = row["path"] if many else [row["path"]]
     if not texts or len(texts) > MOST_CANDIDATES:
@@ -172,7 +173,7 @@ def _table(name: str, row: Mapping[str, Any], at: str, faults: list[str]) -> lis
     for i, text in enumerate(texts[:MOST_CANDIDATES]):
         steps = _path(text, f"{at}.path[{i}]" if many else f"{at}.path", faults)
         last = default if i + 1 == len(texts) else None
-        found.append(Candidate(steps, None, table, last, time, row.get("forwarded") is True, peer, each))
+        found.append(Candidate(steps, None, table, last, time, row.get("forwarded") is True, peer, each, passing))
     return found
 
 

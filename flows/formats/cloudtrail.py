@@ -5,18 +5,27 @@ from typing import Any, Final
 
 from flows.formats.cloudtrail_events import ACTORS, ERRORS, EVENTS, EXPORTS, READS
 from flows.formats.members_of import Record, change, members, normal, text
-from flows.formats.reads import Reads
+from flows.formats.reads import Reads, paths
 from flows.formats.source_format import SourceFormat
 
 _ABOUT_USER: Final = frozenset({"register", "profile_update", "password_change", "password_reset"})
-_OBJECTS: Final = frozenset({
+_OBJECTS: Final = (
     "userName", "roleName", "groupName", "policyArn", "accessKeyId", "instanceProfileName", "bucketName", "secretId",
     "name", "keyId", "trailName", "functionName", "groupId", "roleArn", "accountId",
-})  # fmt: skip
-"""Parameters that name a call's object; the first that is there counts."""
+)  # fmt: skip
+"""Parameters that name a call's object; the first of these that is there counts."""
+_SIGN_INS: Final = (
+    "ConsoleLogin", "UserAuthentication", "CredentialVerification", "CredentialChallenge", "CheckMfa", "SwitchRole",
+    "ExitRole", "RenewRole", "Logout", "SignOut", "GetSigninToken", "Federate", "Authenticate",
+    "PasswordRecoveryRequested", "PasswordRecoveryCompleted",
+)  # fmt: skip
+"""Sign-in events that say how they went under their own names."""
 _QUESTIONS: Final = frozenset({"CheckMfa", "CredentialChallenge"})
 """Sign-in events that ask, and that another one answers."""
 _HIDDEN: Final = "HIDDEN_DUE_TO_SECURITY_REASONS"
+_NO_USER: Final = "No username found in supplied account"
+_TEMPORARY: Final = "ASIA"
+"""With this begin the ids of keys that end with a session."""
 
 
 @lru_cache(4096)
@@ -81,7 +90,22 @@ class Cloudtrail:
         ("requestParameters", "X-Amz-Security-Token"),
     )
 
-    reads: Reads | None = None
+    reads: Reads | None = Reads(
+        carried=(
+            *paths("eventID requestID recipientAccountId userAgent errorMessage"),
+            *paths("accountId arn principalId userName accessKeyId", "userIdentity"),
+            *(("requestParameters", name) for name in (*_OBJECTS, "newUserName")),
+        ),
+        times=paths("eventTime"),
+        addresses=paths("sourceIPAddress"),
+        decisive=(
+            *paths("eventName eventSource eventType errorCode userIdentity.type"),
+            *paths("additionalEventData.MFAUsed serviceEventDetails.CredentialType"),
+            *((above, name) for above in ("responseElements", "serviceEventDetails") for name in _SIGN_INS),
+        ),
+        words=(_HIDDEN.lower(), _NO_USER.lower()),
+        heads=(_TEMPORARY,),
+    )
 
     def matches(self, record: Record) -> bool:
         """By `eventSource`, `eventName` and `eventID` beside `userIdentity` or `eventType`."""
@@ -154,7 +178,7 @@ def _people(event: Record, record: Record, identity: Record, action: str) -> Non
         event["actor_type"] = ACTORS.get(kind, "user") if type(kind) is str else kind
     key = identity.get("accessKeyId")
     if type(key) is str and key:
-        event["session" if key.startswith("ASIA") else "api_key"] = key
+        event["session" if key.startswith(_TEMPORARY) else "api_key"] = key
     asked = members(record, "requestParameters")
     if action in _ABOUT_USER and (about := asked.get("userName")) is not None:
         event["username"] = normal(about)
@@ -166,18 +190,19 @@ def _people(event: Record, record: Record, identity: Record, action: str) -> Non
         if name is not None:
             event["username"] = name
     if asked and action != "data_read" and action != "login":
-        for member in asked:
-            if member in _OBJECTS:
+        for member in _OBJECTS:
+            if member in asked:
                 event["target"] = asked[member]
                 break
 
 
 def _sign_in(event: Record, record: Record, name: str) -> None:
     """How a sign-in went: AWS says it among the response's elements, under the event's own name."""
-    told = members(record, "responseElements").get(name)
     details = members(record, "serviceEventDetails")
-    if told is None:
-        told = details.get(name)
+    told: Any = None
+    if name in _SIGN_INS:
+        told = members(record, "responseElements").get(name)
+        told = details.get(name) if told is None else told
     message: Any = record.get("errorMessage")
     factor = details.get("CredentialType")
     if factor is not None:
@@ -194,7 +219,7 @@ def _sign_in(event: Record, record: Record, name: str) -> None:
     event["outcome"] = "failure"
     if event["action"] == "mfa_challenge":
         event["reason"] = "mfa_failed"
-    elif type(message) is str and "No username found" in message:
+    elif message == _NO_USER:
         event["reason"] = "unknown_user"
     else:
         event["reason"] = "bad_credentials"

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from flows.formats.members_of import Record, entries, members, normal, text, utc
-from flows.formats.reads import Reads
+from flows.formats.reads import Reads, each, paths
 from flows.formats.source_format import SourceFormat
 
 _ACTIONS: Final = {
@@ -15,6 +15,13 @@ _ACTIONS: Final = {
 }
 _OUTCOMES: Final = {"Pass": "success", "Fail": "failure", "InProgress": "challenge"}
 _BLOCKS: Final = frozenset({"Block", "BLOCK"})
+_STEPS: Final = 4
+"""Challenges of an ordinary sign-in, at most."""
+_EXPORTED: Final = (
+    ("id", "eventId"), ("user", "userSub"), ("username", "userName"), ("tenant", "userPoolId"), ("app", "clientId"),
+    ("ip", "ipAddress"), ("device", "deviceName"), ("request_id", "requestId"), ("city", "city"),
+    ("country", "country"),
+)  # fmt: skip
 
 
 class Cognito:
@@ -36,7 +43,20 @@ class Cognito:
     type = "cognito"
     secrets: tuple[tuple[str, ...], ...] = ()
 
-    reads: Reads | None = None
+    reads: Reads | None = Reads(
+        carried=(
+            *paths("EventId logSourceId.userPoolId"),
+            *paths("IpAddress DeviceName City Country", "EventContextData"),
+            *(("message", name) for _, name in _EXPORTED),
+        ),
+        times=paths("CreationDate eventTimestamp"),
+        decisive=(
+            *paths("EventType EventResponse EventRisk.RiskDecision EventRisk.CompromisedCredentialsDetected"),
+            *paths("eventType eventResponse riskDecision compromisedCredentialDetected", "message"),
+            *each("ChallengeResponses", _STEPS, "ChallengeName ChallengeResponse"),
+            *each("message.challenges", _STEPS),
+        ),
+    )
 
     def matches(self, record: Record) -> bool:
         """By `EventId` and `EventResponse`, or by the log export's `message` and `logSourceId`."""
@@ -125,11 +145,5 @@ def _judged(kind: str, response: str, steps: list[tuple[str, str]], decision: An
         event["reason"] = "bad_credentials" if action == "login" else "other"
     return event
 
-
-_EXPORTED: Final = (
-    ("id", "eventId"), ("user", "userSub"), ("username", "userName"), ("tenant", "userPoolId"), ("app", "clientId"),
-    ("ip", "ipAddress"), ("device", "deviceName"), ("request_id", "requestId"), ("city", "city"),
-    ("country", "country"),
-)  # fmt: skip
 
 COGNITO: Final[SourceFormat] = Cognito()

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from flows.formats.members_of import Record, code, entries, fields, members, normal, text, utc
-from flows.formats.reads import Reads
+from flows.formats.reads import Reads, each, paths
 from flows.formats.source_format import SourceFormat
 
 _ACTIONS: Final = {
@@ -49,6 +49,17 @@ _SECRETS: Final = (
 _TIMES: Final = ("Time", "Timestamp", "LoggedOnDate", "CreatedDate", "Date")
 _ADDRESSES: Final = ("IP", "IPAddress", "IpAddress", "ClientIP")
 _NAMES: Final = ("Event", "EventType", "EventName", "Action", "UpdateType")
+_MEMBERS: Final[dict[str, tuple[str, ...]]] = {
+    "ip": _ADDRESSES,
+    "user_agent": ("UserAgent",),
+    "endpoint": ("Endpoint", "EndPoint", "ApiEndPoint", "Path", "Url"),
+    "method": ("Method", "HttpMethod"),
+    "status": ("StatusCode", "ResponseCode", "HttpStatusCode"),
+    "country": ("Country", "CountryCode"),
+    "city": ("City",),
+}
+_EMAILS: Final = 4
+"""Addresses of an ordinary account, at most."""
 
 
 class Loginradius:
@@ -73,7 +84,23 @@ class Loginradius:
         *((name,) for name in _SECRETS),
     )
 
-    reads: Reads | None = None
+    reads: Reads | None = Reads(
+        carried=(
+            *paths("Id EventId RequestId Description Message"),
+            *paths("Uid ID Email UserName PhoneId AppName Host", "", "Data"),
+            *each("Email", _EMAILS, "Value"),
+            *each("Data.Email", _EMAILS, "Value"),
+            *((name,) for member, names in _MEMBERS.items() if member != "status" for name in names),
+        ),
+        times=tuple((name,) for name in _TIMES),
+        decisive=(
+            *paths("HookName ErrorCode"),
+            *((name,) for name in (*_NAMES, *_MEMBERS["status"])),
+            *each("Email", _EMAILS, "Type"),
+            *each("Data.Email", _EMAILS, "Type"),
+        ),
+        whole=frozenset({"profile_update"}),
+    )
 
     def matches(self, record: Record) -> bool:
         """By `HookName` and `Data`, or by `Uid` beside an address or an event's name."""
@@ -152,15 +179,6 @@ def _call(event: Record, record: Record) -> None:
             event["error"] = value
 
 
-_MEMBERS: Final[dict[str, tuple[str, ...]]] = {
-    "ip": _ADDRESSES,
-    "user_agent": ("UserAgent",),
-    "endpoint": ("Endpoint", "EndPoint", "ApiEndPoint", "Path", "Url"),
-    "method": ("Method", "HttpMethod"),
-    "status": ("StatusCode", "ResponseCode", "HttpStatusCode"),
-    "country": ("Country", "CountryCode"),
-    "city": ("City",),
-}
 _MARKS: Final = frozenset((*_ADDRESSES, *_NAMES, "ConsentLogs"))
 
 LOGINRADIUS: Final[SourceFormat] = Loginradius()

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from flows.formats.paths import Steps, getter
 from flows.formats.proxied import client_of
-from flows.formats.reads import Reads
+from flows.formats.reads import Path, Reads, place
 from flows.formats.timestamps import Reader
 from models.kernels.scan import ARRAY_KIND, KINDS, NUMBER_KIND, RESERVED_KIND, STRING_KIND
 
@@ -18,6 +18,7 @@ MAPPED: Final = tuple(name for name, kind in KINDS.items() if not kind & RESERVE
 """The members that can be mapped."""
 MOST_CHANGES: Final = 64
 _LONGEST_BAD: Final = 64
+_FARTHEST: Final = 9
 
 Find: TypeAlias = Callable[[dict[str, Any]], Any]
 """An object to a member's value: None where there is none, `_Bad` where there is one that cannot be it."""
@@ -43,6 +44,8 @@ class Candidate:
         Whether it is a chain of proxies; `peer` is then where the connection's own other end stands, if anywhere.
     each
         Of `changes`: where path, old and new stand in each element.
+    passing
+        Whether ordinary times are passed on as they are.
     """
 
     path: Steps = ()
@@ -53,6 +56,7 @@ class Candidate:
     forwarded: bool = False
     peer: Steps = ()
     each: Mapping[str, Steps] | None = None
+    passing: bool = False
 
 
 class _Bad:
@@ -87,7 +91,8 @@ class DeclaredMapping:
     over; if there is no other the member is given as one that the canonical decoder ignores and names, a time as
     `bad_time`. Numbers become strings where the member is one. Compiled once; an object of any shape never raises.
 
-    Cost: about half a microsecond a member; a time of a `%` format some 8 us. Memory: as `client_of`'s.
+    Cost: about half a microsecond a member; a time of a `%` format some 8 us. Ordinary objects go through compiled
+    code, but for those in which `reads` refuses something. Memory: as `client_of`'s.
 
     Examples
     --------
@@ -116,6 +121,7 @@ class DeclaredMapping:
             (name, tuple(_find(name, one, client) for one in candidates)) for name, candidates in self.members.items()
         )
         self._tests = tuple((getter(path), words) for path, words in self.when.items())
+        self.reads = _reads(self.members)
 
     def matches(self, record: dict[str, Any]) -> bool:
         """Whether all that `when` asks for holds; never where it asks for nothing."""
@@ -148,6 +154,38 @@ class DeclaredMapping:
                 if one.table is not None and word is not None and word not in one.table:
                     found.append((name, one.path, word))
         return found
+
+
+def _reads(members: Mapping[str, Sequence[Candidate]]) -> Reads | None:
+    """Everything that a mapping looks at; None where it looks at all. What cannot be passed on as it is is refused."""
+    carried, times, decisive, refused = set[Path](), set[Path](), set[Path](), set[Path]()
+    for name, candidates in members.items():
+        for one in candidates:
+            timed = one.time is not None
+            made = one.forwarded or bool(KINDS[name] & ARRAY_KIND) or (timed and not one.passing)
+            for steps in (one.path, one.peer):
+                path = _path(steps)
+                if steps and not path:
+                    return None
+                if made or len(path) < len(steps):
+                    refused.add(path)
+                else:
+                    (times if timed else carried if one.table is None else decisive).add(path)
+    in_order = [(*sorted(one - {()}),) for one in (carried, times, decisive, refused)]
+    return Reads(carried=in_order[0], times=in_order[1], decisive=in_order[2], refused=in_order[3])
+
+
+def _path(steps: Steps) -> Path:
+    """The steps as far as they lead to one place, and that one of the first of a list."""
+    path: list[str] = []
+    for step in steps:
+        if isinstance(step, int) and 0 <= step <= _FARTHEST:
+            path.append(f"[{step}]")
+        elif isinstance(step, str) and place(step) is None:
+            path.append(step)
+        else:
+            break
+    return tuple(path)
 
 
 def _find(name: str, one: Candidate, client: Callable[[Any, Any], str | None]) -> Find:

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from flows.formats.members_of import Record, code, entries, members, normal, text, utc
-from flows.formats.reads import Reads
+from flows.formats.reads import ONLY, Reads, each, paths
 from flows.formats.source_format import SourceFormat
 
 _ACTIONS: Final[dict[int, dict[int, str]]] = {
@@ -64,7 +64,26 @@ class OcsfEvents:
         ("api", "response", "data", "password"),
     )
 
-    reads: Reads | None = None
+    reads: Reads | None = Reads(
+        carried=(
+            *paths("metadata.uid metadata.tenant_uid metadata.correlation_uid cloud.account.uid message"),
+            *paths("uid email_addr name", "user", "actor.user", "entity.data"),
+            *paths("actor.user.app.name session.uid actor.session.uid device.uid service.name"),
+            *paths("ip autonomous_system.number location.country location.city", "src_endpoint"),
+            *paths("location.lat location.long", "src_endpoint"),
+            *each("src_endpoint.location.coordinates", 2),
+            *paths("user_agent http_method url.path", "http_request"),
+            *paths("api.request.uid api.response.code api.response.error http_response.code http_response.error"),
+            ("resources", ONLY, "uid"),
+            ("resources", ONLY, "name"),
+            ("auth_factors", ONLY, "factor_type"),
+        ),
+        times=paths("time"),
+        decisive=paths(
+            "class_uid activity_id status_id disposition_id action_id status_detail status_code entity.type "
+            "actor.user.type_id api.operation api.service.name"
+        ),
+    )
 
     def matches(self, record: Record) -> bool:
         """By `class_uid`, of the classes that are read, and `activity_id` or `type_uid`."""

@@ -9,10 +9,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.formats.reads import LAST, ONLY, Path, Reads
+from flows.formats.reads import Path, Reads, place
 from flows.formats.source_format import SourceFormat
 from flows.formats.tree import Tree, joined
-from models.kernels.pick import CARRIED, DECISIVE, INNER, LONGEST_SIGNATURE, NONE, REFUSED, TIME, measure, sign, write
+from models.kernels.pick import (
+    ADDRESS,
+    AS_IS,
+    BARE,
+    CARRIED,
+    DECISIVE,
+    INNER,
+    LONGEST_SIGNATURE,
+    LOWERED,
+    NONE,
+    QUOTED,
+    REFUSED,
+    TIME,
+    measure,
+    sign,
+    write,
+)
 
 MOST_SIGNATURES: Final = 4_096
 """Signatures that are remembered; then all are forgotten."""
@@ -22,16 +38,21 @@ _AT_ONCE: Final = 512
 _NO_BYTES: Final = np.zeros(0, np.uint8)
 _UNSEEN, _SEEN, _NEVER = -1, -2, -3
 _ENCODER: Final = msgspec.json.Encoder()
-_STAND_IN: Final = re.compile(rb'"[Ll]w([0-9]{4})[Qq]~(?:[Zz]|\xc3\x89)"|(?<=[:,\[])7351([0-9]{4})(?:\.5)?(?=[,}\]])')
+_STAND_IN: Final = re.compile(
+    rb'"[^"\\]{0,8}?(?P<letter>[Ll])w(?P<text>[0-9]{4})[Qq]~(?:z|\xc3\x89)"|"2015-06-07T08:09:10\.7351(?P<time>[0-9]{4})Z"'
+    rb'|"7351(?P<quoted>[0-9]{4})0{0,8}"|(?<=[:,\[])7351(?P<bare>[0-9]{4})0{0,8}(?:\.5)?(?=[,}\]])'
+)
 _TRACE: Final = re.compile(rb"[Ll]w[0-9]{4}[Qq]~|7351[0-9]{4}")
+_NUMBERS, _DIGITS = range(0x80, 0xA0), range(0xA0, 0xC0)
+"""Forms of times: 0x80 or 0xA0 and how many digits they have."""
 
 
 class _Template(NamedTuple):
-    """Pieces: literals, each its bytes, and nodes, each its number and whether its letters are made small."""
+    """Pieces: literals, each its bytes, and nodes, each its number and how it is written."""
 
     literals: tuple[bytes, ...]
     nodes: tuple[int, ...]
-    lowered: tuple[bool, ...]
+    styles: tuple[int, ...]
 
 
 class _Compiled(NamedTuple):
@@ -39,7 +60,7 @@ class _Compiled(NamedTuple):
 
     first: NDArray[np.int64]
     node: NDArray[np.int64]
-    lowered: NDArray[np.bool_]
+    style: NDArray[np.uint8]
     literal: NDArray[np.int64]
     text: NDArray[np.uint8]
 
@@ -67,11 +88,12 @@ class Templates:
     def __init__(self, form: SourceFormat, reads: Reads) -> None:
         self._form, self._reads = form, reads
         kind_of = dict.fromkeys(reads.carried, CARRIED) | dict.fromkeys(reads.times, TIME)
+        kind_of |= dict.fromkeys(reads.addresses, ADDRESS)
         kind_of |= dict.fromkeys(reads.decisive, DECISIVE) | dict.fromkeys(reads.refused, REFUSED)
         self._tree = Tree([*kind_of])
         self._paths = self._tree.nodes
         self._kinds = np.array([kind_of.get(path, INNER) for path in self._paths], np.uint8)
-        self._words, self._ends = joined([word.encode() for word in reads.words])
+        self._told = (*joined([word.encode() for word in reads.words]), *joined([one.encode() for one in reads.heads]))
         self._known: dict[bytes, int] = {}
         self._count = 0
         self._new: list[_Template] = []
@@ -109,13 +131,13 @@ class Templates:
     ) -> Written:
         found = self._tree.pick(buffer, begin, extent, rows)
         out = np.empty(LONGEST_SIGNATURE * (len(rows) + 1), np.uint8)
-        stops = sign(buffer, begin, rows, *found, self._kinds, self._words, self._ends, out).tolist()
+        stops = sign(buffer, begin, rows, *found, self._kinds, *self._told, out).tolist()
         text = out[: stops[-1]].tobytes()
         signatures = [text[a:b] for a, b in zip([0, *stops], stops, strict=False)]
         most = len(compiled.first) - 1  # what is learned meanwhile is not compiled yet
         which = np.array([known.get(one, _UNSEEN) for one in signatures], np.int64)
         which[which >= most] = _UNSEEN
-        ends = measure(found.size, which, compiled.first, compiled.node, compiled.literal)
+        ends = measure(found.size, which, *compiled[:4])
         lines = np.empty(int(ends[-1]), np.uint8)
         write(buffer, begin, rows, found.at, found.size, which, *compiled, lines)
         return Written(lines, ends, which >= 0, signatures)
@@ -143,39 +165,66 @@ class Templates:
             return None
         stood_in = copy.deepcopy(record)
         values: dict[int, Any] = {}
-        for node, form in enumerate(_forms(signature), 1):
-            if form in b"SUZNF":
-                values[node] = _put(stood_in, self._paths[node], _stand_in(node, form))
+        forms = _forms(signature)
+        for node, form in enumerate(forms, 1):
+            if (shown := _stand_in(node, form, self._reads.heads)) is not None:
+                values[node] = _put(stood_in, self._paths[node], shown)
         text = _ENCODER.encode(self._form.event(stood_in))
-        literals, nodes, lowered, last = [], [], [], 0
+        literals, nodes, styles, last = [], [], [], 0
         for found in _STAND_IN.finditer(text):
-            node = int(found[1] or found[2])
+            node = int(next(filter(None, found.group("text", "time", "quoted", "bare"))))
             literals.append(text[last : found.start()])
             nodes.append(node)
-            lowered.append(found[0][:2] == b'"l')
             last = found.end()
-            if node not in values or (found[0][:2] == b'"l' and _forms(signature)[node - 1] != ord("S")):
+            style = _style(found, forms[node - 1]) if node in values else None
+            if style is None:
                 return None
+            styles.append(style)
         literals.append(text[last:])
         if any(map(_TRACE.search, literals)):
             return None
-        made = _Template(tuple(literals), tuple(nodes), tuple(lowered))
+        made = _Template(tuple(literals), tuple(nodes), tuple(styles))
         return made if _filled(made, values) == _ENCODER.encode(event) else None
 
 
-def _stand_in(node: int, form: int) -> Any:
-    if form == ord("N"):
-        return 73_510_000 + node
-    if form == ord("F"):
-        return 73_510_000.5 + node
-    return f"Lw{node:04d}Q~{'Z' if form == ord('Z') else 'z'}" if form != ord("U") else f"Lw{node:04d}Q~\u00c9"
+def _stand_in(node: int, form: int, heads: tuple[str, ...]) -> Any:
+    """What stands for a value of that form; None where the form says what the value is."""
+    number = 73_510_000 + node
+    if form in _NUMBERS:
+        return number * 10 ** (form - _NUMBERS.start - 8)
+    if form in _DIGITS:
+        return str(number * 10 ** (form - _DIGITS.start - 8))
+    if ord("a") <= form < ord("a") + len(heads):
+        return f"{heads[form - ord('a')]}Lw{node:04d}Q~z"
+    return {
+        "N": number, "F": number + 0.5, "S": f"Lw{node:04d}Q~z", "U": f"Lw{node:04d}Q~\u00c9",
+        "I": f"7:Lw{node:04d}Q~z", "Z": f"2015-06-07T08:09:10.7351{node:04d}Z",
+    }.get(chr(form))  # fmt: skip
+
+
+def _style(found: re.Match[bytes], form: int) -> int | None:
+    """How a stand-in of that form has been written; None where that tells nothing of other values of the form."""
+    if found["letter"] == b"l":
+        return LOWERED if form == ord("S") else None
+    if found["text"]:
+        return AS_IS
+    if found["time"]:
+        return AS_IS if form == ord("Z") else None
+    if found["quoted"]:
+        return AS_IS if form in _DIGITS else QUOTED if form in (*_NUMBERS, ord("N")) else None
+    return BARE if form in _DIGITS else AS_IS
 
 
 def _filled(template: _Template, values: dict[int, Any]) -> bytes:
     """A template with a record's own values."""
     out = bytearray(template.literals[0])
-    for node, lowered, literal in zip(template.nodes, template.lowered, template.literals[1:], strict=True):
-        out += _ENCODER.encode(values[node].lower() if lowered else values[node]) + literal
+    for node, style, literal in zip(template.nodes, template.styles, template.literals[1:], strict=True):
+        value = values[node]
+        if style == LOWERED:
+            value = value.lower()
+        elif style != AS_IS:
+            value = int(value) if style == BARE else str(value)
+        out += _ENCODER.encode(value) + literal
     return bytes(out)
 
 
@@ -190,7 +239,7 @@ def _forms(signature: bytes) -> bytes:
 
 def _put(record: Any, path: Path, value: Any) -> Any:
     """Put a value where another one stands, which is given."""
-    steps = [-1 if step in (LAST, ONLY) else step for step in path]
+    steps: list[Any] = [step if (at := place(step)) is None else at for step in path]
     for step in steps[:-1]:
         record = record[step]
     before, record[steps[-1]] = record[steps[-1]], value
@@ -198,20 +247,20 @@ def _put(record: Any, path: Path, value: Any) -> Any:
 
 
 def _compiled(templates: list[_Template]) -> _Compiled:
-    first, node, lowered, literals = [0], [], [], []
+    first, node, style, literals = [0], [], [], []
     for one in templates:
         for at, literal in enumerate(one.literals):
             node.append(NONE)
-            lowered.append(False)
+            style.append(AS_IS)
             literals.append(literal)
             if at < len(one.nodes):
                 node.append(one.nodes[at])
-                lowered.append(one.lowered[at])
+                style.append(one.styles[at])
                 literals.append(b"")
         first.append(len(node))
     text, ends = joined(literals)
     return _Compiled(
-        np.array(first, np.int64), np.array(node, np.int64), np.array(lowered, np.bool_),
+        np.array(first, np.int64), np.array(node, np.int64), np.array(style, np.uint8),
         np.concatenate((np.zeros(1, np.int64), ends)), text,
     )  # fmt: skip
 
@@ -221,7 +270,7 @@ def _more(before: _Compiled, new: _Compiled) -> _Compiled:
     return _Compiled(
         np.concatenate((before.first, before.first[-1] + new.first[1:])),
         np.concatenate((before.node, new.node)),
-        np.concatenate((before.lowered, new.lowered)),
+        np.concatenate((before.style, new.style)),
         np.concatenate((before.literal, before.literal[-1] + new.literal[1:])),
         np.concatenate((before.text, new.text)),
     )

@@ -9,7 +9,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 EPOCHS: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 """Microseconds in one of each."""
+_TOLD: Final = {1_000_000: (1, 10**11), 1_000: (10**11, 10**14), 1: (10**14, 10**17)}
+"""From where to before where a number says itself that it is one of them."""
 RFC_3339: Final = "rfc3339"
+PASSING: Final = (RFC_3339, *EPOCHS)
+"""Formats whose ordinary times are passed on as they are."""
 LONGEST: Final = 128
 
 _MINUTE: Final = timedelta(minutes=1)
@@ -24,10 +28,11 @@ _MONTHS: Final = {
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_US: Final = 4_102_444_800_000_000
 _PROBE: Final = datetime(2026, 11, 23, 17, 6, 7, tzinfo=timezone(timedelta(hours=2)))
+_WHOLE: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|\+\d\d:\d\d)", re.ASCII)
 _NUMBER: Final = re.compile(r"-?\d{1,19}(?:\.\d{1,12})?", re.ASCII)
 
-Reader = Callable[[Any], str | None]
-"""A value to an RFC 3339 time with offset, or None where it is not of the format. Never raises."""
+Reader = Callable[[Any], str | int | None]
+"""A value to an RFC 3339 time with offset or an epoch number, or None where it is not of the format. Never raises."""
 
 
 def zone(name: str) -> tzinfo:
@@ -56,8 +61,8 @@ def reader(form: str, within: tzinfo | None) -> Reader:
 
     >>> reader("%d/%b/%Y:%H:%M:%S %z", None)("23/Nov/2026:07:00:00 +0200")
     '2026-11-23T07:00:00+02:00'
-    >>> reader("epoch_ms", None)("1795410000123")
-    '2026-11-23T05:00:00.123000+00:00'
+    >>> reader("epoch_ms", None)("1795410000123"), reader("epoch_ms", None)(5)
+    (1795410000123, '1970-01-01T00:00:00.005000+00:00')
     """
     if form in EPOCHS:
         return _epoch(EPOCHS[form])
@@ -137,7 +142,8 @@ def _iso(value: Any, within: tzinfo | None) -> str | None:
     if type(value) is not str or len(value) > LONGEST:
         return None
     try:
-        return _text(datetime.fromisoformat(value), within)
+        moment = datetime.fromisoformat(value)
+        return _text(moment, within) if _WHOLE.fullmatch(value) is None else value
     except (ValueError, OverflowError):
         return None
 
@@ -152,11 +158,15 @@ def _strptime(value: Any, form: str, within: tzinfo | None) -> str | None:
 
 
 def _epoch(unit: int) -> Reader:
-    def read(value: Any) -> str | None:
+    first, end = _TOLD[unit]
+
+    def read(value: Any) -> str | int | None:
         if isinstance(value, str):
             if _NUMBER.fullmatch(value) is None:
                 return None
             value = float(value) if "." in value else int(value)
+        if type(value) is int and first <= value < end:
+            return value
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) * unit < _LAST_US:
             return None
         return (_EPOCH + timedelta(microseconds=round(value * unit))).isoformat()

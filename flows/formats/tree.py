@@ -1,15 +1,13 @@
 """Paths into JSON objects, for the kernel that finds what stands there."""
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.formats.reads import LAST, ONLY, Path
+from flows.formats.reads import LAST, ONLY, Path, place
 from models.kernels.pick import ELEMENT, NONE, pick
-
-_LIST: Final = (LAST, ONLY)
 
 
 class Found(NamedTuple):
@@ -29,24 +27,30 @@ class Tree:
     """
 
     def __init__(self, leaves: Iterable[Path]) -> None:
-        self.nodes = sorted({path[:k] for path in leaves for k in range(len(path) + 1)})
+        known = {path[:k] for path in leaves for k in range(len(path) + 1)}
+        known |= {(*path[:-1], f"[{at}]") for path in known if path for at in range(place(path[-1]) or 0)}
+        self.nodes = sorted(known)
         number = {path: at for at, path in enumerate(self.nodes)}
-        found = {path[-1] for path in self.nodes[1:]} - {*_LIST}
+        found = {path[-1] for path in self.nodes[1:] if place(path[-1]) is None}
         names = sorted((name.encode() for name in found), key=lambda name: (len(name), name))
         self._names, self._ends = joined(names)
         sizes = [len(name) for name in names]
         self._lengths = np.searchsorted(sizes, np.arange(max(sizes, default=0) + 2)).astype(np.int64)
         self._steps = np.full((len(self.nodes), len(names) + 2), NONE, np.int32)
-        self._single, self._inner = np.zeros((2, len(self.nodes)), np.bool_)
+        self._last, self._inner = np.zeros((2, len(self.nodes)), np.bool_)
+        self._after = np.arange(len(self.nodes), dtype=np.int32)
         self._below = np.array(
             [at + sum(one[: len(path)] == path for one in self.nodes) for at, path in enumerate(self.nodes)], np.int64
         )
-        column = {name.decode(): at + 1 for at, name in enumerate(names)} | dict.fromkeys(_LIST, ELEMENT)
+        column = {name.decode(): at + 1 for at, name in enumerate(names)} | dict.fromkeys((LAST, ONLY), ELEMENT)
         for path in self.nodes[1:]:
-            above = number[path[:-1]]
-            self._steps[above, column[path[-1]]] = number[path]
-            self._single[number[path]] = path[-1] == ONLY
-            self._inner[above] |= path[-1] not in _LIST
+            above, at = number[path[:-1]], place(path[-1])
+            if at is not None and at > 0:
+                self._after[number[(*path[:-1], f"[{at - 1}]")]] = number[path]
+            else:
+                self._steps[above, column[path[-1]]] = number[path]
+            self._last[number[path]] = path[-1] == LAST
+            self._inner[above] |= at is None
 
     def pick(
         self, buffer: NDArray[np.uint8], begin: NDArray[np.int64], extent: NDArray[np.int32], rows: NDArray[np.int64]
@@ -56,7 +60,7 @@ class Tree:
         at, size, tag = np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.uint8)
         plain = pick(
             buffer, begin, extent, rows, self._names, self._ends, self._lengths, self._steps, self._inner,
-            self._single, self._below, at, size, tag,
+            self._last, self._after, self._below, at, size, tag,
         )  # fmt: skip
         return Found(at, size, tag, plain)
 
