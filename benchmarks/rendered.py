@@ -1,6 +1,7 @@
 """Simulated events as the identity platforms would have written them: the same traffic in their layouts and sizes."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 Event = dict[str, Any]
@@ -32,6 +33,19 @@ _ENTRA: Final = {
     "challenge": ("50074", "Strong Authentication is required."),
     "blocked": ("53003", "Blocked by Conditional Access."),
 }  # fmt: skip
+_CALLS: Final = {
+    "login": ("signin.amazonaws.com", "ConsoleLogin"), "mfa_challenge": ("signin.amazonaws.com", "ConsoleLogin"),
+    "token_issue": ("sts.amazonaws.com", "AssumeRole"), "token_refresh": ("sts.amazonaws.com", "GetSessionToken"),
+    "account_delete": ("iam.amazonaws.com", "DeleteUser"), "data_export": ("iam.amazonaws.com", "ListUsers"),
+}  # fmt: skip
+_COGNITO: Final = {
+    "register": "SignUp",
+    "password_reset_request": "ForgotPassword",
+    "password_change": "PasswordChange",
+}
+_COGNITO_ANSWERS: Final = {"failure": "Fail", "blocked": "Fail", "challenge": "InProgress"}
+_LOGINRADIUS: Final = {"login": "Login", "logout": "Logout", "token_refresh": "RefreshToken", "mfa_challenge": "MFA"}
+_OCSF: Final = {"login": 1, "logout": 2, "token_issue": 3, "token_refresh": 5, "mfa_challenge": 1}
 
 
 def okta(event: Event) -> Event:
@@ -156,7 +170,170 @@ def entra(event: Event) -> Event:
     }  # fmt: skip
 
 
+def cloudtrail(event: Event) -> Event:
+    """A call, or a sign-in to the console, as AWS CloudTrail records it."""
+    failed, login = event.get("outcome") in ("failure", "blocked"), event.get("action") in ("login", "mfa_challenge")
+    user, account = event.get("user", "unknown"), f"{len(event.get('tenant', '')):012}"
+    source, name = _CALLS.get(event.get("action", ""), ("s3.amazonaws.com", "GetObject"))
+    key = {} if login else {"accessKeyId": f"{'ASIA' if event.get('session') else 'AKIA'}{user}"}
+    return {
+        "eventVersion": "1.10",
+        "userIdentity": {
+            "type": "IAMUser", "principalId": f"AIDA{user}", "arn": f"arn:aws:iam::{account}:user/{user}",
+            "accountId": account, **key, "userName": event.get("username"),
+        },
+        "eventTime": event["time"], "eventSource": source, "eventName": name, "awsRegion": "eu-central-1",
+        "sourceIPAddress": event.get("ip"), "userAgent": event.get("user_agent"),
+        **({"errorMessage": "Failed authentication"} if failed and login else {}),
+        **({"errorCode": "AccessDenied", "errorMessage": "Access Denied"} if failed and not login else {}),
+        "requestParameters": None if login else {"bucketName": "reports", "key": event.get("endpoint"), "Host": "s3"},
+        "responseElements": {"ConsoleLogin": "Failure" if failed else "Success"} if login else None,
+        "additionalEventData": {"LoginTo": "https://console.aws.example/", "MobileVersion": "No", "MFAUsed": "No"},
+        "requestID": event.get("request_id"), "eventID": event.get("id"), "readOnly": not login,
+        "eventType": "AwsConsoleSignIn" if login else "AwsApiCall", "managementEvent": True,
+        "recipientAccountId": event.get("tenant"), "eventCategory": "Management",
+        "tlsDetails": {"tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256"},
+    }  # fmt: skip
+
+
+def cognito(event: Event) -> Event:
+    """A user authentication event of Amazon Cognito's log export."""
+    moment = datetime.fromisoformat(event["time"])
+    answer = _COGNITO_ANSWERS.get(event.get("outcome", ""), "Pass")
+    step = f"Password:{'Failure' if answer == 'Fail' else 'Success'}"
+    return {
+        "eventTimestamp": f"{moment.timestamp() * 1000:.0f}", "eventSource": "USER_ACTIVITY", "logLevel": "INFO",
+        "message": {
+            "version": "1", "eventId": event.get("id"),
+            "eventType": _COGNITO.get(event.get("action", ""), "SignIn"), "userSub": event.get("user"),
+            "userName": event.get("username"), "userPoolId": event.get("tenant"), "clientId": event.get("app", "web"),
+            "creationDate": f"{moment:%a %b %d %H:%M:%S UTC %Y}", "eventResponse": answer, "riskLevel": "",
+            "riskDecision": "PASS",
+            "challenges": [step, "Mfa:Success"] if event.get("action") == "mfa_challenge" else [step],
+            "deviceName": event.get("device", ""), "ipAddress": event.get("ip"), "requestId": event.get("request_id"),
+            "idpName": "", "compromisedCredentialDetected": "false", "city": event.get("city"),
+            "country": event.get("country"), "eventFeedbackValue": "", "eventFeedbackDate": "",
+            "eventFeedbackProvider": "", "hasContextData": "true",
+        },
+        "logSourceId": {"userPoolId": event.get("tenant")},
+    }  # fmt: skip
+
+
+def loginradius(event: Event) -> Event:
+    """A record of a call to LoginRadius, as it is sent to a SIEM."""
+    failed = event.get("outcome") in ("failure", "blocked")
+    error = {"ErrorCode": 966, "Description": "The provided username or password is invalid"} if failed else {}
+    return {
+        "Id": event.get("id"), "Uid": event.get("user"),
+        "Email": [
+            {"Type": "Secondary", "Value": f"x-{event.get('username')}"},
+            {"Type": "Primary", "Value": event.get("username")},
+        ],
+        "Event": _LOGINRADIUS.get(event.get("action", ""), "GetProfile"), "Timestamp": event["time"],
+        "IP": event.get("ip"), "UserAgent": event.get("user_agent"), "Endpoint": event.get("endpoint"),
+        "Method": event.get("method", "POST"), "StatusCode": 403 if failed else 200, **error,
+        "Country": event.get("country"), "City": event.get("city"), "AppName": event.get("app", "web"),
+        "Provider": "Email", "Platform": "Web", "Browser": "Chrome 131", "Device": event.get("device"),
+    }  # fmt: skip
+
+
+def ocsf(event: Event) -> Event:
+    """An Authentication, or API Activity, of OCSF 1.3."""
+    failed, kind = event.get("outcome") in ("failure", "blocked"), _OCSF.get(event.get("action", ""))
+    moment = datetime.fromisoformat(event["time"])
+    call = {
+        "api": {
+            "operation": "GetProfile", "service": {"name": "identity"}, "request": {"uid": event.get("request_id")},
+            "response": {"code": event.get("status", 200)},
+        },
+    }  # fmt: skip
+    why = {"status_detail": "Invalid credentials", "status_code": event.get("error_code", "966")} if failed else {}
+    return {
+        "class_uid": 3002 if kind else 6003, "category_uid": 3 if kind else 6, "activity_id": kind or 2,
+        "type_uid": 300200 + kind if kind else 600302, "severity_id": 1, "time": round(moment.timestamp() * 1000),
+        "status_id": 2 if failed else 1, "status": "Failure" if failed else "Success", **why,
+        "metadata": {
+            "version": "1.3.0", "uid": event.get("id"), "tenant_uid": event.get("tenant"),
+            "correlation_uid": event.get("request_id"), "product": {"name": "IdP", "vendor_name": "Example"},
+        },
+        "actor": {"user": {"name": event.get("username"), "uid": event.get("user"), "type_id": 1}},
+        "user": {"name": event.get("username"), "uid": event.get("user"), "type_id": 1},
+        "src_endpoint": {
+            "ip": event.get("ip"), "autonomous_system": {"number": event.get("asn")},
+            "location": {
+                "country": event.get("country"), "city": event.get("city"),
+                "coordinates": [event.get("lon"), event.get("lat")],
+            },
+        },
+        "http_request": {
+            "user_agent": event.get("user_agent"), "http_method": event.get("method", "POST"),
+            "url": {"path": event.get("endpoint")},
+        },
+        "session": {"uid": event.get("session")}, "auth_factors": [{"factor_type": "Password", "factor_type_id": 3}],
+        "service": {"name": event.get("app", "web")}, "device": {"uid": event.get("device"), "type_id": 2},
+        **({} if kind else call),
+    }  # fmt: skip
+
+
+def mapping(event: Event) -> Event:
+    """A platform that nobody knows, as `MAPPING` declares it."""
+    moment = datetime.fromisoformat(event["time"])
+    return {
+        "ts": round(moment.timestamp() * 1000), "evt": event.get("action", "").upper(), "ref": event.get("id"),
+        "result": {"code": event.get("outcome", "").upper(), "text": event.get("reason"), "http": event.get("status")},
+        "who": {"id": event.get("user"), "mail": event.get("username"), "tenant": event.get("tenant")},
+        "client": {
+            "addr": event.get("ip"), "agent": event.get("user_agent"), "asn": event.get("asn"),
+            "geo": {"cc": event.get("country"), "town": event.get("city"), "pos": [event.get("lat"), event.get("lon")]},
+            "device": {"id": event.get("device"), "os": "Windows 10", "model": None},
+        },
+        "http": {"verb": event.get("method"), "path": event.get("endpoint"), "id": event.get("request_id")},
+        "session": {"id": event.get("session"), "age": 17}, "application": {"name": event.get("app", "web"), "id": 7},
+        "trace": {"host": "idp-3.example", "version": "5.2.1", "thread": "worker-12", "level": "INFO"},
+    }  # fmt: skip
+
+
+MAPPING: Final = """
+[[format]]
+type = "mapping"
+[format.member]
+time = { path = "ts", format = "epoch_ms" }
+id = "ref"
+tenant = "who.tenant"
+user = "who.id"
+username = "who.mail"
+ip = "client.addr"
+user_agent = "client.agent"
+asn = "client.asn"
+country = "client.geo.cc"
+city = "client.geo.town"
+lat = "client.geo.pos[0]"
+lon = "client.geo.pos[1]"
+device = "client.device.id"
+method = "http.verb"
+endpoint = "http.path"
+request_id = "http.id"
+status = "result.http"
+session = "session.id"
+app = ["application.name", "application.id"]
+[format.member.action]
+path = "evt"
+default = "api_call"
+[format.member.action.table]
+LOGIN = "login"
+LOGOUT = "logout"
+MFA_CHALLENGE = "mfa_challenge"
+TOKEN_REFRESH = "token_refresh"
+TOKEN_ISSUE = "token_issue"
+[format.member.outcome]
+path = "result.code"
+table = { SUCCESS = "success", FAILURE = "failure", BLOCKED = "blocked", CHALLENGE = "challenge" }
+"""
+"""The configuration for what `mapping` writes."""
+
+
 RENDERERS: Final[dict[str, Callable[[Event], Event]]] = {
-    "okta": okta, "auth0": auth0, "keycloak": keycloak, "entra": entra,
+    "okta": okta, "auth0": auth0, "keycloak": keycloak, "entra": entra, "cloudtrail": cloudtrail,
+    "cognito": cognito, "loginradius": loginradius, "ocsf": ocsf, "mapping": mapping,
 }  # fmt: skip
-"""How an event of format `lapwing` looks in each of the platforms' formats."""
+"""How an event of format `lapwing` looks in each of the platforms' formats, and in one that is declared."""
