@@ -4,6 +4,8 @@ import base64
 import binascii
 import hashlib
 import os
+import re
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Final
 import msgspec
 
 from flows.connectors.output_directory import DEAD_LETTERS
-from flows.durable import cannot_write, sync
+from flows.durable import alone, cannot_write, sync
 from flows.errors import InputError, Refused
 from flows.result_lines import raw_lines
 from flows.verdicts import Operation, read_operations, write_verdict
@@ -20,6 +22,7 @@ from flows.verdicts import Operation, read_operations, write_verdict
 MOST: Final = 20_000
 """So many letters are put into one file at most: one line in the log of what was done names them all."""
 _DRAFT: Final = ".part"
+_UID: Final = re.compile("[0-9a-f]{32}")
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -189,20 +192,33 @@ def same(letter: Letter, message: bytes | None) -> bytes | None:
 
 
 def replay_files(
-    directory: str, wanted: Wanted, to: Path, said: Callable[[int, tuple[str, ...], str], Operation]
+    directory: str, wanted: Wanted, to: Path, said: Callable[[str, tuple[str, ...], str], Operation]
 ) -> Replayed:
     """Write the messages of letters into a new file, one a line, for `detect --input`; each letter once.
 
-    The file is whole and durable before the log in the directory says that its letters were put back, and has its
-    name afterwards: whatever dies between, the next replay finishes it. `said(number, marks, file)` makes the entry.
+    The file is whole and durable, as a draft that bears the replay's uid, before the log in the directory says that its
+    letters were put back, and has its name afterwards: whatever dies between, the next replay finishes it. A second one
+    waits for the first. `said(uid, marks, file)` makes the entry.
 
     Raises
     ------
+    InputError
+        There are no results.
     Refused
         The file is there already.
     OutputError
         It cannot be written.
     """
+    try:
+        with alone(Path(directory)):
+            return _replayed(directory, wanted, to, said)
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be read ({error.strerror})") from None
+
+
+def _replayed(
+    directory: str, wanted: Wanted, to: Path, said: Callable[[str, tuple[str, ...], str], Operation]
+) -> Replayed:
     operations = read_operations(directory)
     _finish(operations)
     if to.exists():
@@ -224,13 +240,15 @@ def replay_files(
     done.put_back = len(lines)
     if not lines:
         return done
-    draft = to.with_name(to.name + _DRAFT)
+    uid = uuid.uuid4().hex
+    draft = _draft(to, uid)
     try:
         with draft.open("wb") as file:
             file.writelines(line + b"\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
-        write_verdict(directory, said(len(chosen), tuple(chosen), str(to.resolve())))
+        sync(draft.resolve().parent)
+        write_verdict(directory, said(uid, tuple(chosen), str(to.resolve())))
         draft.rename(to)
         sync(to.resolve().parent)
     except OSError as error:
@@ -254,11 +272,19 @@ def _restored(letter: Letter, marks: set[str], done: Replayed) -> bytes | None:
 def _finish(operations: Iterable[Operation]) -> None:
     """Give the files their names that a replay had promised and died over."""
     for one in operations:
-        if one.operation == "replay" and one.file:
+        if one.operation == "replay" and one.file and _UID.fullmatch(one.uid):
             to = Path(one.file)
-            draft = to.with_name(to.name + _DRAFT)
-            if draft.exists() and not to.exists():
-                draft.rename(to)
+            draft = _draft(to, one.uid)
+            if not draft.exists():
+                continue
+            if to.exists():
+                raise Refused(f"{draft}: was put back, and {to} is in its way; move that, and call again")
+            draft.rename(to)
+
+
+def _draft(to: Path, uid: str) -> Path:
+    """What a replay writes before it has noted that it did: another replay's is another file."""
+    return to.with_name(f"{to.name}.{uid}{_DRAFT}")
 
 
 def _bytes(text: str | None) -> bytes:

@@ -1,7 +1,12 @@
 """Small files that stand whole after any death, and directories whose entries do."""
 
 import errno
+import fcntl
 import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flows.errors import OutputError
@@ -29,6 +34,47 @@ def sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def place(folder: Path, fill: Callable[[Path], None]) -> None:
+    """A folder that `fill` writes, which appears when all of it is there, for all to read.
+
+    Of several that do so at once one is taken, and the others are removed.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        fill(draft)
+        draft.chmod(0o755)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another has just done the same
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """A directory, held against all others who ask for it like this; they wait. Their deaths let go of it.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened.
+    """
+    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(handle)
 

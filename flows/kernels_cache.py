@@ -8,12 +8,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 
 import models
+from flows.durable import place
 
 _FOLDER = "lapwing-kernels-"
 _KEPT = 3
@@ -43,26 +44,19 @@ def prepare() -> Path:
 
 
 def _begin(folder: Path, shipped: Path) -> None:
-    """Make a folder, as a copy of what came with the package if that is complete. Seen whole, or not at all."""
-    if not (shipped / _COMPLETE).exists():
-        return folder.mkdir(parents=True, exist_ok=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
-    try:
-        for one in shipped.rglob("*"):
-            to = part / one.relative_to(shipped)
-            to.mkdir(parents=True, exist_ok=True) if one.is_dir() else _copied(one, to)
-        with suppress(OSError):  # a process that started beside this one was first
-            part.chmod(0o755)
-            part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    """Make a folder, as a copy of what came with the package if that is complete."""
+    if (shipped / _COMPLETE).exists():
+        place(folder, partial(_copy, shipped))
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
 
 
-def _copied(one: Path, to: Path) -> None:
+def _copy(shipped: Path, to: Path) -> None:
     """The bytes alone: what is read-only where it comes from must be writable here."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(one, to)
+    for one in filter(Path.is_file, shipped.rglob("*")):
+        copy = to / one.relative_to(shipped)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(one, copy)
 
 
 def _package() -> Path:

@@ -1,12 +1,9 @@
 """The notebooks, where they lie, and the simulated day that they open on when nobody names results of his own."""
 
 import os
-import shutil
 import sys
 import tarfile
-import tempfile
 import threading
-from collections.abc import Callable
 from hashlib import blake2b
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -71,24 +68,6 @@ def day() -> Path:
     It lies beside the compiled kernels; another version or other defaults make it anew.
     """
     return kernels_cache.prepare() / f"day-{fingerprint()}"
-
-
-def place(folder: Path, fill: Callable[[Path], None]) -> None:
-    """A folder that `fill` writes, which appears when all of it is there.
-
-    Of several that do so at once one is taken, and the others are removed.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-    try:
-        fill(draft)
-        try:
-            draft.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another has just done the same
-                raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def unpack(draft: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -38,6 +38,23 @@ def say(message: str, event: str = "note", level: Level = "info", **members: Any
     """A line for whoever runs the command, in either form; `members` are for machines only."""
     text = line(event, message, level, **members) if as_json() else f"lapwing: {message}"
     print(text, file=sys.stderr, flush=True)
+
+
+class Say(Protocol):
+    """What says a line: `say`, or one of those below that say less."""
+
+    def __call__(self, message: str, event: str = "note", level: Level = "info", **members: Any) -> None:
+        """Say it."""
+
+
+def hushed(message: str, event: str = "note", level: Level = "info", **members: Any) -> None:
+    """What `--quiet` leaves: nothing for people, and for machines all that is no mere note."""
+    if event != "note":
+        record(event, message, level, **members)
+
+
+def silent(message: str, event: str = "note", level: Level = "info", **members: Any) -> None:
+    """Nothing, for whoever runs a flow for its results alone."""
 
 
 def record(event: str, message: str, level: Level = "info", **members: Any) -> None:

@@ -1,16 +1,13 @@
 """Mutes in force: a small file of the state directory, written by people and read by a run while it goes on."""
 
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from flows import durable
+from flows import durable, log
 from flows.errors import InputError, Refused
 from models.mutes import Mute, Mutes
 
@@ -65,7 +62,7 @@ def change_mutes(state: Path, change: Callable[[list[Mute]], list[Mute]]) -> Non
     """
     path = state / MUTES
     try:
-        with _alone(state):
+        with durable.alone(state):  # a run holds a file in it, not the directory
             oldest = now_ms() - KEPT_MS
             found = change([one for one in read_mutes(state) if one.until > oldest])
             if len(found) > MOST:
@@ -73,17 +70,6 @@ def change_mutes(state: Path, change: Callable[[list[Mute]], list[Mute]]) -> Non
             durable.write(path, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     except OSError as error:
         raise durable.cannot_write(path, error) from None
-
-
-@contextmanager
-def _alone(state: Path) -> Iterator[None]:
-    """The directory, held against others who change mutes; a run holds a file in it, not the directory."""
-    handle = os.open(state, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def now_ms() -> int:
@@ -97,7 +83,7 @@ class MutesInForce:
     A damaged file is told once, and what was known before goes on to count.
     """
 
-    def __init__(self, state: Path, tell: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, state: Path, tell: log.Say = log.silent) -> None:
         self._state, self._tell = state, tell
         self._looked = float("-inf")
         self._seen: tuple[int, int, int] | None = None
@@ -124,4 +110,4 @@ class MutesInForce:
         try:
             self._mutes = Mutes(read_mutes(self._state))
         except (InputError, Refused) as error:
-            self._tell(str(error))
+            self._tell(str(error), level="warning")

@@ -1,14 +1,18 @@
 """Dead letters: counted, shown whatever is in them, and put back once, whole or not at all."""
 
+import fcntl
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows import dead_letters
 from flows.dead_letters import Letter
-from tests.command import command
+from tests.command import begun, command
 
 GOOD = b'{"time":"2026-11-23T05:00:00Z","username":"sam","action":"login","outcome":"failure"}'
 NO_TIME = b'{"username":"sam"}'
@@ -102,21 +106,52 @@ def test_raw_bodies_are_all_put_back_and_read_after_the_fix(tmp_path: Path) -> N
     assert json.loads(text)["scored"] == 1
 
 
-def test_a_replay_that_died_before_its_file_had_a_name_is_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, to = detected(tmp_path, GOOD, NO_TIME), tmp_path / "again.ndjson"
+def patched(out: Path, to: Path, name: str, how: str, **more: Any) -> "subprocess.Popen[bytes]":
+    """A replay in a process of its own, in which something else happens where it calls `name`."""
+    script = f"import os, signal, sys\nfrom flows import cli, dead_letters\n{how}\n{name} = instead\ncli.main()"
+    words = "dead-letters", "replay", "--input", out, "--output", to
+    return subprocess.Popen([sys.executable, "-c", script, *map(str, words)], **more)
 
-    def dies(*_: object) -> None:
-        raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(dead_letters.Path, "rename", dies)
-        assert command("dead-letters", "replay", "--input", out, "--output", to)[0] == 130
+NOTES, NAMES = "dead_letters.write_verdict", "dead_letters.Path.rename"
+DIES = "def instead(*_): os.kill(os.getpid(), signal.SIGKILL)"
+WAITS = f"noted = {NOTES}\ndef instead(*words):\n    print('there', flush=True)\n    input()\n    noted(*words)"
+
+
+def test_whatever_a_replay_dies_over_each_letter_is_put_back_once(tmp_path: Path) -> None:
+    out, to, last = detected(tmp_path, GOOD, NO_TIME, b""), tmp_path / "again.ndjson", tmp_path / "last.ndjson"
+    assert put_back(out, to, "--reason", "empty")["put_back"] == 1
+    to.unlink()  # it was read
+    assert patched(out, to, NOTES, DIES).wait(60) == -signal.SIGKILL
+    assert listed(out)["groups"][1]["put_back"] == 0, "nothing is noted yet"
+    assert patched(out, to, NAMES, DIES).wait(60) == -signal.SIGKILL
     assert not to.exists()
-    done = put_back(out, tmp_path / "other.ndjson")
-    assert (done["put_back"], done["before"]) == (0, 1)
+    to.touch()
+    code, _, [line] = command("dead-letters", "replay", "--input", out, "--output", last)
+    assert (code, "is in its way" in line) == (3, True)
+    to.unlink()
+    done = put_back(out, last)
+    assert (done["put_back"], done["before"], last.exists()) == (0, 2, False)
     assert to.read_bytes() == NO_TIME + b"\n"
+
+
+def test_of_two_replays_at_a_time_one_waits_for_the_other(tmp_path: Path) -> None:
+    out = detected(tmp_path, GOOD, NO_TIME)
+    names = [tmp_path / "one.ndjson", tmp_path / "two.ndjson"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with patched(out, names[0], NOTES, WAITS, **pipes) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"there\n"
+        handle = os.open(out, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(handle)
+        with begun("dead-letters", "replay", "--input", out, "--output", names[1]) as second:
+            first.communicate(b"\n", 60)
+            _, lines = second.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert b"0 put back" in lines
+    assert [name.exists() for name in names] == [True, False]
 
 
 def test_another_message_at_the_same_place_is_another_letter() -> None:

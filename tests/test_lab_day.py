@@ -4,22 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from flows import lab, query
+from flows import durable, lab, query
 
 
 def test_the_day_that_comes_with_the_notebooks_is_of_this_version_and_its_defaults(tmp_path: Path) -> None:
     assert lab.bundled().is_file(), "make lab-day packs it anew"
-    lab.place(tmp_path / "day", lab.unpack)
+    durable.place(tmp_path / "day", lab.unpack)
     assert query.incidents(str(tmp_path / "day"))
     assert query.windows(str(tmp_path / "day")).num_rows > 1_000
 
 
 def test_of_two_that_make_it_at_once_one_is_taken_and_nothing_else_stays(tmp_path: Path) -> None:
     def fill(draft: Path) -> None:
-        lab.place(tmp_path / "day", lambda other: (other / "first").touch())
+        durable.place(tmp_path / "day", lambda other: (other / "first").touch())
         (draft / "second").touch()
 
-    lab.place(tmp_path / "day", fill)
+    durable.place(tmp_path / "day", fill)
     assert [path.name for path in tmp_path.rglob("*")] == ["day", "first"]
 
 
@@ -29,5 +29,5 @@ def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
         raise OSError("full")
 
     with pytest.raises(OSError, match="full"):
-        lab.place(tmp_path / "day", fill)
+        durable.place(tmp_path / "day", fill)
     assert not list(tmp_path.iterdir())

@@ -1,7 +1,6 @@
 """`lapwing dead-letters`: what could not be read, why, and back again after a fix."""
 
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +9,10 @@ import typer
 
 from flows import dead_letters as letters_
 from flows.commands.console import columns, plain, result, say
+from flows.commands.moments import millis
 from flows.commands.options import ConfigFile, Json
 from flows.commands.results import KAFKA, noted, who
-from flows.commands.shift import moment, utc
+from flows.commands.shift import utc
 from flows.config import Config, load
 from flows.dead_letters import Letter, Replayed, Wanted
 from flows.errors import Refused, UsageError
@@ -141,9 +141,7 @@ def replay(
     else:
         if output is None:
             raise UsageError("give --output FILE: a new file, which `lapwing detect --input FILE` reads then")
-        done = letters_.replay_files(
-            place, wanted, Path(output), lambda count, marks, file: said(uuid.uuid4().hex, marks, file)
-        )
+        done = letters_.replay_files(place, wanted, Path(output), said)
     if json:
         result(done)
     say(_done(done))
@@ -188,12 +186,7 @@ def _wanted(place: str, reason: str | None, since: str | None, until: str | None
     if place != KAFKA and (since or until):
         raise UsageError("--from and --to go by the time of the record: letters in files have none")
     now = time.time()
-    return Wanted(
-        reason=reason,
-        source=source,
-        since=moment(since, now, "--from") if since else None,
-        until=moment(until, now, "--to") if until else None,
-    )
+    return Wanted(reason=reason, source=source, since=millis(since, "--from", now), until=millis(until, "--to", now))
 
 
 def _text(one: Letter) -> str:

@@ -69,13 +69,13 @@ def lab(
 
 def _make_day(folder: Path) -> None:
     """The day's results, as they come with the notebooks, or from a run where those are of another version."""
-    from flows import kernels_cache
+    from flows import durable, kernels_cache
     from flows import lab as made
 
     if made.bundled().is_file():
-        made.place(folder, made.unpack)
+        durable.place(folder, made.unpack)
         return
     say("making a simulated day to look at, once ...")
     settle = kernels_cache.announce(say)
-    made.place(folder, made.simulate_day)
+    durable.place(folder, made.simulate_day)
     settle()
