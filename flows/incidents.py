@@ -6,10 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from flows.errors import InputError, Refused
-from flows.formats.evidence import shown
+from flows.errors import InputError
 from flows.query import AlertLine, Incident, Told, incident_of, linked, message_of
-from flows.verdicts import LEAST_PREFIX, Operation, Verdict
+from flows.verdicts import Operation, Verdict, only_uid, uid_begin
 
 _ALERT: Final = msgspec.json.Decoder(AlertLine)
 NEW, ACK, RESOLVED = "new", "ack", "resolved"
@@ -105,30 +104,24 @@ def screen(
     InputError
         A line is no alert.
     """
-    wanted = uid.strip().lower()
-    if len(wanted) < LEAST_PREFIX:
-        raise Refused(f"a uid has 32 hex digits; at least the first {LEAST_PREFIX} of them are needed")
+    begin = uid_begin(uid)
     kept: list[AlertLine] = []
     got_in: dict[str, dict[str, None]] = {}
 
     def passing() -> Iterator[AlertLine]:
         for alert in map(_decoded, alerts):
-            if alert.finding_info.uid.startswith(wanted):
+            if alert.finding_info.uid.startswith(begin):
                 kept.append(alert)
             if names := _let_in(alert.evidences):
                 got_in.setdefault(alert.finding_info.uid, {}).update(dict.fromkeys(names))
             yield alert
 
     found = _cases(passing(), verdicts, operations)
-    matches = [one for one in found if one.startswith(wanted)]
-    if len(matches) != 1:
-        if matches:
-            raise Refused(f"{len(matches)} incidents of {where} begin so; give more of the uid")
-        raise Refused(f"no incident in {where} begins with {shown(wanted)}")
-    case = found[matches[0]]
+    whole = only_uid(found, begin, where)
+    case = found[whole]
     near = linked([one.incident for one in found.values()], case.incident)
-    said = [one for one in operations if one.uid == matches[0]]
-    both: list[Verdict | Operation] = [*said, *([verdicts[matches[0]]] if matches[0] in verdicts else [])]
+    said = [one for one in operations if one.uid == whole]
+    both: list[Verdict | Operation] = [*said, *([verdicts[whole]] if whole in verdicts else [])]
     evidences = [evidence for alert in kept for evidence in alert.evidences]
     return Screen(
         case=case,

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from flows.verdicts import Incident, Precision, Subject, Verdict, precision
+from flows.precision import Precision, precision
+from flows.verdicts import Incident, Subject, Verdict
 from models.alert import SHADOW
 from models.exceptions import AlertException, network
 

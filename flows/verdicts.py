@@ -1,13 +1,12 @@
-"""What people said of incidents: each verdict as it is kept, and what all of them say of the detections."""
+"""What people said of incidents and did about them: each verdict and operation as it is kept."""
 
 import fcntl
 import os
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +15,6 @@ from flows.connectors.output_directory import ALERTS, SUPPRESSED, append
 from flows.durable import cannot_write, sync
 from flows.errors import InputError, OutputError, Refused
 from flows.formats.evidence import shown
-from flows.intervals import wilson
 from flows.result_lines import raw_lines
 from models.alert import CANARY
 
@@ -67,24 +65,6 @@ class Verdict(Subject, frozen=True, kw_only=True):
     by: Annotated[str, Meta(max_length=MOST_BY)] = ""
 
 
-class Precision(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a detection was right, of those incidents that were judged.
-
-    `precision` is true / (true + false), `low` and `high` its Wilson interval at 95 %; None where both are 0. A benign
-    one counts for neither.
-    """
-
-    detection: str
-    incidents: int
-    unjudged: int
-    true: int
-    false: int
-    benign: int
-    precision: float | None
-    low: float | None
-    high: float | None
-
-
 class Operation(Subject, frozen=True, kw_only=True):
     """What somebody did: took an incident (`ack`) or has done with it (`resolve`), muted, ended a mute, or put dead
     letters back.
@@ -104,20 +84,6 @@ class Operation(Subject, frozen=True, kw_only=True):
     until: int = 0
     letters: tuple[str, ...] = ()
     file: str = ""
-
-
-class Named(Protocol):
-    """Anything that is an incident of a detection."""
-
-    @property
-    def uid(self) -> str:
-        """Its uid."""
-        ...
-
-    @property
-    def detection(self) -> str:
-        """The detection's id."""
-        ...
 
 
 class _FindingInfo(msgspec.Struct):
@@ -302,8 +268,8 @@ def alert_lines(directory: str | Path, *, suppressed: bool = True) -> Iterator[b
         yield from raw_lines(beside)
 
 
-def incidents(alerts: Iterable[bytes], prefix: str = "") -> dict[str, Incident]:
-    """The incidents in alerts as OCSF lines, by uid; a digest is none, nor is a canary's.
+def incidents(alerts: Iterable[bytes], prefix: str = "", *, digests: bool = False) -> dict[str, Incident]:
+    """The incidents in alerts as OCSF lines, by uid; a canary's is none, nor, unless it is asked for, a digest.
 
     Only those whose uid begins with `prefix`, if it is given.
 
@@ -320,7 +286,9 @@ def incidents(alerts: Iterable[bytes], prefix: str = "") -> dict[str, Incident]:
         try:
             one = _ALERT.decode(line)
             told = one.unmapped
-            if told.digest or one.status_detail == CANARY or not one.finding_info.uid.startswith(prefix):
+            if one.status_detail == CANARY or not one.finding_info.uid.startswith(prefix):
+                continue
+            if told.digest and not digests:
                 continue
             found[one.finding_info.uid] = Incident(
                 uid=one.finding_info.uid,
@@ -337,58 +305,51 @@ def incidents(alerts: Iterable[bytes], prefix: str = "") -> dict[str, Incident]:
     return found
 
 
-def the_one(alerts: Iterable[bytes], uid: str, where: str) -> Incident:
-    """The incident that a uid, or a prefix of at least eight characters that no other has, names.
+def the_one(alerts: Iterable[bytes], uid: str, where: str, *, digests: bool = False) -> Incident:
+    """The incident, or if it is asked for the digest, that a uid or the beginning of one names.
 
     Raises
     ------
     Refused
         It names none, or several.
     """
-    wanted = uid.strip().lower()
-    if len(wanted) < LEAST_PREFIX:
+    begin = uid_begin(uid)
+    found = incidents(alerts, begin, digests=digests)
+    hint = "" if digests else "; of a digest judge the incidents it stands for, itself it is acknowledged or resolved"
+    return found[only_uid(found, begin, where, hint)]
+
+
+def uid_begin(text: str) -> str:
+    """What somebody typed as a uid, or as the beginning of one, as uids are written.
+
+    Raises
+    ------
+    Refused
+        It is so short that it may name several.
+    """
+    begin = text.strip().lower()
+    if len(begin) < LEAST_PREFIX:
         raise Refused(f"a uid has 32 hex digits; at least the first {LEAST_PREFIX} of them are needed")
-    found = incidents(alerts, wanted)
+    return begin
+
+
+def only_uid(uids: Iterable[str], begin: str, where: str, hint: str = "") -> str:
+    """The uid that begins so.
+
+    Raises
+    ------
+    Refused
+        None does, or several do.
+    """
+    found = [uid for uid in uids if uid.startswith(begin)]
     if not found:
-        raise Refused(
-            f"no incident in {where} begins with {shown(wanted)}; of a digest judge the incidents it stands for"
-        )
+        raise Refused(f"no incident in {where} begins with {shown(begin)}{hint}")
     if len(found) > 1:
         raise Refused(f"{len(found)} incidents of {where} begin so; give more of the uid")
-    return next(iter(found.values()))
+    return found[0]
 
 
 def verdict_on(incident: Incident, word: Word, note: str, by: str, now: float | None = None) -> Verdict:
     """A verdict on an incident, given at `now` (epoch seconds; the present if left out)."""
     about = {name: getattr(incident, name) for name in Subject.__struct_fields__}
     return Verdict(**about, time=int(1000 * (time.time() if now is None else now)), verdict=word, note=note, by=by)
-
-
-def precision(incidents: Iterable[Named], verdicts: Mapping[str, Verdict]) -> list[Precision]:
-    """How often each detection of these incidents was right, by id. Verdicts on other incidents do not count.
-
-    >>> one = Verdict(uid="0" * 32, detection="brute_force_ip", verdict="true")
-    >>> [(row.detection, row.true, row.precision) for row in precision([one], {one.uid: one})]
-    [('brute_force_ip', 1, 1.0)]
-    """
-    words: dict[str, Counter[str]] = defaultdict(Counter)
-    for incident in incidents:
-        verdict = verdicts.get(incident.uid)
-        words[incident.detection]["" if verdict is None else verdict.verdict] += 1
-    return [_precision(detection, words[detection]) for detection in sorted(words)]
-
-
-def _precision(detection: str, words: Counter[str]) -> Precision:
-    true, false = words["true"], words["false"]
-    low, high = wilson(true, true + false) if true + false else (None, None)
-    return Precision(
-        detection=detection,
-        incidents=words.total(),
-        unjudged=words[""],
-        true=true,
-        false=false,
-        benign=words["benign"],
-        precision=true / (true + false) if true + false else None,
-        low=low,
-        high=high,
-    )

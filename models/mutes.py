@@ -26,6 +26,16 @@ class Mute(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
+def concerns(mute: Mute, detection: str, tenant: str, entities: Iterable[tuple[str, str]]) -> bool:
+    """Whether a mute is of such incidents, whenever they open; entities are (dimension, name).
+
+    >>> one = Mute(id="a", detection="brute_*", entity="sam", reason="test", by="kim", since=0, until=9)
+    >>> concerns(one, "brute_force_user", "acme", [("user", "sam")]), concerns(one, "brute_force_ip", "acme", [])
+    (True, False)
+    """
+    return _Compiled(mute).concerns(detection, tenant, entities)
+
+
 class Mutes:
     """Mutes as they are asked: of several that cover an incident the one that was set first counts.
 
@@ -63,10 +73,13 @@ class _Compiled:
         since, until = 1000 * self.mute.since, 1000 * self.mute.until
         if create.time >= until or (create.time < since and now_us >= until):
             return False
-        texts = (self._detection, create.detection), (self._tenant, create.tenant)
+        return self.concerns(create.detection, create.tenant, create.entities)
+
+    def concerns(self, detection: str, tenant: str, entities: Iterable[tuple[str, str]]) -> bool:
+        texts = (self._detection, detection), (self._tenant, tenant)
         if not all(wanted is None or wanted.fullmatch(text) for wanted, text in texts):
             return False
-        return self._entity is None or any(self._is(*entity) for entity in create.entities)
+        return self._entity is None or any(self._is(*entity) for entity in entities)
 
     def _is(self, dimension: str, name: str) -> bool:
         if self._network is not None and dimension == "ip":

@@ -17,8 +17,8 @@ from flows.backtest import figures, judged, labels, told
 from flows.backtest.figures import Span
 from flows.backtest.page import page
 from flows.backtest.report import Cut, Moved, Range, Report
-from flows.backtest.run import bound
 from flows.backtest.text import render
+from flows.commands.moments import minute
 from flows.errors import Refused, UsageError
 from flows.formats.truth import Truth
 from flows.intervals import median_interval, wilson
@@ -266,13 +266,13 @@ def test_intervals_are_those_of_the_books() -> None:
     ("text", "said"),
     [
         ("yesterday", "Expected a date or an RFC 3339 time"),
-        ("2026-11-02T05:00:00", "Expected an offset from UTC"),
+        ("2026-11-02T05:00:00", "Expected a date or an RFC 3339 time with its offset"),
         ("2026-11-02T05:00:30Z", "Expected a whole minute"),
     ],
 )
 def test_bounds_that_are_none(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=f"--to: {said}"):
-        bound(text, "--to")
+        minute(text, "--to")
 
 
 class _Tags(HTMLParser):

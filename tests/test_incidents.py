@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from flows.mutes import change_mutes
 from flows.verdicts import Operation, encode, read_operations, read_verdicts
 from models.alert import CLOSE, Alert
+from models.mutes import Mute
 from tests.command import command
 from tests.findings import Life
 from tests.test_verdicts import alert_of, results
@@ -72,7 +74,8 @@ def test_the_queue_is_the_newest_first_and_one_attack_is_one_line(tmp_path: Path
     assert "goes on +1" in lines[5]
     assert uids(folder, "--since", "2020-01-01T00:00:00Z") == uids(folder)
     assert uids(folder, "--since", "2100-01-01T00:00:00Z") == []
-    assert command("incidents", "--input", folder, "--since", "soon")[0] == 2
+    for never in ("soon", "9999d"):
+        assert command("incidents", "--input", folder, "--since", never)[0] == 2
     assert command("incidents", "--input", folder, "--severity", "grave")[0] == 2
     assert command("incidents", "--input", tmp_path)[0] == 1
 
@@ -97,6 +100,37 @@ def test_what_is_done_and_said_is_kept_among_the_verdicts_and_counted_apart(tmp_
     act(folder, user.uid, "resolve")
     assert user.uid not in uids(folder, "--open"), "a verdict stands"
     assert "false by kim" in shown(folder, user.uid)
+
+
+def test_a_digest_is_taken_and_done_with_and_is_never_judged(tmp_path: Path) -> None:
+    digest = alert_of("brute_force_user", "", number=5, digest=12, dimension="tenant")
+    folder = results(tmp_path / "out", [digest])
+    assert uids(folder, "--open") == [digest.uid]
+    act(folder, digest.uid[:8], "ack")
+    assert "ack by kim" in shown(folder, digest.uid)
+    code, _, [line] = command("incident", digest.uid, "true", "--input", folder)
+    assert (code, "judge the incidents it stands for" in line) == (3, True)
+    act(folder, digest.uid, "resolve")
+    assert uids(folder, "--open") == []
+
+
+def test_the_screen_shows_the_mutes_of_its_like_and_no_others(tmp_path: Path) -> None:
+    alert = alert_of()
+    folder = results(tmp_path / "out", [alert])
+
+    def mute(number: str, **more: str) -> Mute:
+        about = {"detection": alert.detection, "reason": "r", "by": "kim", **more}
+        return Mute(id=number, since=0, until=10**14, **about)
+
+    mutes = [
+        mute("mine"), mute("net", detection="brute_*", entity=f"{alert.entity}/32", tenant=alert.tenant),
+        mute("other", entity="198.51.100.9"), mute("stranger", tenant="nobody"), mute("else", detection="mfa_*"),
+    ]  # fmt: skip
+    change_mutes(tmp_path, lambda _: mutes)
+    _, text, _ = command("incident", alert.uid, "--input", folder, "--state", tmp_path)
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("muted")] == ["mine", "net"]
+    _, text, _ = command("incident", alert.uid, "--input", folder, "--state", tmp_path, "--json")
+    assert [one["id"] for one in json.loads(text)["mutes"]] == ["mine", "net"]
 
 
 def test_one_screen_has_all_there_is_to_know(tmp_path: Path) -> None:

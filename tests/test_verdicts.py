@@ -19,8 +19,9 @@ from flows.config import load
 from flows.errors import InputError
 from flows.formats.ocsf import encode_alert
 from flows.intervals import wilson
+from flows.precision import precision
 from flows.verdict_report import report
-from flows.verdicts import Incident, Subject, Verdict, precision, read_records, read_verdicts
+from flows.verdicts import Incident, Subject, Verdict, read_records, read_verdicts
 from models.alert import Alert
 from models.exceptions import Exceptions, expires
 from models.rules import about

@@ -8,7 +8,8 @@ from flows.backtest.figures import Span, examples, like, share
 from flows.backtest.report import Judged
 from flows.backtest.told import Told
 from flows.errors import Refused
-from flows.verdicts import Verdict, precision
+from flows.precision import precision
+from flows.verdicts import Verdict
 
 
 def judged(told: Sequence[Told], others: Sequence[Told], verdicts: Mapping[str, Verdict], span: Span) -> Judged:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from flows.verdicts import Precision
+from flows.precision import Precision
 
 
 class Share(msgspec.Struct, frozen=True):

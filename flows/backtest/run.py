@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from flows import log
 from flows.backtest import figures, inputs, judged, labels, told, words
 from flows.backtest.figures import Span, moment
 from flows.backtest.report import Range, Report, Side
@@ -46,40 +46,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     replay: Replay | None = None
 
 
-def bound(text: str | None, flag: str) -> int | None:
-    """An end of the range from what was given for it: a date (its midnight, UTC) or an RFC 3339 time, epoch ms.
-
-    Raises
-    ------
-    UsageError
-        It is neither, or no whole minute: panes would lie across it.
-
-    >>> bound("2026-11-23", "--from"), bound("2026-11-23T05:00:00+01:00", "--from"), bound(None, "--from")
-    (1795392000000, 1795406400000, None)
-    """
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"{flag}: Expected a date or an RFC 3339 time such as 2026-11-23T05:00:00Z, got {text[:40]!a}"
-        ) from None
-    if found.tzinfo is None:
-        if len(text) != len("2026-11-23"):
-            raise UsageError(f"{flag}: Expected an offset from UTC, such as {text[:40]}Z")
-        found = found.replace(tzinfo=UTC)
-    at = round(found.timestamp() * 1000)
-    if at % _MINUTE_MS:
-        raise UsageError(f"{flag}: Expected a whole minute, so that no pane lies across it, got {text[:40]}")
-    return at
-
-
 def backtest(
     asked: Asked,
     stop: threading.Event,
     watching: Callable[[], AbstractContextManager[Callable[[Progress], None] | None]],
-    tell: Callable[[str], None],
+    tell: log.Say,
 ) -> Report | None:
     """Run what has not been run, and report; None if `stop` was set before that. `watching` lasts for one side.
 

@@ -1,7 +1,7 @@
 """What the reader of a report must know, in sentences, and how its numbers are spelled."""
 
 from flows.backtest.report import Cut, Labels, Range, Share, Times
-from flows.verdicts import Precision
+from flows.precision import Precision
 
 BEGINS = {
     "stream": "The input's first message is taken for the stream's first: then live told just this.",

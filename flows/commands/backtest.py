@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows import kernels_cache
+from flows import kernels_cache, log
 from flows.commands.console import result, say
 from flows.commands.engine import noise_held_back
+from flows.commands.moments import minute
 from flows.commands.options import ConfigFile, InputFormat, Json, Quiet
 from flows.commands.progress import live
 from flows.commands.stopping import stoppable
@@ -81,7 +82,7 @@ def backtest(
     if not source:
         raise UsageError("no input: give --input PATH, DIR or kafka, or set path under [input] in the config")
     from flows.backtest.page import page
-    from flows.backtest.run import Asked, bound
+    from flows.backtest.run import Asked
     from flows.backtest.run import backtest as work
     from flows.backtest.text import render
     from flows.backtest.written import write
@@ -91,8 +92,8 @@ def backtest(
         old=(against or "", old) if old else None,
         input=source,
         output=Path(output),
-        start=bound(start, "--from"),
-        end=bound(end, "--to"),
+        start=minute(start, "--from"),
+        end=minute(end, "--to"),
         truth=truth,
         verdicts=verdicts,
         state=state,
@@ -100,7 +101,7 @@ def backtest(
         replay=_replay(source, trail, keys),
     )
     with stoppable() as stop:
-        tell = (lambda _: None) if quiet else say
+        tell = log.hushed if quiet else log.say
         settle = kernels_cache.announce(tell)
         with noise_held_back():
             report = work(asked, stop.event, partial(live, quiet), tell)

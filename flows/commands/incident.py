@@ -58,21 +58,21 @@ def incident(
         names = dict.fromkeys([*found.let_in, *where.let_in(found.case.incident)])
         found = msgspec.structs.replace(found, let_in=[*names][:LET_IN])
         now = time.time()
-        muted = mutes_told(Path(kept), now) if (kept := state or chosen.state.path) else []
+        like = found.case.incident
+        muted = mutes_told(Path(kept), now, like) if (kept := state or chosen.state.path) else []
         if json:
-            result(_plain(found))
+            result(_plain(found) | {"mutes": muted})
         else:
-            print(
-                _text(found, now, [one["text"] for one in muted if one["detection"] == found.case.incident.detection])
-            )
+            print(_text(found, now, [one["text"] for one in muted]))
         return
     _act(where, uid, act, noted(note), who(by))
 
 
 def _act(where: Results, uid: str, act: Act, note: str, by: str) -> None:
-    one = verdicts.the_one(where.alerts(suppressed=True), uid, where.name)
+    judged = act in get_args(Word)
+    one = verdicts.the_one(where.alerts(suppressed=True), uid, where.name, digests=not judged)
     said: Verdict | Operation
-    if act in get_args(Word):
+    if judged:
         said = verdicts.verdict_on(one, cast(Word, act), note, by)
         becomes = f"is {act}"
     else:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from flows.commands.console import columns, plain, result
+from flows.commands.moments import millis
 from flows.commands.options import ConfigFile, Json
 from flows.commands.results import Results, results
-from flows.commands.shift import STATE_HELP, ago, case_told, moment, mutes_told, named
+from flows.commands.shift import STATE_HELP, ago, case_told, mutes_told, named
 from flows.errors import UsageError
 from flows.incidents import Case, cases
 from models.base import SEVERITIES
@@ -53,7 +54,7 @@ def incidents(
     if severity is not None and severity not in SEVERITIES[2:]:
         raise UsageError(f"--severity is {', '.join(SEVERITIES[2:])}, not {plain(severity[:20])}")
     now = time.time()
-    oldest = moment(since, now, "--since") if since else None
+    oldest = millis(since, "--since", now)
     where, chosen = results(source, config)
     found = _queue(where, every)
     least = SEVERITIES.index(severity) if severity else 0

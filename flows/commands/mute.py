@@ -10,11 +10,11 @@ import typer
 
 from flows.asked import read_asked
 from flows.commands.console import columns, plain, result, say
+from flows.commands.moments import length
 from flows.commands.options import ConfigFile, Json
 from flows.commands.results import bounded, noted, results, who
 from flows.commands.shift import STATE_HELP, known_state, utc
 from flows.config import load
-from flows.durations import is_duration, microseconds
 from flows.errors import Refused, UsageError
 from flows.mutes import change_mutes, read_mutes
 from flows.structure import meant
@@ -34,7 +34,7 @@ def mute(
         str, typer.Option("--entity", metavar="NAME", help="An account, address, network or endpoint; * as above.")
     ] = "",
     tenant: Annotated[str, typer.Option("--tenant", metavar="NAME", help="Of one tenant.")] = "",
-    length: Annotated[str | None, typer.Option("--for", metavar="2h", help="How long; at most 30d.")] = None,
+    lasts: Annotated[str | None, typer.Option("--for", metavar="2h", help="How long; at most 30d.")] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; at most 512 characters.")] = "",
     by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so; else who runs this.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the mutes, those too that were over this week.")] = False,
@@ -58,10 +58,10 @@ def mute(
     if listed:
         _list(root, json)
         return
-    if detection is None or length is None or not reason.strip():
+    if detection is None or lasts is None or not reason.strip():
         raise UsageError("give a DETECTION, --for and --reason; or --list")
-    if not is_duration(length) or not 0 < (wanted := microseconds(length)) <= _MOST_DAYS * 86_400_000_000:
-        raise UsageError(f"--for is a duration such as 30m or 2h, at most {_MOST_DAYS}d: an exception is for longer")
+    if not 0 < (wanted := length(lasts, "--for")) <= _MOST_DAYS * 86_400_000_000:
+        raise UsageError(f"--for: Expected at most {_MOST_DAYS}d, and more than nothing: an exception is for longer")
     _known(root, config, detection)
     if not (detection.strip("*") or entity.strip("*") or tenant.strip("*")):
         raise UsageError("this would silence everything: name a detection, or give --entity or --tenant")

@@ -6,13 +6,12 @@ from typing import Any, Final
 
 import msgspec
 
-from flows.durations import UNITS, is_duration, microseconds
-from flows.errors import InputError, UsageError
+from flows.durations import UNITS
+from flows.errors import InputError
 from flows.incidents import Case
-from flows.kafka_block import moment_ms
 from flows.mutes import read_mutes
 from flows.query import Incident
-from models.mutes import Mute
+from models.mutes import Mute, concerns
 
 STATE_HELP: Final = "The state directory of the run: its mutes; else the configuration's."
 _LONGEST_NAME: Final = 40
@@ -31,33 +30,21 @@ def ago(then_ms: int, now: float) -> str:
     return f"{seconds}s"
 
 
-def moment(text: str, now: float, what: str) -> int:
-    """A time, or a duration before now, as epoch milliseconds.
-
-    >>> moment("2h", 7200.0, "--since"), moment("2026-11-23T05:00:00Z", 0, "--since")
-    (0, 1795410000000)
-    """
-    if is_duration(text):
-        return int(now * 1000) - microseconds(text) // 1000
-    try:
-        return moment_ms(text)
-    except ValueError:
-        raise UsageError(
-            f'{what} is a duration such as 2h, or a time such as 2026-11-23T05:00:00Z, not "{text[:40]}"'
-        ) from None
-
-
 def utc(ms: int) -> str:
     """A time to the second; empty where it is none that anybody writes."""
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%SZ}" if 0 <= ms < 4_102_444_800_000 else ""
 
 
+def entities_of(one: Incident) -> dict[str, str]:
+    """An incident's entity, or both of them, by dimension."""
+    return one.entities or {one.dimension: one.entity}
+
+
 def named(one: Incident, longest: int = _LONGEST_NAME) -> str:
     """An incident's entity, or both of them, short enough for a column."""
-    names = one.entities or {one.dimension: one.entity}
     return ", ".join(
         f"{dimension} {name if len(name) <= longest else name[: longest - 1] + '…'}"
-        for dimension, name in names.items()
+        for dimension, name in entities_of(one).items()
     )
 
 
@@ -79,12 +66,13 @@ def known_state(path: str) -> Path:
     return found
 
 
-def mutes_told(state: Path, now: float) -> list[dict[str, Any]]:
-    """The mutes in force, as plain values with a line for people."""
+def mutes_told(state: Path, now: float, about: Incident | None = None) -> list[dict[str, Any]]:
+    """The mutes in force, or those of an incident's like, as plain values with a line for people."""
     return [
         dict(msgspec.to_builtins(one)) | {"text": spelled(one, now)}
         for one in read_mutes(state)
         if one.until > now * 1000
+        and (about is None or concerns(one, about.detection, about.tenant, entities_of(about).items()))
     ]
 
 

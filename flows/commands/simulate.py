@@ -2,16 +2,16 @@
 
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
 import typer
 
 from flows.commands.console import result, say
+from flows.commands.moments import length, micros
 from flows.commands.options import ConfigFile, Json, Quiet
 from flows.config import load
-from flows.durations import microseconds
 from flows.errors import UsageError
 
 
@@ -144,18 +144,9 @@ def _spacing(text: str | None) -> tuple[int | None, int | None]:
         return None, None
     if text.isascii() and text.isdigit() and len(text) < 10:
         return None, int(text)
-    try:
-        return microseconds(text), None
-    except ValueError as error:
-        raise UsageError(f"--attack-every: {error}, or a number of attacks") from None
+    return length(text, "--attack-every"), None
 
 
 def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError("--start: Expected a date or an RFC 3339 time such as 2026-11-07T08:00:00Z") from None
-    # A date alone is midnight UTC; a time must say where
-    return moment.replace(tzinfo=UTC) if len(text) == 10 else moment
+    since = micros(text, "--start")
+    return None if since is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=since)

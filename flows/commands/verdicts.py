@@ -13,8 +13,8 @@ from flows.commands.options import ConfigFile, Json
 from flows.config import load
 from flows.errors import UsageError
 from flows.kafka_block import Kafka
+from flows.precision import Precision
 from flows.verdict_report import Report
-from flows.verdicts import Precision
 from models.exceptions import AlertException
 
 _LONGEST_NOTE = 60
