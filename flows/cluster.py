@@ -47,14 +47,15 @@ def run(
     *,
     fresh: bool = False,
     accept_rewarm: bool = False,
-    tell: Callable[[str], None] = lambda text: None,
+    tell: log.Say = log.silent,
     on_restart: Callable[[str], None] = lambda text: None,
 ) -> RunResult:
     """Run the flow on `run.processes` processes of this machine until the input ends or `stop` is set.
 
     They are one unit: when one fails the others are ended too, and with a state all start again, where it says, as
-    often as `[run]` allows. `on_restart` is told of it, and `tell` what the user must know of the state. When the topic
-    of events has got new partitions, all end in good order and start again with them, which is no failure.
+    often as `[run]` allows. `on_restart` is told of it, and `tell`, which goes to the others by its name, says what it
+    says of one process. When the topic of events has got new partitions, all end in good order and start again with
+    them, which is no failure.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def run(
         while True:
             unit = Unit(config.run.processes, kept, observed)
             try:
-                totals = unit.run(_job(config, input, output, stop, kept, close), stop, on_progress)
+                totals = unit.run(_job(config, input, output, stop, kept, close, tell), stop, on_progress)
                 done = result(config, totals, 0.0, [], interrupted=False).after(done)
                 if not unit.grown or stop.is_set():
                     break
@@ -112,7 +113,9 @@ def _told(done: RunResult, began: float, files: list[str], stop: threading.Event
     return msgspec.structs.replace(done, seconds=seconds, files=files, interrupted=stop.is_set(), restarts=restarts.all)
 
 
-def _job(config: Config, input: str, output: str, stop: threading.Event, kept: StateDir | None, close: bool) -> Job:
+def _job(
+    config: Config, input: str, output: str, stop: threading.Event, kept: StateDir | None, close: bool, tell: log.Say
+) -> Job:
     """What all processes must agree on, determined once."""
     source = open_source(config, input, output, stop, kept, close=close)
     return Job(
@@ -127,6 +130,7 @@ def _job(config: Config, input: str, output: str, stop: threading.Event, kept: S
         moved=moved_mark(kept.path) if kept else "",
         addresses=_addresses(config.run.processes),
         number=0,
+        tell=tell,
     )
 
 

@@ -218,15 +218,15 @@ def run(
     *,
     fresh: bool = False,
     accept_rewarm: bool = False,
-    tell: Callable[[str], None] = lambda text: None,
+    tell: life.Say = life.silent,
     sources: Callable[..., Source] | None = None,
 ) -> RunResult:
     """Run the flow in this process until the input ends or `stop` is set. `observed` is told what it consists of.
 
-    With `fresh` the state is set aside first; with `accept_rewarm` detectors that have changed begin anew. `tell` is
-    told, a line each, what the user must know of the state. `sources` makes the source, of arguments as `make_source`
-    has. When the topic of events has got new partitions, the run
-    ends in good order and begins again with them.
+    With `fresh` the state is set aside first; with `accept_rewarm` detectors that have changed begin anew. `tell` says,
+    a line each, what the user must know of the state, of its mutes and of drifts. `sources` makes the source, of
+    arguments as `make_source` has. When the topic of events has got new partitions, the run ends in good order and
+    begins again with them.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def _run(
     stop: threading.Event,
     on_progress: Callable[[Progress], None] | None,
     observed: Observed | None,
-    tell: Callable[[str], None],
+    tell: life.Say,
     sources: Callable[..., Source] | None,
     *,
     fresh: bool,

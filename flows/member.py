@@ -61,6 +61,7 @@ class Job:
     moved: str
     addresses: tuple[str, ...]
     number: int
+    tell: log.Say
 
 
 class Note(msgspec.Struct, tag=True):
@@ -156,7 +157,7 @@ def work(job: Job, stop: threading.Event, stdout: int, tell: Callable[[Report], 
         only=job.partitions, alone=False, on_failure=failed, on_grown=lambda text: tell(Grown(text)),
     )  # fmt: skip
     ready = partial(log.record, "ready", "the first batch has passed all shards", process=job.number)
-    totals, place = Totals(on_first=ready), Place(job.number, len(job.addresses), source.board)
+    totals, place = Totals(tell=job.tell, on_first=ready), Place(job.number, len(job.addresses), source.board)
     kept = StateDir(Path(job.state), -1) if job.state else None
     flow = build(
         job.config, source, job.output, kept=kept is not None, totals=totals, log=kept.log if kept else None,

@@ -28,7 +28,7 @@ class Totals:
     mute. `shadow` counts incidents of detections in shadow by (detection, severity), `muted` those that were muted
     by detection. `marks` has the last watermark of each source partition that is not idle. `sent` is what Kafka's
     sinks have done. `drifts` counts drifts of a dimension's scores, `drifted` has the event time of the last;
-    `tell` is told of each in one line, `on_first` that a first batch has come through.
+    `tell` says each in one line, `on_first` is told that a first batch has come through.
     """
 
     scored: int = 0
@@ -52,7 +52,7 @@ class Totals:
     sent: Counts = field(default_factory=Counts)
     drifts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DIMENSIONS, 0))
     drifted: dict[str, int] = field(default_factory=dict)
-    tell: Callable[[str], None] = lambda text: None
+    tell: log.Say = log.silent
     on_first: Callable[[], None] = lambda: None
 
     def see(self, gathered: Gathered) -> Gathered:
@@ -101,10 +101,7 @@ class Totals:
         """Count a drift, and tell of it."""
         self.drifts[drift.dimension] += 1
         self.drifted[drift.dimension] = drift.since
-        if log.as_json():
-            log.record("drift", str(drift), "warning", dimension=drift.dimension)
-        else:
-            self.tell(str(drift))
+        self.tell(str(drift), "drift", "warning", dimension=drift.dimension)
 
     def share(self) -> "Share":
         """All of it as plain values, for another process."""

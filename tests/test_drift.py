@@ -130,7 +130,7 @@ def test_a_day_of_simulated_traffic_is_told_of_by_its_counts(tmp_path: Path) -> 
     observed, told = Observed(load(None)), list[str]()
     detect.run(
         load(None), str(path), str(tmp_path / "out"), None, False, "lapwing", threading.Event(),
-        observed=observed, tell=told.append,
+        observed=observed, tell=lambda text, *_, **members: told.append(f"{members['dimension']} {text}"),
     )  # fmt: skip
     drifts = {labels[0]: count for name, labels, count in observed.reading().counts if name == "score_drifts"}
     assert set(drifts) == set(DIMENSIONS)

@@ -122,22 +122,22 @@ def test_a_running_flow_heeds_a_mute_and_its_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "at_s", "now_ms", "holds"),
+    ("more", "now_ms", "holds"),
     [
-        ({}, 0, 0, True),
-        ({"since": NOW + 10, "until": NOW + 20}, 0, NOW + 15, True),  # a flow that is behind is silent at once
-        ({"since": NOW + 10, "until": NOW + 20}, 0, NOW + 20, False),  # the past is not, once the mute is over
-        ({"since": 0, "until": 1}, 0, 0, False),
-        ({"detection": "brute_*"}, 0, 0, True),
-        ({"detection": "brute_force_user"}, 0, 0, False),
-        ({"entity": "203.0.113.7"}, 0, 0, True),
-        ({"entity": "203.0.113.0/24"}, 0, 0, True),
-        ({"entity": "203.0.114.0/24"}, 0, 0, False),
-        ({"entity": "203.0.113.*"}, 0, 0, True),
-        ({"tenant": "nobody"}, 0, 0, False),
+        ({}, 0, True),
+        ({"since": NOW + 10, "until": NOW + 20}, NOW + 15, True),  # a flow that is behind is silent at once
+        ({"since": NOW + 10, "until": NOW + 20}, NOW + 20, False),  # the past is not, once the mute is over
+        ({"since": 0, "until": 1}, 0, False),
+        ({"detection": "brute_*"}, 0, True),
+        ({"detection": "brute_force_user"}, 0, False),
+        ({"entity": "203.0.113.7"}, 0, True),
+        ({"entity": "203.0.113.0/24"}, 0, True),
+        ({"entity": "203.0.114.0/24"}, 0, False),
+        ({"entity": "203.0.113.*"}, 0, True),
+        ({"tenant": "nobody"}, 0, False),
     ],
 )
-def test_whom_and_when_a_mute_covers(more: dict[str, Any], at_s: int, now_ms: int, holds: bool) -> None:
+def test_whom_and_when_a_mute_covers(more: dict[str, Any], now_ms: int, holds: bool) -> None:
     alert = alert_of()
     shift = NOW - alert.time // 1000 if more.get("since") else 0
     alert = msgspec.structs.replace(alert, time=alert.time + shift * 1000 if shift else alert.time)
@@ -157,8 +157,9 @@ def test_what_opens_while_it_held_is_covered_whenever_it_is_worked_off() -> None
         (["brute_force_usr", "--for", "2h", "--reason", "r"], 2, "brute_force_user"),
         (["brute_force_user", "--reason", "r"], 2, "--for"),
         (["brute_force_user", "--for", "2h"], 2, "--reason"),
-        (["brute_force_user", "--for", "2", "--reason", "r"], 2, "such as 30m"),
+        (["brute_force_user", "--for", "2", "--reason", "r"], 2, "such as"),
         (["brute_force_user", "--for", "31d", "--reason", "r"], 2, "at most 30d"),
+        (["brute_force_user", "--for", "9999d", "--reason", "r"], 2, "at most ten years"),
         (["*", "--for", "1h", "--reason", "r"], 2, "everything"),
         (["brute_force_user", "--for", "1h", "--reason", "r" * 513], 2, "at most 512"),
     ],
@@ -194,7 +195,7 @@ def test_mutes_are_listed_checked_and_ended_once(tmp_path: Path) -> None:
 def test_a_damaged_file_changes_nothing_and_is_told_once(tmp_path: Path) -> None:
     told: list[str] = []
     change_mutes(tmp_path, lambda mutes: [*mutes, mute_of(until=10**13)])
-    asked = MutesInForce(tmp_path, told.append)
+    asked = MutesInForce(tmp_path, lambda text, *_, **__: told.append(text))
     assert len(asked()) == 1
     (tmp_path / "mutes.json").write_bytes(b"[{")
     asked._looked = float("-inf")

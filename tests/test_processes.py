@@ -49,7 +49,10 @@ def test_one_two_one_processes_are_one_run(tmp_path: Path) -> None:
     write(tmp_path / "whole", LINES)
     run(load(str(path)), tmp_path / "whole", tmp_path / "expected")
     source, output, done = tmp_path / "in", tmp_path / "out", []
+    mutes = tmp_path / "state" / "mutes.json"
     for third, more in enumerate(((), TWO, ("--close",))):
+        if more == TWO:
+            mutes.write_bytes(b"[{")
         for name, lines in LINES.items():
             (source / name).mkdir(parents=True, exist_ok=True)
             with (source / name / "events.ndjson").open("ab") as file:
@@ -59,6 +62,8 @@ def test_one_two_one_processes_are_one_run(tmp_path: Path) -> None:
             *more,
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
+        assert sum("is damaged" in line for line in said(ran.stderr)) == (more == TWO), "others than the first tell too"
+        mutes.unlink(missing_ok=True)
         done.append(json.loads(ran.stdout))
     same(results(output), results(tmp_path / "expected"))
     assert sum(one["events"] for one in done) == len(RECORDS)

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from flows import durable
+from flows import durable, log
 from flows.backtest import inputs
 from flows.config import Config, config_hash
 from flows.detect import run
@@ -58,7 +58,7 @@ def run_side(
     end: int | None,
     stop: threading.Event,
     on_progress: Callable[[Progress], None] | None,
-    tell: Callable[[str], None],
+    tell: log.Say,
     *,
     accept_rewarm: bool = False,
     replay: Replay | None = None,
@@ -99,7 +99,7 @@ def run_side(
 
     run(
         config, source, str(directory), str(own), True, config.input.format, ending, watch,
-        accept_rewarm=accept_rewarm, tell=tell if accept_rewarm else lambda text: None,
+        accept_rewarm=accept_rewarm, tell=tell if accept_rewarm else log.silent,
         sources=replay.source if replay else make_source,
     )  # fmt: skip
     if stop.is_set():

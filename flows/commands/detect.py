@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flows import kernels_cache, log
-from flows.commands.console import plain, result, say
+from flows.commands.console import plain, result
 from flows.commands.engine import noise_held_back
 from flows.commands.options import ConfigFile, InputFormat, Json, Quiet
 from flows.commands.progress import live
@@ -111,7 +111,7 @@ def detect(
             raise UsageError("a topic has no end, and a run over it must know where to go on: give --state DIR")
         if fresh and kept is None:
             raise UsageError("--fresh starts a state from nothing: give --state DIR")
-        tell = (lambda _: None) if quiet else say
+        tell = log.hushed if quiet else log.say
         for warning in silenced(chosen.input.geo, chosen.detection):
             tell(warning)
         settle = kernels_cache.announce(tell)
@@ -132,7 +132,7 @@ def detect(
         with noise_held_back(), observing(chosen, tell) as observed, live(quiet or crowded) as on_progress:
             done = run(
                 chosen, where_from, where_to, kept, close, chosen.input.format, stop.event, on_progress, observed,
-                fresh=fresh, accept_rewarm=accept_rewarm, tell=say if fresh or accept_rewarm else tell,
+                fresh=fresh, accept_rewarm=accept_rewarm, tell=log.say if fresh or accept_rewarm else tell,
             )  # fmt: skip
         if done.interrupted:
             say_stopped(stop, kept)
