@@ -79,11 +79,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     longest_without_s: float
     last_missed: list[Missed]
 
-    @property
-    def well(self) -> bool:
-        """Whether there were attacks, and all were found."""
-        return self.attacks > 0 and self.missed == 0
-
 
 class Seen:
     """What a watch shows of itself to whoever asks."""
@@ -344,8 +339,8 @@ def report(attacks: Iterable[Attack], days: int, every_s: float, now: float) -> 
 
     >>> made = report([Attack(user="a", sent=0, outcome="found", delay_s=9.0), Attack(user="b", sent=3600,
     ...     outcome="missed")], 90, 3600, 7200.0)
-    >>> made.expected, made.found, made.missed, made.longest_without_s, made.well
-    (2, 1, 1, 7200.0, False)
+    >>> made.expected, made.found, made.missed, made.longest_without_s
+    (2, 1, 1, 7200.0)
     """
     mine = sorted((one for one in attacks if now - days * _DAY_S <= one.sent <= now), key=lambda one: one.sent)
     by = {outcome: [one for one in mine if one.outcome == outcome] for outcome in ("found", "missed", "waiting")}

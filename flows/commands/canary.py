@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands.console import columns, plain, result, say
+from flows.commands.moments import micros
 from flows.commands.options import ConfigFile, Json, Quiet
 from flows.commands.stopping import stoppable
 from flows.config import load
@@ -96,7 +97,8 @@ def once(
     if json and output == "-":
         raise UsageError("--output - and --json both want stdout: write to a file, or leave --json out")
     chosen = load(config)
-    user, events = attack(chosen, _second(at))
+    moment = micros(at, "--at")
+    user, events = attack(chosen, int(time.time()) if moment is None else moment // 1_000_000)
     if output == "kafka":
         with LineSender(chosen.kafka) as sender:
             for event in events:
@@ -169,17 +171,6 @@ def _text(found: "Report") -> str:
     ]
     rows += [("missed", f"{_utc(one.sent)}  {one.user}") for one in found.last_missed]
     return columns(rows, "")
-
-
-def _second(text: str | None) -> int:
-    from flows.kafka_block import moment_ms
-
-    if text is None:
-        return int(time.time())
-    try:
-        return moment_ms(text) // 1000
-    except ValueError:
-        raise UsageError("--at: Expected an RFC 3339 time such as 2026-11-07T08:00:00Z") from None
 
 
 def _utc(moment: float) -> str:

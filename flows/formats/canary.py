@@ -15,8 +15,6 @@ from models.rules.source_silence import SourceSilence
 
 MISSING: Final = "canary_missing"
 """The detection's id in the finding."""
-ADDRESS: Final = "192.0.2.1"
-"""Where the attack comes from: an address that is nobody's (RFC 5737)."""
 _NAME: Final = re.compile(r"canary-(\d{1,12})-([0-9a-f]{32})")
 _ABOUT: Final = About(
     title="Canary not found",
@@ -60,11 +58,15 @@ def signed_at(key: bytes, tenant: str, name: str) -> int | None:
 
 
 def attack(key: bytes, tenant: str, endpoint: str, second: int, failures: int) -> list[bytes]:
-    """So many failed logins within a second, one line of format `lapwing` each, without LF."""
+    """So many failed logins within a second, one line of format `lapwing` each, without LF.
+
+    They come from no address: to a detection of addresses the canaries of some hours, each another user, would be one
+    attacker.
+    """
     user = username(key, tenant, second)
     return [
         _event(second * 1000 + 999 * at // failures, tenant, endpoint, f"{user}-{at}", {
-            "action": "login", "outcome": "failure", "reason": "bad_credentials", "username": user, "ip": ADDRESS,
+            "action": "login", "outcome": "failure", "reason": "bad_credentials", "username": user,
         })
         for at in range(failures)
     ]  # fmt: skip
@@ -108,7 +110,6 @@ class _Finding(msgspec.Struct):
     finding_info: _Info
     metadata: _Metadata
     unmapped: _Unmapped
-    activity_id: int
     status_detail: str = ""
 
 
@@ -116,7 +117,7 @@ _FINDING: Final = msgspec.json.Decoder(_Finding)
 
 
 def incident_of(line: bytes, tenant: str, by: str) -> tuple[str, str] | None:
-    """User and uid of a create that was suppressed `by` the canary; None for any other line."""
+    """User and uid of an incident that was suppressed `by` the canary; None for any other line."""
     if b'"canary-' not in line:
         return None
     try:
