@@ -1,15 +1,20 @@
 """Whether all has come, so that "no alert" and "no data" are told apart: gaps, duplicates, silence and lag."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from flows.config import Config
 from flows.connectors.output_directory import DEAD_LETTERS, SCORED
 from flows.errors import InputError
+from flows.format_block import by_topic, choice
+from flows.formats.limits import Limits
+from flows.formats.unwrap import pieces
 from flows.kafka_block import Kafka
 from flows.result_lines import raw_lines
 
@@ -23,6 +28,7 @@ _WINDOW: Final = 200_000
 _AHEAD: Final = 10_000
 """So far out of order numbers may come before what lies between counts as missing."""
 END_OF_TIME_MS: Final = 1 << 53
+Members = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -51,12 +57,13 @@ class Tenant(msgspec.Struct, kw_only=True):
 
 
 class Partition(msgspec.Struct, kw_only=True):
-    """A partition of the topic of events. `lag` is what waits, None while nothing was ever read.
+    """A partition of a topic of events. `lag` is what waits, None while nothing was ever read.
 
     `passed_over` offsets hold no committed record: markers of transactions, what was aborted or compacted, or a loss.
     `lost` were removed by retention before they were read.
     """
 
+    topic: str
     partition: int
     messages: int = 0
     passed_over: int = 0
@@ -68,7 +75,7 @@ class Partition(msgspec.Struct, kw_only=True):
 class Completeness(msgspec.Struct, kw_only=True):
     """What came of what was sent. `missing` has a line for each thing that is: empty, nothing is known to be.
 
-    `unscored` messages were read and are neither a scored event nor a dead letter; None for files.
+    `unscored` events were read and are neither a scored event nor a dead letter; None for files.
     """
 
     events: int
@@ -142,10 +149,14 @@ _ALL: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class Tenants:
-    """Counts scored events by tenant, in bounded memory: some 40 MB. `sequence` names the member with their number."""
+    """Counts scored events by tenant, in bounded memory: some 40 MB.
 
-    def __init__(self, since_ms: int, until_ms: int, sequence: str = "") -> None:
-        self._since, self._until, self._sequence = since_ms, until_ms, sequence
+    `sequence` names the member of the source's object with their number; `members` gives an event's canonical members
+    where it may have another format than `lapwing`, at ten times the cost.
+    """
+
+    def __init__(self, since_ms: int, until_ms: int, sequence: str = "", members: Members | None = None) -> None:
+        self._since, self._until, self._sequence, self._members = since_ms, until_ms, sequence, members
         self._found: dict[str, Tenant] = {}
         self._numbers: dict[str, Sequence] = {}
         self._ids: OrderedDict[bytes, None] = OrderedDict()
@@ -161,6 +172,9 @@ class Tenants:
         """
         try:
             event = _EVENT.decode(line)
+            if self._members is not None:
+                found = self._members(_ALL.decode(line))
+                event = msgspec.structs.replace(event, id=found.get("id"), tenant=found.get("tenant"))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(f"among the scored events is a line that is none ({error})") from error
         now = event.lapwing.time
@@ -220,7 +234,7 @@ def of_directory(directory: str | Path, tenants: Tenants, silence_s: float | Non
     return _made(tenants, letters, None, [], silence_s)
 
 
-def of_topics(block: Kafka, tenants: Tenants, since_ms: int, until_ms: int, silence_s: float | None) -> Completeness:
+def of_topics(config: Config, tenants: Tenants, since_ms: int, until_ms: int, silence_s: float | None) -> Completeness:
     """What the topics of events, scored events and dead letters say, between two times of their records.
 
     Raises
@@ -230,46 +244,59 @@ def of_topics(block: Kafka, tenants: Tenants, since_ms: int, until_ms: int, sile
     """
     from flows.connectors.topic_span import TopicSpan
 
-    events = TopicSpan(block, block.topics.events)
-    try:
+    block, own = config.kafka, {*by_topic(config.format)}
+    wrapping = own if choice(config.input.format, config.format) is None else own | {block.topics.events}
+    limits = Limits(max_message_bytes=config.input.max_message_bytes)
+    partitions, read = list[Partition](), 0
+    for topic in sorted(own | {block.topics.events}):
+        found, events = _of_topic(block, topic, limits if topic in wrapping else None, since_ms, until_ms)
+        partitions += found
+        read += events
+    count = 0
+    with closing(TopicSpan(block, block.topics.scored)) as scored:
+        for row in scored.rows(since_ms, until_ms):
+            count += 1
+            tenants.add(row.value)
+    with closing(TopicSpan(block, block.topics.dead_letters)) as letters:
+        dead = sum(1 for _ in letters.rows(since_ms, until_ms))
+    return _made(tenants, dead, max(0, read - count - dead), partitions, silence_s)
+
+
+def _of_topic(
+    block: Kafka, topic: str, limits: Limits | None, since_ms: int, until_ms: int
+) -> tuple[list[Partition], int]:
+    """The partitions of a topic of events, and how many events the run has read of it.
+
+    With `limits` a message may carry several events, as far as it is not too large.
+    """
+    from flows.connectors.topic_span import TopicSpan
+
+    with closing(TopicSpan(block, topic)) as events:
         standing = events.standing()
-        found = [Partition(partition=at) for at in range(len(standing))]
+        found = [Partition(topic=topic, partition=at) for at in range(len(standing))]
         read, last = 0, dict[int, int]()
         for row in events.rows(since_ms, until_ms):
             one, expected = found[row.partition], last.get(row.partition, row.offset - 1) + 1
             one.messages += 1
-            read += row.offset < standing[row.partition].committed
+            if row.offset < standing[row.partition].committed:
+                several = limits is not None and len(row.value) <= limits.max_message_bytes
+                read += len(pieces(row.value, limits)) if several and limits else 1
             if row.offset > expected:
                 one.passed_over += row.offset - expected
                 one.gaps += [Gap(expected, row.offset - 1)] if len(one.gaps) < LISTED else []
             last[row.partition] = row.offset
-    finally:
-        events.close()
     for one, at in zip(found, standing, strict=True):
         if at.committed >= 0:
             one.lag, one.lost = at.high - max(at.committed, at.low), max(0, at.low - at.committed)
-    scored = TopicSpan(block, block.topics.scored)
-    count = 0
-    try:
-        for row in scored.rows(since_ms, until_ms):
-            count += 1
-            tenants.add(row.value)
-    finally:
-        scored.close()
-    letters = TopicSpan(block, block.topics.dead_letters)
-    try:
-        dead = sum(1 for _ in letters.rows(since_ms, until_ms))
-    finally:
-        letters.close()
-    return _made(tenants, dead, max(0, read - count - dead), found, silence_s)
+    return found, read
 
 
 def _made(
     tenants: Tenants, dead: int, unscored: int | None, partitions: Iterable[Partition], silence_s: float | None
 ) -> Completeness:
     found, places = tenants.end(), [*partitions]
-    missing = [f"partition {one.partition}: {one.lost} messages were removed unread" for one in places if one.lost]
-    missing += [f"{unscored} messages were read and are nowhere"] if unscored else []
+    missing = [f"{one.topic}/{one.partition}: {one.lost} messages were removed unread" for one in places if one.lost]
+    missing += [f"{unscored} events were read and are nowhere"] if unscored else []
     missing += [f"tenant {one.tenant}: {one.missing} of its sequence are missing" for one in found if one.missing]
     if silence_s is not None:
         missing += [

@@ -1,6 +1,6 @@
 """The blocks `[[format]]`, and which format the messages of an input have by them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -99,6 +99,23 @@ def choice(name: str, blocks: tuple[FormatBlock, ...]) -> Choice | None:
         return Choice((*(block.made() for block in blocks), *(one for one in FORMATS if one.type not in own)))
     made = next((block.made() for block in blocks if block.id == name), None)
     return Choice((made or next(one for one in FORMATS if one.type == name),), fixed=True)
+
+
+def members_of(name: str, blocks: tuple[FormatBlock, ...]) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+    """What gives the canonical members of what a scored event's source said, None where all are of format `lapwing`.
+
+    Scored events of all topics lie together: the format of a topic with one of its own is known by its look, else the
+    input's counts.
+    """
+    usual, own = choice(name, blocks), Choice(tuple(block.made() for block in blocks if block.topics))
+    if usual is None and not own.formats:
+        return None
+
+    def members(record: dict[str, Any]) -> dict[str, Any]:
+        found = own.of(record) or (None if usual is None else usual.of(record))
+        return record if found is None else found.event(record)
+
+    return members
 
 
 def by_topic(blocks: tuple[FormatBlock, ...]) -> dict[str, Choice]:

@@ -13,6 +13,7 @@ from flows.config import Config
 from flows.connectors.output_directory import SCORED
 from flows.detect import run
 from flows.errors import InputError, Refused
+from flows.format_block import members_of
 from flows.formats.simulated import simulate
 from flows.formats.source_formats import AUTO, LAPWING
 from flows.formats.truth import Truth
@@ -48,7 +49,7 @@ def simulated_recall(directory: str, config: Config, index: Rethreshold, limit: 
     if not scored.is_file():
         raise InputError(f"{scored}: no such file, and attacks are mixed into its events; leave --attacks out")
     with scored.open("rb") as source:
-        whom = Range(source, seed)
+        whom = Range(source, seed, members_of(config.input.format, config.format))
     lines, truth = attacks(index, kinds, count, seed, whom)
     with TemporaryDirectory() as place:
         mixed = Path(place) / "events.ndjson"

@@ -1,6 +1,6 @@
 """Simulated attacks on a platform's own tenants, accounts and endpoints, not on the simulation's."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +16,7 @@ from models.base import DIMENSIONS
 _MOST_TENANTS: Final = 1_000
 _MOST_ACCOUNTS: Final = 100_000  # of a tenant
 _MOST_ENDPOINTS: Final = 100  # of a tenant and action
+Members = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class _Seen(msgspec.Struct):
@@ -62,14 +63,15 @@ class Range:
     Tenants are taken by how busy they are, accounts in an order that the seed says, endpoints by the action that is
     called there. A name that the range has no counterpart of stays as it is: an account that does not exist, and the
     addresses, because attackers come from outside. Memory is bounded: 1,000 tenants, 100,000 accounts of each.
+    `members` gives the canonical members of an event of another format than `lapwing`.
     """
 
-    def __init__(self, lines: Iterable[bytes], seed: int) -> None:
+    def __init__(self, lines: Iterable[bytes], seed: int, members: Members | None = None) -> None:
         places: dict[str, Place] = {}
-        decoder = msgspec.json.Decoder(_Seen)
+        plain, whole = msgspec.json.Decoder(_Seen), msgspec.json.Decoder(dict[str, Any])
         for line in lines:
             try:
-                event = decoder.decode(line)
+                event = plain.decode(line) if members is None else msgspec.convert(members(whole.decode(line)), _Seen)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue  # such a line is repaired on its way through the flow, and names nobody here
             tenant = event.tenant if isinstance(event.tenant, str) else ""

@@ -2,6 +2,7 @@
 
 import json
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from flows.completeness import Sequence
 from tests.command import command, lapwing
 from tests.kafka.endpoint import Endpoint
-from tests.kafka.records import Record
+from tests.kafka.records import Record, produce
+from tests.kafka_admin import cut
 from tests.kafka_runs import Site
 
 MOMENT = 1_795_410_000_000
@@ -102,6 +104,50 @@ def test_of_topics_what_waits_and_what_is_nowhere(kafka: Endpoint, tmp_path: Pat
     code, text, said = command(*words)
     assert (code, said) == (3, ["lapwing: tenant acme: 1 of its sequence are missing"])
     assert json.loads(text)["tenants"][0]["gaps"] == [{"first": 20, "last": 20}]
+
+
+def okta(number: int, second: float) -> dict[str, Any]:
+    moment = datetime.fromtimestamp(MOMENT / 1000 + second, UTC).isoformat()
+    actor = {"alternateId": "sam@example.com", "type": "User"}
+    return {"eventType": "user.session.start", "uuid": f"u-{number}", "published": moment, "actor": actor}
+
+
+def test_a_platforms_events_are_read_in_its_format(tmp_path: Path) -> None:
+    (tmp_path / "events.ndjson").write_text("".join(f"{json.dumps(okta(at % 2, at))}\n" for at in range(3)))
+    words = "--input", tmp_path / "events.ndjson", "--output", tmp_path / "out", "--format", "okta"
+    assert command("detect", *words)[0] == 0
+    [tenant] = json.loads(command("completeness", "--input", tmp_path / "out", "--json")[1])["tenants"]
+    assert (tenant["events"], tenant["duplicates"]) == (3, 1)
+
+
+def test_all_topics_of_events_count_and_what_was_removed_unread_is_lost(kafka: Endpoint, tmp_path: Path) -> None:
+    site = Site(kafka, tmp_path, 1)
+    other = f"{site.prefix}.okta"
+    kafka.make(other, 1, {})
+    site.config = f'[[format]]\ntype = "okta"\ntopics = ["{other}"]\n'
+    site.write()
+    site.produce([Record(event(0, "acme", 1), b"k", (), MOMENT, 0)])
+
+    def produced(*numbers: int) -> None:
+        """Each message an array of two events."""
+        values = [json.dumps([okta(number, at) for at in (0, 1)]).encode() for number in numbers]
+        produce(kafka.client(), other, [Record(value, b"k", (), MOMENT, 0) for value in values])
+
+    produced(1)
+    site.run()
+    site.read("scored")
+    words = ("completeness", "--input", "kafka", "--config", site.path, "--json")
+    code, text, said = command(*words)
+    found = json.loads(text)
+    assert (code, found["events"], found["unscored"]) == (0, 3, 0), said
+    places = [(one["topic"], one["messages"], one["lag"], one["lost"]) for one in found["partitions"]]
+    assert places == [(site.events, 1, 0, 0), (other, 1, 0, 0)]
+    assert [(one["tenant"], one["duplicates"]) for one in found["tenants"]] == [("acme", 0), ("default", 1)]
+    produced(2, 3, 4)
+    cut(kafka, other, 0, 3)
+    code, text, said = command(*words)
+    assert (code, said) == (3, [f"lapwing: {other}/0: 2 messages were removed unread"])
+    assert [(one["lag"], one["lost"]) for one in json.loads(text)["partitions"]] == [(0, 0), (1, 2)]
 
 
 def test_what_is_no_place_is_one_line(tmp_path: Path) -> None:

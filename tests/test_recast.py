@@ -2,6 +2,7 @@
 
 import json
 
+from flows.format_block import members_of
 from flows.formats.simulated import simulate
 from flows.recast import Range, relabelled
 
@@ -55,6 +56,19 @@ def test_attacks_are_on_the_platforms_own() -> None:
         assert one.events == was.events
         hit = {event["user"].lower() for event in events if event["id"] in set(was.events)}
         assert set(one.entities["user"]) == hit
+
+
+def test_a_platforms_own_names_are_found_in_its_format() -> None:
+    own = [
+        {"eventType": "user.session.start", "actor": {"alternateId": f"{name}@big", "type": "User"}, "uuid": name,
+         "published": "2026-11-23T05:00:00Z", "debugContext": {"debugData": {"requestUri": "/api/v1/authn"}}}
+        for name in ("ada", "sam")
+    ]  # fmt: skip
+    lines = [json.dumps(one).encode() for one in own]
+    events, *_ = attacked("brute_force", Range(lines, 1, members_of("okta", ())))
+    logins = [event for event in events if event["action"] == "login"]
+    assert {event["user"] for event in logins} <= {"ada@big", "sam@big"}
+    assert {event["endpoint"] for event in logins} == {"/api/v1/authn"}
 
 
 def test_one_simulated_account_is_one_account_and_another_another() -> None:

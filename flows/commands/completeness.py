@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands.console import columns, plain, result
+from flows.commands.moments import length, millis
 from flows.commands.options import ConfigFile, Json
 from flows.config import load
-from flows.durations import microseconds
-from flows.errors import Refused, UsageError
-from flows.kafka_block import moment_ms
+from flows.errors import Refused
+from flows.formats.source_formats import AUTO
 
 if TYPE_CHECKING:
     from flows.completeness import Completeness, Gap
@@ -34,8 +34,10 @@ def completeness(
 ) -> None:
     """Say of each tenant and partition what is missing, came twice, was silent, or waits.
 
-    Of files, times are those of the events; of topics those of the records. Duplicates are equal ids of a tenant among
-    the last 200,000. Offsets that were passed over are no loss by themselves: transactions and compaction leave some.
+    Of files, times are those of the events; of topics those of the records. Tenants and ids are read in the format that
+    the configuration says, of files without one in the format that each event looks like. Duplicates are equal ids of
+    a tenant among the last 200,000. Offsets that were passed over are no loss by themselves: transactions and
+    compaction leave some.
 
     Exit code 3 if something is missing: numbers of a sequence, messages that retention removed unread or that are
     neither scored nor a dead letter, a tenant silent for longer than --silence, or everything.
@@ -47,17 +49,19 @@ def completeness(
       lapwing completeness --input kafka --config config.toml --from 2026-11-23T00:00:00Z --to 2026-11-24T00:00:00Z
     """
     from flows.completeness import END_OF_TIME_MS, Tenants, of_directory, of_topics
+    from flows.format_block import members_of
 
-    begin, end = _moment(since, "--from", 0), _moment(until, "--to", END_OF_TIME_MS)
-    longest = None if silence is None else _seconds(silence)
-    tenants = Tenants(begin, end, sequence)
+    first, last = millis(since, "--from"), millis(until, "--to")
+    begin, end = 0 if first is None else first, END_OF_TIME_MS if last is None else last
+    longest = None if silence is None else length(silence, "--silence") / 1e6
+    chosen = load(config)
     if source == "kafka":
+        members = members_of(chosen.input.format, chosen.format)
         # What was late by its own time belongs to its record's
-        found = of_topics(load(config).kafka, Tenants(0, END_OF_TIME_MS, sequence), begin, end, longest)
+        found = of_topics(chosen, Tenants(0, END_OF_TIME_MS, sequence, members), begin, end, longest)
     else:
-        if config is not None:
-            raise UsageError("--config is for --input kafka")
-        found = of_directory(source, tenants, longest)
+        members = members_of(AUTO if config is None else chosen.input.format, chosen.format)
+        found = of_directory(source, Tenants(begin, end, sequence, members), longest)
     if json:
         result(found)
     else:
@@ -66,30 +70,14 @@ def completeness(
         raise Refused("; ".join(plain(line) for line in found.missing))
 
 
-def _moment(text: str | None, flag: str, other: int) -> int:
-    if text is None:
-        return other
-    try:
-        return moment_ms(text)
-    except ValueError:
-        raise UsageError(f"{flag}: Expected an RFC 3339 time such as 2026-11-23T05:00:00Z") from None
-
-
-def _seconds(text: str) -> float:
-    try:
-        return microseconds(text) / 1e6
-    except ValueError as error:
-        raise UsageError(f"--silence: {error}") from None
-
-
 def _text(found: "Completeness") -> str:
-    unscored = "" if found.unscored is None else f", {found.unscored:,} messages nowhere"
+    unscored = "" if found.unscored is None else f", {found.unscored:,} events nowhere"
     lines = [f"{found.events:,} events scored, {found.dead_letters:,} dead letters{unscored}"]
     if found.partitions:
         heads = ("partition", "messages", "lag", "lost", "passed over")
         rows = [
             (
-                one.partition,
+                f"{one.topic}/{one.partition}",
                 one.messages,
                 "-" if one.lag is None else one.lag,
                 one.lost,
