@@ -135,7 +135,7 @@ def test_the_screen_shows_the_mutes_of_its_like_and_no_others(tmp_path: Path) ->
 
 def test_one_screen_has_all_there_is_to_know(tmp_path: Path) -> None:
     one, *rest = lives()
-    failure = evidence(ip="203.0.113.7", username="kim", reason="bad_credentials", status=401)
+    failure = evidence(ip="203.0.113.7", username="kim", reason="bad_credentials", status=401, time=1795409999123)
     success = evidence(id="e2", ip="203.0.113.7", username="sam", outcome="success", time="2026-11-23T05:01:00Z")
     one = msgspec.structs.replace(
         one, evidences=(failure,), failed_users=7, succeeded_users=2, expected=1.25, value=20.0, limit=10.0
@@ -144,7 +144,8 @@ def test_one_screen_has_all_there_is_to_know(tmp_path: Path) -> None:
     folder = results(tmp_path / "out", [one, *rest, later])
     text = shown(folder, one.uid[:10])
     for part in ("observed   20, limit 10, expected 1.25", "7 failed there, 2 succeeded; let in: sam", "to do", "1. ",
-                 "linked incidents", "bad_credentials", "Create", "Close", "nobody has it", "tenant"):  # fmt: skip
+                 "linked incidents", "bad_credentials", "2026-11-23T04:59:59.123", "Create", "Close", "nobody has it",
+                 "tenant"):  # fmt: skip
         assert part in text, part
     assert all(len(line) <= 160 for line in text.splitlines())
     found = json.loads(command("incident", one.uid, "--input", folder, "--json")[1])

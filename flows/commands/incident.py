@@ -12,7 +12,7 @@ from flows import verdicts
 from flows.commands.console import columns, plain, result, say
 from flows.commands.options import ConfigFile, Json
 from flows.commands.results import Results, noted, results, who
-from flows.commands.shift import STATE_HELP, ago, case_told, mutes_told, named, utc
+from flows.commands.shift import STATE_HELP, ago, case_told, mutes_told, named, utc, when
 from flows.formats.explain import number
 from flows.incidents import LET_IN, Case, Screen, screen
 from flows.verdicts import Operation, Subject, Verdict, Word
@@ -156,7 +156,7 @@ def _event(event: dict[str, Any]) -> tuple[str, ...]:
     place = event.get("src_endpoint", {})
     where = " ".join(str(word) for word in (place.get("ip"), place.get("location", {}).get("country")) if word)
     return (
-        str(told.get("time", ""))[:23], str(event.get("name", "")), str(told.get("outcome", "")),
+        when(str(told.get("time", "")))[:23], str(event.get("name", "")), str(told.get("outcome", "")),
         str(told.get("reason", "")), str(user.get("name") or user.get("uid") or ""), where or str(told.get("ip", "")),
         str(event.get("api", {}).get("operation", ""))[:40], str(event.get("http_response", {}).get("code", "")),
     )  # fmt: skip

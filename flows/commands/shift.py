@@ -35,6 +35,20 @@ def utc(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%SZ}" if 0 <= ms < 4_102_444_800_000 else ""
 
 
+def when(text: str) -> str:
+    """A source's own time: an epoch number as UTC, anything else as the source wrote it.
+
+    >>> when("1795410000123"), when("1795410000"), when("2026-11-23T05:00:00+01:00"), when("nan")
+    ('2026-11-23T05:00:00.123', '2026-11-23T05:00:00.000', '2026-11-23T05:00:00+01:00', 'nan')
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    unit = next((unit for unit, most in ((1, 1e11), (1e3, 1e14), (1e6, 1e17), (1e9, 1e20)) if 0 <= number < most), 0)
+    return datetime.fromtimestamp(number / unit, UTC).isoformat(timespec="milliseconds")[:23] if unit else text
+
+
 def entities_of(one: Incident) -> dict[str, str]:
     """An incident's entity, or both of them, by dimension."""
     return one.entities or {one.dimension: one.entity}
