@@ -12,6 +12,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 
+PLACE = "tree day tenant log leaf offset index time received"
+EVENT = (
+    "id action outcome reason method endpoint error_code factor actor_type ip_type country app app_version status asn "
+    "latency_ms risk late lapwing user_id actor_id target_id ip_token session_token request_token user_sealed "
+    "actor_sealed target_sealed raw raw_hash"
+)
+OTHER = "uid user_id ip_token subjects sealed"
+
+
 def check(good, what):
     if not good:
         sys.exit(f"NOT PROVEN: {what}")
@@ -40,6 +49,8 @@ proof = json.load(open(sys.argv[1], encoding="utf-8"))
 row, leaf = proof["row"], base64.b64decode(proof["leaf_bytes"])
 body, _, below = proof["checkpoint"].rpartition("\n\n")
 place, size, root = body.split("\n")[:3]
+names = f"{PLACE} {EVENT if proof['table'] == 'events' else OTHER}".split()
+check(list(row) == names, "the row's columns are not the table's")
 check(leaf == packed(list(row.values())), "the row is not what the leaf's bytes say")
 check(place.endswith("/".join(quote(p, safe="") for p in ("", proof["table"], row["tree"], row["log"]))), "another log")
 at, last, node = row["leaf"], int(size) - 1, hashlib.sha256(b"\x00" + leaf).digest()

@@ -4,7 +4,7 @@ Names in it were written by whoever sent the events, attackers among them: each 
 codes and is escaped, and the page forbids itself to load or run anything.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
@@ -16,15 +16,20 @@ _LONGEST: Final = 600
 
 def document(title: str, style: str, body: Iterable[str]) -> str:
     """The whole page; `body` is markup."""
-    return "\n".join([
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(_CSP)}">',
-        '<meta name="viewport" content="width=device-width">',
-        f"<title>{text(title)}</title><style>{style}</style></head><body>",
-        *body,
-        "</body></html>\n",
-    ])  # fmt: skip
+    return "".join(pieces(title, style, body))
+
+
+def pieces(title: str, style: str, body: Iterable[str]) -> Iterator[str]:
+    """The page as it comes, a line for each piece of `body`: for one that is longer than memory."""
+    yield (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(_CSP)}">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{text(title)}</title><style>{style}</style></head><body>\n"
+    )
+    for piece in body:
+        yield f"{piece}\n"
+    yield "</body></html>\n"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = ()) -> str:

@@ -12,8 +12,8 @@ from flows.formats.limits import Limits
 from flows.formats.raw import raw_batch
 from flows.trail import incoming
 from flows.trail.keys import KeyStore
-from flows.trail.open_rows import stamp
 from flows.trail.reader import Trail, TrailEvent
+from flows.trail.schema import stamp
 from flows.trail.writer import Writer
 
 NOW = 1_793_606_400_000_000

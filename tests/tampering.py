@@ -18,6 +18,8 @@ from tests.command import command
 from tests.trails import archived
 
 Rows = list[dict[str, Any]]
+COUNTS = "the counts in insights: they are made of the events, and no row of them is a leaf"
+"""What no verification of a trail that was archived proves."""
 BEGIN = datetime(2026, 11, 2, 22, tzinfo=UTC)
 FIRST, COUNT = 150, 240
 """Events of the first archived part, and of both; two in three are of the tenant acme."""

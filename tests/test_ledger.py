@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -19,16 +20,17 @@ from flows.errors import InputError, Refused
 from flows.formats.raw import raw_batch
 from flows.parts import reading_of
 from flows.trail.checkpoints import CHECKPOINT, KEY, Checkpoint, KeyChange, Place
+from flows.trail.heard import Findings, Heard
 from flows.trail.keys import KeyStore
 from flows.trail.leaves import leaf_files
 from flows.trail.ledger import Ledger
 from flows.trail.merkle import Range
 from flows.trail.note_table import Note, NoteTable, Witness, read_notes
-from flows.trail.notes import BadNote, Verifier, sign, signers, text_of
+from flows.trail.notes import LONGEST, BadNote, Verifier, sign, signers, text_of
 from flows.trail.signing import believed
 from flows.trail.tables import RAW, Tables
 from tests.command import command
-from tests.tampering import BEGIN, alone, event, found, rewrite, store_of, verified, with_leaf
+from tests.tampering import BEGIN, COUNTS, alone, event, found, rewrite, store_of, verified, with_leaf
 from tests.trails import archived
 
 NAME = "lapwing/7"
@@ -81,7 +83,7 @@ def test_what_is_new_is_signed_at_once_and_then_by_the_minute(tmp_path: Path) ->
 def test_signed_as_often_as_asked(tmp_path: Path) -> None:
     grown(tmp_path, [(0, 30), (30, 60), (60, 90)], every_s=0.0)
     assert sizes(tmp_path) == {"acme": [20, 40, 60], "globex": [10, 20, 30]}
-    assert verified(tmp_path).not_proven == []
+    assert verified(tmp_path).not_proven == [COUNTS]
 
 
 def test_after_a_crash_a_tree_goes_on_with_what_was_committed(tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ def test_after_a_crash_a_tree_goes_on_with_what_was_committed(tmp_path: Path) ->
     grown(tmp_path, [(60, 90)], finish=True)
     assert sizes(tmp_path) == {"acme": [20, 60], "globex": [10, 30]}
     report = verified(tmp_path)
-    assert (report.findings, report.not_proven) == ([], [])
+    assert (report.findings, report.not_proven) == ([], [COUNTS])
 
 
 def test_of_many_the_block_is_named(tmp_path: Path) -> None:
@@ -127,11 +129,14 @@ def test_of_many_the_block_is_named(tmp_path: Path) -> None:
 def test_after_a_crash_before_the_first_checkpoint(tmp_path: Path) -> None:
     source = tmp_path / "events.ndjson"
     source.write_bytes(b"\n".join(some(0, 30)) + b"\n")
-    archived(source, tmp_path)
+    told: list[str] = []
+    archived(source, tmp_path, tell=told.append)
+    assert [line.partition(":")[0] for line in told] == ["no second place (--witness)"]
     shutil.rmtree(tmp_path / "trail" / "checkpoints")
-    archived(source, tmp_path, witness=tmp_path / "witness.ndjson")
+    archived(source, tmp_path, witness=tmp_path / "witness.ndjson", tell=told.append)
+    assert len(told) == 1
     (tmp_path / "public-keys.txt").write_bytes((tmp_path / "keys" / "public-keys.txt").read_bytes())
-    assert (verified(tmp_path).findings, verified(tmp_path).not_proven) == ([], [])
+    assert (verified(tmp_path).findings, verified(tmp_path).not_proven) == ([], [COUNTS])
     assert sizes(tmp_path) == {"acme": [20], "globex": [10]}
 
 
@@ -169,7 +174,7 @@ def test_a_new_key_is_believed_for_the_old_ones_sake(tmp_path: Path) -> None:
         file.write(b"\n".join(some(30, 60)) + b"\n")
     archived(tmp_path / "events.ndjson", tmp_path, witness=tmp_path / "witness.ndjson")
     report = verified(tmp_path)
-    assert (report.findings, report.not_proven, len(report.keys)) == ([], [], 2)
+    assert (report.findings, report.not_proven, len(report.keys)) == ([], [COUNTS], 2)
     # The old key, stolen: what it signs after its time is believed by nobody.
     (tmp_path / "keys" / "signing.pem").write_bytes(secret)
     with (tmp_path / "events.ndjson").open("ab") as file:
@@ -178,6 +183,24 @@ def test_a_new_key_is_believed_for_the_old_ones_sake(tmp_path: Path) -> None:
     findings = alone(tmp_path).findings
     assert {one.what for one in findings} == {"checkpoint"}
     assert "had been replaced" in findings[0].said
+
+
+def test_a_key_signs_nothing_of_before_it_was_there(tmp_path: Path) -> None:
+    """Whoever has a new key cannot sign an older end of the trail with it."""
+    ledger = grown(tmp_path, [(0, 30)])
+    ledger.rotate()
+    table = NoteTable.open(str(tmp_path / "trail"))
+    assert table is not None
+    point = next(
+        said for note in table.notes() if isinstance(said := note.read(), Checkpoint) and said.place.tree == "acme"
+    )
+    key = load_pem_private_key((tmp_path / "keys" / "signing.pem").read_bytes(), None)
+    assert isinstance(key, Ed25519PrivateKey)
+    forged = point._replace(size=point.size + 1, since=point.size, time=point.time + 1)
+    table.append([Note(CHECKPOINT, sign(forged.text(), ledger.trail, [key]), list(forged.frontier or ()))])
+    (tmp_path / "public-keys.txt").write_bytes((tmp_path / "keys" / "public-keys.txt").read_bytes())
+    (finding,) = verified(tmp_path).findings
+    assert (finding.what, "was not there yet" in finding.said) == ("checkpoint", True)
 
 
 def test_a_change_of_keys_that_was_interrupted_is_finished(tmp_path: Path) -> None:
@@ -232,6 +255,19 @@ def test_a_frontier_that_is_not_the_checkpoints(tmp_path: Path) -> None:
     assert again is not None
     again.append(wrong)
     assert [one.what for one in verified(tmp_path).findings][:2] == ["checkpoint", "checkpoint"]
+
+
+def test_a_day_of_very_many_runs_is_signed_so_that_it_can_be_read(tmp_path: Path) -> None:
+    ledger, place = grown(tmp_path, [(0, 30)]), Place("events", "acme", "events.ndjson")
+    begins = [number << 41 for number in range(1_300)]
+    runs = tuple(Range(at + 1, at + (1 << 40) - 1, [bytes(32)] * 78) for at in begins)  # in one note 4.6 MB
+    ledger.expire(place, "security: 2026-11-02", runs)
+    findings = Findings()
+    heard = Heard(NoteTable.open(str(tmp_path / "trail")), tmp_path / "witness.ndjson", (), findings)
+    assert (findings.kept, len(heard.expired[place])) == ([], len(runs))
+    grown(tmp_path, [(30, 60)], finish=True)
+    with pytest.raises(ValueError, match="nobody would read"):
+        sign("a" * LONGEST, NAME, [Ed25519PrivateKey.generate()])
 
 
 def test_a_line_that_a_crash_has_cut_is_left_behind(tmp_path: Path) -> None:

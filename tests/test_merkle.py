@@ -7,16 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.trail.merkle import (
-    EMPTY,
-    Range,
-    consistency,
-    inclusion,
-    is_consistent,
-    is_included,
-    leaf_hash,
-    subtrees,
-)
+from flows.trail.merkle import EMPTY, Range, inclusion, is_included, subtrees
 
 LEAVES = [
     unhexlify(text)
@@ -36,6 +27,11 @@ ROOTS = [
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ]
 """The leaves and roots with which implementations of Certificate Transparency are tested."""
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    """RFC 9162, 2.1.1, of a leaf."""
+    return hashlib.sha256(b"\x00" + leaf).digest()
 
 
 def naive(hashes: list[bytes]) -> bytes:
@@ -71,16 +67,6 @@ def test_paths_of_the_seven_leaves_of_the_standard(leaf: int, size: int, lengths
     wanted = {0: [b, h, el], 3: [c, g, el], 4: [f, j, k], 6: [i, k]}
     assert inclusion(leaf, size, subtrees(Range(), hashes)) == wanted[leaf]
     assert len(wanted[leaf]) == lengths
-
-
-def test_consistency_of_the_seven_leaves_of_the_standard() -> None:
-    """RFC 9162, 2.1.5: PROOF(3) is [c, d, g, l], PROOF(4) [l], PROOF(6) [i, j, k]."""
-    a, b, c, d, e, f, j = hashes = made(7)
-    below = subtrees(Range(), hashes)
-    el, k = naive([e, f, j]), naive([a, b, c, d])
-    assert consistency(3, 7, below) == [c, d, naive([a, b]), el]
-    assert consistency(4, 7, below) == [el]
-    assert consistency(6, 7, below) == [naive([e, f]), j, k]
 
 
 @given(st.integers(0, 3000), st.data())
@@ -120,21 +106,6 @@ def test_a_leaf_is_proven_and_no_other(size: int, data: st.DataObject) -> None:
         assert not is_included(hashes[leaf], leaf, size, path, root)
 
 
-@given(st.integers(1, 300), st.data())
-def test_growth_is_proven_and_no_other_past(size: int, data: st.DataObject) -> None:
-    hashes = made(size)
-    first = data.draw(st.integers(1, size))
-    before = Range()
-    before.extend(hashes[:first])
-    path = consistency(first, size, subtrees(before, hashes[first:]))
-    roots = naive(hashes[:first]), naive(hashes)
-    assert is_consistent(first, size, *roots, path)
-    assert not is_consistent(first, size, leaf_hash(roots[0]), roots[1], path)
-    assert not is_consistent(first, size, roots[0], leaf_hash(roots[1]), path)
-    assert not is_consistent(first, size, *roots, [*path, roots[0]])
-    assert not is_consistent(size + 1, size, *roots, path)
-
-
 def test_what_cannot_be() -> None:
     with pytest.raises(ValueError, match="hashes"):
         Range(0, 3, made(3))
@@ -142,5 +113,3 @@ def test_what_cannot_be() -> None:
         Range(0, 1, made(1)).join(Range(2))
     with pytest.raises(ValueError, match="no leaf"):
         inclusion(3, 3, subtrees(Range(), made(3)))
-    with pytest.raises(ValueError, match="no tree"):
-        consistency(0, 3, subtrees(Range(), made(3)))

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from flows.trail.checkpoints import CHECKPOINT, KEY
+from flows.trail.note_table import Note, NoteTable
+from flows.trail.schema import schema_of
 from tests.command import ROOT, command, run
 from tests.tampering import COUNT, FIRST, delete, made, rewrite, with_leaf
 from tests.trails import archived
@@ -42,7 +46,7 @@ def checked(folder: Path, one: dict[str, Any], keys: str = "public-keys.txt") ->
 
 def test_the_script_is_short_and_independent() -> None:
     text = SCRIPT.read_text()
-    assert len(text.splitlines()) < 60
+    assert len(text.splitlines()) < 70
     imported = set(re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE))
     assert imported - set(sys.stdlib_module_names) == {"cryptography"}
 
@@ -67,17 +71,22 @@ def test_what_was_changed_is_not_proven(whole: Path) -> None:
     assert "row" in checked(whole, one | {"row": one["row"] | {"user_sealed": other}})
     leaf = one["leaf_bytes"]
     assert "row" in checked(whole, one | {"leaf_bytes": leaf[:20] + ("A" if leaf[20] != "A" else "B") + leaf[21:]})
+    swapped = {"action": "outcome", "outcome": "action"}
+    renamed = {swapped.get(name, name): value for name, value in one["row"].items()}
+    assert "columns" in checked(whole, one | {"row": renamed})
     assert "path" in checked(whole, one | {"path": one["path"][::-1]})
     assert "path" in checked(whole, one | {"path": one["path"][:-1]})
     assert "signed" in checked(whole, one | {"checkpoint": one["checkpoint"].replace("since 0", "since 1")})
-    assert "another log" in checked(whole, one | {"table": "alerts"})
+    assert "columns" in checked(whole, one | {"table": "alerts"})
+    elsewhere = one["checkpoint"].replace(f"/{one['tree']}/", "/other/")
+    assert "another log" in checked(whole, one | {"checkpoint": elsewhere})
     another = proof(whole, "evt-80")
     assert "path" in checked(whole, one | {name: another[name] for name in ("row", "leaf_bytes")})
     (whole / "others.txt").write_text("lapwing/7+ef901484+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n")
     assert "no key that you believe" in checked(whole, one, "others.txt")
 
 
-def test_values_of_every_kind_are_packed_alike(tmp_path: Path) -> None:
+def test_values_of_every_kind_are_packed_alike_and_columns_are_the_tables() -> None:
     """The script's MessagePack is msgspec's."""
     import msgspec
 
@@ -95,8 +104,26 @@ def test_values_of_every_kind_are_packed_alike(tmp_path: Path) -> None:
             return {"base64": base64.b64encode(value).decode()}
         return [plain(one) for one in value] if isinstance(value, list) else value
 
+    for kind, columns in (("events", "EVENT"), ("access", "OTHER")):
+        assert [*space["PLACE"].split(), *space[columns].split(), "leaf_hash"] == schema_of(kind).names
     for value in values:
         assert space["packed"](plain(value)) == msgspec.msgpack.encode(value), str(value)[:40]
+
+
+def test_notes_that_are_damaged_are_passed_over_or_said(whole: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "copy"))
+    table = NoteTable.open(str(folder / "trail"))
+    assert table is not None
+    table.append([Note(CHECKPOINT, "damaged")])
+    assert proof(folder, "evt-1") == proof(whole, "evt-1")
+    notes = [note if note.what == KEY else replace(note, note="damaged") for note in table.notes()]
+    shutil.rmtree(folder / "trail" / "checkpoints")
+    again = NoteTable.open(str(folder / "trail"), create=True)
+    assert again is not None
+    again.append(notes)
+    code, out, err = command("prove", "evt-1", "--trail", folder / "trail")
+    assert (code, out, len(err)) == (3, "", 1)
+    assert "not a signed note" in err[0]
 
 
 def test_what_has_no_proof(whole: Path, tmp_path: Path) -> None:

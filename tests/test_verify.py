@@ -11,12 +11,13 @@ import pytest
 from flows.errors import InputError, Refused
 from flows.trail.checkpoints import Place
 from flows.trail.leaves import leaf_files
-from flows.trail.ledger import publish_expired
+from flows.trail.ledger import Ledger
 from flows.trail.merkle import Range
 from flows.trail.verify import Verifying
 from tests.tampering import (
     BEGIN,
     COUNT,
+    COUNTS,
     FIRST,
     Rows,
     alone,
@@ -32,7 +33,7 @@ from tests.tampering import (
     verified,
     with_leaf,
 )
-from tests.trails import archived
+from tests.trails import archived, keys
 
 ACME = COUNT * 2 // 3
 """Leaves of the tenant acme."""
@@ -52,7 +53,7 @@ def trail(whole: Path, tmp_path: Path) -> Path:
 
 def test_what_nobody_touched_is_proven(trail: Path) -> None:
     report = verified(trail)
-    assert (report.findings, report.not_proven, report.rows) == ([], [], COUNT)
+    assert (report.findings, report.not_proven, report.rows) == ([], [COUNTS], COUNT)
     assert {(one.table, one.tenant, one.leaves) for one in report.proven} == {
         ("events", "acme", ACME), ("events", "globex", COUNT - ACME),
     }  # fmt: skip
@@ -61,6 +62,7 @@ def test_what_nobody_touched_is_proven(trail: Path) -> None:
     assert (code, err) == (0, [])
     assert "findings: none" in out
     assert "the keys are the trail's own" in out
+    assert COUNTS in out
     assert "second place" in out
 
 
@@ -251,13 +253,13 @@ def test_retention_takes_away_and_says_so(trail: Path) -> None:
         if file.day == "2026-11-02":
             for rows in every(store, file):
                 hashes.setdefault(file.tree, {}).update(zip(rows.leaf.tolist(), rows.found, strict=True))
-    expired = []
+    with keys(trail) as own:
+        ledger = Ledger(str(trail / "trail"), trail / "keys", own.identity, trail / "witness.ndjson")
     for tree, of in hashes.items():
         run = Range(min(of))
         run.extend([of[leaf] for leaf in sorted(of)])
         assert sorted(of) == list(range(run.begin, run.end))
-        expired.append((Place("events", tree, "events.ndjson"), "security: 13 months", (run,)))
-    publish_expired(str(trail / "trail"), trail / "keys", expired, trail / "witness.ndjson")
+        ledger.expire(Place("events", tree, "events.ndjson"), "security: 13 months", (run,))
     delete(trail, "day = '2026-11-02'")
     report = verified(trail)
     assert report.findings == []

@@ -97,14 +97,14 @@ def profile(
 
 
 def _plain(version: "Version") -> dict[str, Any]:
-    from flows.trail.open_rows import stamp
+    from flows.trail.schema import stamp
 
     told: dict[str, Any] = msgspec.to_builtins(version)
     return told | {"time": stamp(version.time), "gaps": version.gaps}
 
 
 def _lines(version: "Version") -> list[str]:
-    from flows.trail.open_rows import stamp
+    from flows.trail.schema import stamp
 
     who = f"by {version.actor}" if version.actor else "by the person"
     app = " ".join(filter(None, (version.app, version.app_version)))

@@ -213,7 +213,7 @@ def _endpoint(told: "EndpointReport", span: str) -> str:
 
 def _stamped(told: Any) -> Any:
     """The result with its times as text."""
-    from flows.trail.open_rows import stamp
+    from flows.trail.schema import stamp
 
     def of(value: Any) -> Any:
         if isinstance(value, dict):

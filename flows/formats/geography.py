@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.formats.members_of import under
 from flows.formats.proxied import address_of
 from models.base import IP
 from models.kernels.columns import Columns
@@ -92,19 +93,13 @@ def _members(record: dict[str, Any]) -> list[tuple[str, Any]]:
     location = record.get("location")
     number = record.get("autonomous_system_number")
     found: list[tuple[str, Any]] = [
-        ("country", _at(record, "country", "iso_code")), ("city", _at(record, "city", "names", "en")),
+        ("country", under(record, "country", "iso_code")), ("city", under(record, "city", "names", "en")),
     ]  # fmt: skip
     found = [(name, value[:_LONGEST]) for name, value in found if isinstance(value, str) and value]
     if isinstance(location, dict):
         places = (("lat", location.get("latitude"), 90), ("lon", location.get("longitude"), 180))
         found += [(name, float(v)) for name, v, most in places if isinstance(v, int | float) and abs(v) <= most]
     return found + ([("asn", number)] if isinstance(number, int) and 0 < number < 1 << 32 else [])
-
-
-def _at(record: Any, *names: str) -> Any:
-    for name in names:
-        record = record.get(name) if isinstance(record, dict) else None
-    return record
 
 
 def _written(value: Any) -> bytes:

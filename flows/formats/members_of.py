@@ -32,6 +32,17 @@ def members(record: Record, name: str) -> Record:
     return value if type(value) is dict else _NO_MEMBERS
 
 
+def under(record: Any, *path: str) -> Any:
+    """What stands under a name in the object under another, and so on; None where there is no such.
+
+    >>> under({"city": {"names": {"en": "Basel"}}}, "city", "names", "en"), under({"city": 7}, "city", "names")
+    ('Basel', None)
+    """
+    for name in path:
+        record = record.get(name) if isinstance(record, dict) else None
+    return record
+
+
 def entries(record: Record, name: str) -> list[Any]:
     """The list under a name, empty where there is none. It must not be written to.
 

@@ -9,7 +9,7 @@ from flows.errors import UsageError
 from flows.formats.evidence import clean
 from flows.trail import housekeeping
 from flows.trail.keys import KeyStore
-from flows.trail.open_rows import stamp
+from flows.trail.schema import stamp
 
 ACCESS: Final = "access"
 MOST_BY: Final = 256

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from flows.trail.incidents import Incident, events
-from flows.trail.open_rows import stamp
 from flows.trail.reader import Trail, TrailEvent
+from flows.trail.schema import stamp
 
 READ: Final = ("data_read", "data_export", "api_call")
 """Actions that show something of the person."""

@@ -9,11 +9,12 @@ from urllib.parse import quote, unquote
 
 from flows.trail.merkle import HASH_BYTES, Range
 from flows.trail.notes import BadNote, Verifier
+from flows.trail.schema import stamp
 
 CHECKPOINT, KEY, EXPIRED = "checkpoint", "key", "expired"
 """What a note is."""
-_FIRST: Final = datetime(1, 1, 2, tzinfo=UTC)
-_LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
+_DIGITS: Final = 20
+"""No size has as many."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -58,8 +59,8 @@ class Checkpoint(NamedTuple):
         events 1970-01-01T00:00:00.000005Z 1970-01-01T00:00:00.000006Z
         """
         return (
-            f"{_origin(self.trail, self.place)}\n{self.size}\n{_base64(self.root)}\ntime {written(self.time)}\n"
-            f"since {self.since}\nevents {written(self.least)} {written(self.greatest)}\n"
+            f"{_origin(self.trail, self.place)}\n{self.size}\n{_base64(self.root)}\ntime {stamp(self.time)}\n"
+            f"since {self.since}\nevents {stamp(self.least)} {stamp(self.greatest)}\n"
         )
 
     @classmethod
@@ -107,7 +108,7 @@ class KeyChange(NamedTuple):
 
     def text(self) -> str:
         """What the key before and the new one sign; the first key only itself."""
-        return f"{self.trail}\n{KEY} {self.key.text}\ntime {written(self.time)}\n"
+        return f"{self.trail}\n{KEY} {self.key.text}\ntime {stamp(self.time)}\n"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -142,7 +143,7 @@ class Expired(NamedTuple):
         runs = "".join(
             f"leaves {run.begin} {run.end}{''.join(f' {_base64(node)}' for node in run.nodes)}\n" for run in self.ranges
         )
-        return f"{_origin(self.trail, self.place)}\n{EXPIRED} {quote(self.reason)}\ntime {written(self.time)}\n{runs}"
+        return f"{_origin(self.trail, self.place)}\n{EXPIRED} {quote(self.reason)}\ntime {stamp(self.time)}\n{runs}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -168,26 +169,20 @@ class Expired(NamedTuple):
         return found
 
 
+def headed(note: str) -> tuple[str, int]:
+    """Whose a checkpoint is and its size, read from its first lines and nothing else; -1 where it has no size.
+
+    >>> headed("lapwing/7/events/acme/a\\n3\\n..."), headed("nothing")
+    (('lapwing/7/events/acme/a', 3), ('nothing', -1))
+    """
+    origin, _, rest = note.partition("\n")
+    size = rest.partition("\n")[0]
+    return origin, int(size) if size.isascii() and size.isdigit() and len(size) < _DIGITS else -1
+
+
 def trail_name(identity: str) -> str:
     """What a trail's signatures are called, by its keys' identity."""
     return f"lapwing/{identity}"
-
-
-def written(time: int) -> str:
-    """A time in microseconds as text; what lies before the year 1 or after 9999 as their ends.
-
-    >>> written(1_793_577_600_000_123), written(-(2**62))
-    ('2026-11-02T00:00:00.000123Z', '0001-01-02T00:00:00.000000Z')
-    """
-    days, rest = divmod(time, 86_400_000_000)
-    least, greatest = (_FIRST - _EPOCH).days, (_LAST - _EPOCH).days
-    if not least <= days < greatest:
-        days, rest = (least if days < least else greatest), 0
-    moment = datetime.fromordinal(_EPOCH.toordinal() + days)
-    seconds, micro = divmod(rest, 1_000_000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{moment.date().isoformat()}T{hour:02d}:{minute:02d}:{second:02d}.{micro:06d}Z"
 
 
 def _read(text: str) -> int:

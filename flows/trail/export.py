@@ -12,8 +12,8 @@ from flows.errors import OutputError
 from flows.trail import housekeeping
 from flows.trail.access import ACCESS
 from flows.trail.covered import proof_of
-from flows.trail.open_rows import stamp
 from flows.trail.reader import Trail
+from flows.trail.schema import stamp
 from flows.trail.timeline import Row, timeline
 from flows.trail.written_timeline import FORMATS
 
@@ -53,8 +53,9 @@ def write_export(trail: Trail, tenant: str, name: str, start: int | None, end: i
     try:
         output.mkdir(mode=0o700, parents=True, exist_ok=True)
         output.chmod(0o700)
+        proof = proof_of(trail.place)
         for file, form in PAGES.items():
-            rows = timeline(trail, {"user": name}, proof_of(trail.place), tenant=tenant, start=start, end=end)
+            rows = timeline(trail, {"user": name}, proof, tenant=tenant, start=start, end=end)
             counted = _counted(rows, counts) if form == "json" else rows
             _write(output / file, (piece.encode() for piece in FORMATS[form](head, counted)))
         for kind, file in (("windows", "windows.json"), (ACCESS, "access.json")):

@@ -8,11 +8,12 @@ from typing import Final
 import msgspec
 
 from flows.errors import InputError
-from flows.trail.checkpoints import KEY, Checkpoint, Expired, KeyChange, Place, written
+from flows.trail.checkpoints import KEY, Checkpoint, Expired, KeyChange, Place
 from flows.trail.merkle import Range
 from flows.trail.note_table import Note, NoteTable, read_notes
-from flows.trail.notes import BadNote, Verifier, signers
-from flows.trail.signing import Trusted, believed
+from flows.trail.notes import BadNote, Verifier
+from flows.trail.schema import stamp
+from flows.trail.signing import believed, fault
 
 MOST: Final = 1_000
 """Findings that are kept; the others are counted."""
@@ -130,11 +131,11 @@ class Heard:
             return
         if where == ELSEWHERE and said.trail != self.name:
             return  # it may keep several trails' notes
-        fault = self._fault(note, said)
-        if fault is not None:
+        wrong = fault(note, said, self._trusted)
+        if wrong is not None:
             size = said.size if isinstance(said, Checkpoint) else None
             of = "the checkpoint" if size is None else f"the checkpoint of {size:,} leaves"
-            self._findings.add("checkpoint", f"{of}: {fault} ({where})", said.place)
+            self._findings.add("checkpoint", f"{of}: {wrong} ({where})", said.place)
         elif isinstance(said, Expired):
             self.expired[said.place].update((run.begin, (run, said.reason)) for run in said.ranges)
         else:
@@ -142,8 +143,8 @@ class Heard:
             if before is not None and before.root != said.root:
                 self._findings.add(
                     "checkpoint",
-                    f"two signed checkpoints of {said.size:,} leaves differ: of {written(before.time)} and of "
-                    f"{written(said.time)} ({where})",
+                    f"two signed checkpoints of {said.size:,} leaves differ: of {stamp(before.time)} and of "
+                    f"{stamp(said.time)} ({where})",
                     said.place,
                 )
             elif before is None or before.range() is None:
@@ -154,18 +155,6 @@ class Heard:
                         f"the frontier beside the checkpoint of {said.size:,} leaves is not its",
                         said.place,
                     )
-
-    def _fault(self, note: Note, said: Checkpoint | Expired) -> str | None:
-        """What is wrong with a note's signature."""
-        try:
-            by = signers(note.note, {id_: one.key for id_, one in self._trusted.items()})
-        except BadNote as error:
-            return str(error)
-        if said.trail != by[0].name:
-            return "it is another trail's"
-        if not any(_signs(self._trusted[key.id], said.time) for key in by):
-            return "it was signed with a key that had been replaced by then"
-        return None
 
     def _chain(self, place: Place, points: dict[int, Checkpoint]) -> None:
         """Each checkpoint in the trail names one before it."""
@@ -182,14 +171,10 @@ class Heard:
                 if size > greatest.get(place, 0):
                     self._findings.add(
                         "checkpoint",
-                        f"the checkpoint of {size:,} leaves, signed {written(point.time)}, is in the trail no more",
+                        f"the checkpoint of {size:,} leaves, signed {stamp(point.time)}, is in the trail no more",
                         place,
                     )
 
 
 def _outside(second: Path | None) -> Iterator[Note | None]:
     return iter(()) if second is None else read_notes(second)
-
-
-def _signs(one: Trusted, time: int) -> bool:
-    return one.end is None or time <= one.end

@@ -1,7 +1,7 @@
 """The trees of a trail that is being written: they grow with each commit, and are signed at least once a minute."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from flows.errors import InputError, Refused
 from flows.trail.checkpoints import CHECKPOINT, EXPIRED, Checkpoint, Expired, Place, trail_name
-from flows.trail.keys import KeyStore
 from flows.trail.leaves import Gathered, by_log, leaf_files, leaves, logs_of
 from flows.trail.merkle import Range
 from flows.trail.note_table import Note, NoteTable, Witness
@@ -25,7 +24,7 @@ EVERY_S: Final = 60
 """Seconds after which what has grown is signed."""
 _PIECE: Final = 1 << 16
 _RUNS: Final = 1_000
-"""Runs of leaves in one manifest of what has expired."""
+"""Runs of leaves in one manifest of what has expired; each takes less than 4 kB."""
 _FIRST, _LAST = -(1 << 62), 1 << 62
 
 
@@ -179,10 +178,16 @@ class Ledger:
             return self._keys.rotated(self._table, self._witness, self._clock())
 
     def expire(self, place: Place, reason: str, runs: tuple[Range, ...]) -> None:
-        """Say that runs of leaves are about to be removed by retention; raises as `look`."""
+        """Say, before they are removed, which leaves retention takes away, and why: signed, in the trail for ever.
+
+        Each range is a run of leaves. The few hashes that it has stand for them in their tree from then on, so that
+        all others stay proven. A note has so many runs at most that it can always be read. Raises as `look`.
+        """
         with self._keys.held():
-            text = Expired(self.trail, place, self._clock(), reason, runs).text()
-            self._publish([Note(EXPIRED, sign(text, self.trail, [self._keys.secret()]))])
+            now, key = self._clock(), self._keys.secret()
+            some = (runs[at : at + _RUNS] for at in range(0, len(runs), _RUNS))
+            texts = (Expired(self.trail, place, now, reason, each).text() for each in some)
+            self._publish([Note(EXPIRED, sign(text, self.trail, [key])) for text in texts])
 
     def _publish(self, notes: list[Note]) -> None:
         """To the second place first: so whatever is in the trail is there too."""
@@ -248,28 +253,3 @@ class Ledger:
                 if len(whole) < len(hashes):
                     raise Refused(wrong)
                 growing.grow(whole, least, greatest)
-
-
-def publish_expired(
-    trail: str,
-    keys: Path,
-    expired: Sequence[tuple[Place, str, tuple[Range, ...]]],
-    witness: Path | None = None,
-) -> None:
-    """Say, before they are removed, which leaves retention takes away, and why: signed, in the trail for ever.
-
-    Each range is a run of leaves. The few hashes that it has stand for them in their tree from then on, so that all
-    others stay proven.
-
-    Raises
-    ------
-    InputError
-        The keys or the trail cannot be read.
-    OutputError
-        It cannot be written.
-    """
-    with KeyStore.open(keys) as store:
-        ledger = Ledger(trail, keys, store.identity, witness)
-    for place, reason, runs in expired:
-        for at in range(0, len(runs), _RUNS):
-            ledger.expire(place, reason, runs[at : at + _RUNS])

@@ -1,4 +1,4 @@
-"""RFC 9162 Merkle trees: roots that grow with their leaves, and proofs that a leaf or an older tree is in them."""
+"""RFC 9162 Merkle trees: roots that grow with their leaves, and proofs that a leaf is in them."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,11 +13,6 @@ _sha256 = hashlib.sha256
 
 Subtree = Callable[[int, int], bytes]
 """The hash of the leaves from one number to before another."""
-
-
-def leaf_hash(leaf: bytes) -> bytes:
-    """RFC 9162, 2.1.1: SHA-256 of a zero byte and the leaf."""
-    return _sha256(b"\x00" + leaf).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
@@ -46,7 +41,7 @@ class Range:
     Examples
     --------
     >>> whole, begun = Range(), Range()
-    >>> leaves = [leaf_hash(bytes([n])) for n in range(7)]
+    >>> leaves = [hashlib.sha256(bytes([n])).digest() for n in range(7)]
     >>> whole.extend(leaves)
     >>> begun.extend(leaves[:3])
     >>> rest = Range(3)
@@ -123,8 +118,7 @@ class Range:
 def subtrees(before: Range, hashes: Sequence[bytes | None], others: Iterable[Range] = ()) -> Subtree:
     """The subtrees of a tree of which the first leaves are known as a frontier, and the others by their hashes.
 
-    Enough for proofs about those others, and for what the frontier's tree is part of. Where a hash is missing, one of
-    the `others` stands for it.
+    Enough for proofs about those others. Where a hash is missing, one of the `others` stands for it.
 
     Raises
     ------
@@ -179,30 +173,6 @@ def inclusion(leaf: int, size: int, subtree: Subtree) -> list[bytes]:
     return path[::-1]
 
 
-def consistency(first: int, size: int, subtree: Subtree) -> list[bytes]:
-    """RFC 9162, 2.1.4.1: that the tree of the first leaves is the beginning of that of all.
-
-    Raises
-    ------
-    ValueError
-        There is no such tree.
-    """
-    if not 0 < first <= size:
-        raise ValueError(f"no tree of {first} leaves in one of {size}")
-    begin, end, path = 0, size, []
-    while end != first:
-        middle = begin + _split(end - begin)
-        if first <= middle:
-            path.append(subtree(middle, end))
-            end = middle
-        else:
-            path.append(subtree(begin, middle))
-            begin = middle
-    if begin:
-        path.append(subtree(begin, end))
-    return path[::-1]
-
-
 def is_included(hash_: bytes, leaf: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
     """RFC 9162, 2.1.3.2: whether a path leads from a leaf's hash to the root."""
     if not 0 <= leaf < size:
@@ -219,34 +189,6 @@ def is_included(hash_: bytes, leaf: int, size: int, path: Sequence[bytes], root:
             hash_ = node_hash(hash_, node)
         at, last = at >> 1, last >> 1
     return not last and hash_ == root
-
-
-def is_consistent(first: int, size: int, first_root: bytes, root: bytes, path: Sequence[bytes]) -> bool:
-    """RFC 9162, 2.1.4.2: whether a path shows that a tree has grown from its beginning to what it is."""
-    if not 0 < first <= size:
-        return False
-    if first == size:
-        return not path and first_root == root
-    nodes = list(path)
-    if not first & (first - 1):
-        nodes.insert(0, first_root)
-    if not nodes:
-        return False
-    at, last = first - 1, size - 1
-    while at & 1:
-        at, last = at >> 1, last >> 1
-    old = new = nodes[0]
-    for node in nodes[1:]:
-        if not last:
-            return False
-        if at & 1 or at == last:
-            old, new = node_hash(node, old), node_hash(node, new)
-            while not at & 1 and at:
-                at, last = at >> 1, last >> 1
-        else:
-            new = node_hash(new, node)
-        at, last = at >> 1, last >> 1
-    return not last and old == first_root and new == root
 
 
 def _whole(hashes: Sequence[bytes]) -> bytes:

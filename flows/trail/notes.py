@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 LONGEST: Final = 1 << 22
-"""Bytes of a note that are read."""
+"""Characters of a note that are read."""
 _ED25519: Final = b"\x01"
 _ID_BYTES: Final = 4
 _DASH: Final = "\u2014"
@@ -73,12 +73,21 @@ class Verifier(NamedTuple):
 
 
 def sign(text: str, name: str, keys: Iterable[Ed25519PrivateKey]) -> str:
-    """A note: lines of text, an empty one, and a signature by each key."""
+    """A note: lines of text, an empty one, and a signature by each key.
+
+    Raises
+    ------
+    ValueError
+        It is longer than what is read.
+    """
     lines = []
     for key in keys:
         signature = Verifier.of(name, key).id + key.sign(text.encode())
         lines.append(f"{_DASH} {name} {base64.b64encode(signature).decode()}\n")
-    return f"{text}\n{''.join(lines)}"
+    note = f"{text}\n{''.join(lines)}"
+    if len(note) > LONGEST:
+        raise ValueError(f"a note of {len(note):,} characters, which nobody would read")
+    return note
 
 
 def text_of(note: str) -> str:

@@ -1,13 +1,12 @@
 """Rows of the trail back to events and records, as far as the keys of those whom they are about still exist."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from flows.trail.keys import KeyStore
-from flows.trail.schema import ABOUT_RECORD, OF_ACTOR, OF_USER, PARTS, PLAIN
+from flows.trail.schema import ABOUT_RECORD, OF_ACTOR, OF_USER, PARTS, PLAIN, stamp
 from flows.trail.seal import CannotOpen, unseal
 
 _unpack = msgspec.msgpack.Decoder().decode
@@ -75,14 +74,4 @@ def opened_record(row: Mapping[str, Any], keys: Mapping[bytes, bytes], store: Ke
     return msgspec.json.decode(message, type=dict[str, Any])
 
 
-def stamp(time: int) -> str:
-    """A time in microseconds as text.
-
-    >>> stamp(1_793_577_600_000_123)
-    '2026-11-02T00:00:00.000123Z'
-    """
-    moment = datetime.fromtimestamp(time // 1_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time % 1_000_000:06d}Z"
-
-
-__all__ = ["CannotOpen", "opened_event", "opened_record", "stamp"]
+__all__ = ["CannotOpen", "opened_event", "opened_record"]

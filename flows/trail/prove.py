@@ -8,18 +8,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.errors import Refused, UsageError
-from flows.trail.checkpoints import CHECKPOINT, Checkpoint, Place, written
+from flows.trail.checkpoints import CHECKPOINT, Checkpoint, Place
 from flows.trail.files import usual
 from flows.trail.heard import Findings, Heard
 from flows.trail.leaves import Gathered, LeafFile, Leaves, by_log, leaf_files, leaves
 from flows.trail.merkle import HASH_BYTES, Range, inclusion, is_included, subtrees
-from flows.trail.note_table import NoteTable
-from flows.trail.schema import SHARED, leaf_bytes, schema_of, tree_of
+from flows.trail.note_table import Note, NoteTable
+from flows.trail.notes import BadNote
+from flows.trail.schema import SHARED, leaf_bytes, schema_of, stamp, tree_of
 from flows.trail.store import Store
 
 VERSION: Final = 1
 _ROWS: Final = 8_192
 _TOLD: Final = 4
+_MORE: Final = "`lapwing verify` says more"
 
 
 def prove(
@@ -58,21 +60,24 @@ def prove(
     file, log, leaf = found[0]
     place = Place(kind, file.tree, log)
     table = NoteTable.open(trail)
-    heard = Heard(table, None, (), Findings())
+    findings = Findings()
+    heard = Heard(table, None, (), findings)
     points = heard.points.get(place, [])
     point = next((one for one in points if one.size > leaf), None)
     if table is None or point is None:
+        if findings.kept:
+            raise Refused(f"{place}: leaf {leaf:,} is under no checkpoint that holds: {findings.kept[0].said}; {_MORE}")
         raise Refused(f"{place}: leaf {leaf:,} is under no checkpoint yet: wait a minute, or end the archive")
     row = next(_row(store, file, log, leaf))
     before = next((tree for one in reversed(points) if one.size <= leaf and (tree := one.range())), Range())
-    note = next(one.note for one in table.notes() if one.what == CHECKPOINT and _says(one.read(), point))
+    note = next(one.note for one in table.notes() if one.what == CHECKPOINT and _says(one, point))
     others = [run for run, _ in heard.expired[place].values()]
     try:
         path = _path(store, place, leaf, before, point, others)
     except ValueError:
         path = []
     if row.claimed != row.found or not is_included(row.found[0], leaf, point.size, path, point.root):
-        raise Refused(f"{place}: leaf {leaf:,} is not what was signed; `lapwing verify` says more")
+        raise Refused(f"{place}: leaf {leaf:,} is not what was signed; {_MORE}")
     names = [name for name in schema_of(kind).names if name != "leaf_hash"]
     return {
         "lapwing_proof": VERSION,
@@ -80,7 +85,7 @@ def prove(
         "tree": file.tree,
         "log": log,
         "leaf": leaf,
-        "signed": written(point.time),
+        "signed": stamp(point.time),
         "row": {name: _plain(value) for name, value in zip(names, row.values[0], strict=True)},
         "leaf_bytes": _base64(leaf_bytes(row.values[0])),
         "path": [_base64(node) for node in path],
@@ -139,7 +144,11 @@ def _path(store: Store, place: Place, leaf: int, before: Range, point: Checkpoin
     return inclusion(leaf, point.size, subtrees(before, known, others))
 
 
-def _says(said: object, point: Checkpoint) -> bool:
+def _says(note: Note, point: Checkpoint) -> bool:
+    try:
+        said = note.read()
+    except BadNote:
+        return False
     return isinstance(said, Checkpoint) and said[:5] == point[:5]
 
 

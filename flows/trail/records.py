@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
+from flows.formats.members_of import under
 from flows.trail.keys import KeyStore, Names
 from flows.trail.schema import ABOUT_RECORD, RECORDS, day_of, leaf_hash
 from flows.trail.seal import seal
@@ -72,12 +73,12 @@ def record_table(records: Sequence[Record], log: str, keys: KeyStore, trees: Tre
 
 def of_alert(record: Mapping[str, Any]) -> About:
     """What an alert, an OCSF Detection Finding, is about: its entity, and all whom its events name."""
-    tenant = _text(_at(record, "metadata", "tenant_uid")) or DEFAULT_TENANT
-    entities = _entities(_at(record, "unmapped"))
+    tenant = _text(under(record, "metadata", "tenant_uid")) or DEFAULT_TENANT
+    entities = _entities(under(record, "unmapped"))
     return About(
         tenant=tenant,
         time=_time(record.get("time"), 1000),
-        uid=_text(_at(record, "finding_info", "uid")),
+        uid=_text(under(record, "finding_info", "uid")),
         user=entities.get("user"),
         ip=entities.get("ip"),
         names=tuple(dict.fromkeys(_of_evidences(tenant, record.get("evidences")))),
@@ -118,8 +119,8 @@ def _whom(about: About) -> tuple[Names, ...]:
 
 def _entities(told: Any) -> dict[str, str]:
     """The entities of an incident by dimension."""
-    found = {_at(told, "dimension"): _at(told, "entity")}
-    both = _at(told, "entities")
+    found = {under(told, "dimension"): under(told, "entity")}
+    both = under(told, "entities")
     found |= both if isinstance(both, dict) else {}
     return {str(dimension): text for dimension, name in found.items() if (text := _text(name))}
 
@@ -127,22 +128,16 @@ def _entities(told: Any) -> dict[str, str]:
 def _of_evidences(tenant: str, evidences: Any) -> Iterator[Names]:
     """All whom an alert's events name."""
     for one in evidences if isinstance(evidences, list) else ():
-        user, name = _text(_at(one, "user", "uid")), _text(_at(one, "user", "name"))
-        actor = _text(_at(one, "actor", "user", "uid"))
+        user, name = _text(under(one, "user", "uid")), _text(under(one, "user", "name"))
+        actor = _text(under(one, "actor", "user", "uid"))
         if user or name:
             yield tenant, user or "", name or ""
         if actor and actor not in (user, name):
             yield tenant, actor, ""
-        resources = _at(one, "resources")
+        resources = under(one, "resources")
         for resource in resources if isinstance(resources, list) else ():
-            if (target := _text(_at(resource, "uid"))) and target not in (user, name, actor):
+            if (target := _text(under(resource, "uid"))) and target not in (user, name, actor):
                 yield tenant, target, ""
-
-
-def _at(record: Any, *path: str) -> Any:
-    for name in path:
-        record = record.get(name) if isinstance(record, Mapping) else None
-    return record
 
 
 def _text(value: Any) -> str | None:

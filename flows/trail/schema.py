@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,8 @@ OWN: Final = ("access", "holds", "erasures", "retention")
 """What the trail keeps of itself: who read it, what is held, erased, and gone because its time was over."""
 KINDS: Final = (*ARCHIVED, *OWN)
 """The tables of records, each a table of its own."""
+INSIGHTS: Final = "insights"
+"""The table of counts, which are made of the others' rows: none of its own is a leaf."""
 USER, ACTOR, TARGET = PARTS = ("user", "actor", "target")
 """Whom an event is about, who did it, and the object of an administrative call: each seals what is its own."""
 OF_USER: Final = ("user", "username", "changes")
@@ -37,6 +39,10 @@ SHARED: Final = "_shared"
 ABOUT_RECORD: Final = b"record"
 """What a sealed record is bound to."""
 
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+_FIRST: Final = date(1, 1, 2).toordinal() - _EPOCH
+_LAST: Final = date(9999, 12, 30).toordinal() - _EPOCH
+"""Days since 1970 between which times are written."""
 _TIME = pa.timestamp("us", tz="UTC")
 _WORD = pa.dictionary(pa.int32(), pa.string())
 _ID, _HASH = pa.binary(16), pa.binary(32)
@@ -90,7 +96,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def schema_of(kind: str) -> pa.Schema:
     """A kind's columns."""
-    return {"events": EVENTS, "insights": ROWS}.get(kind, RECORDS)
+    return {"events": EVENTS, INSIGHTS: ROWS}.get(kind, RECORDS)
 
 
 def tree_of(tenant: str) -> str:
@@ -129,3 +135,18 @@ def day_of(time: int) -> str:
     '2026-11-02'
     """
     return datetime.fromtimestamp(time // 1_000_000, UTC).date().isoformat()
+
+
+def stamp(time: int) -> str:
+    """A time in microseconds as text; what lies before the year 1 or after 9999 as their ends.
+
+    >>> stamp(1_793_577_600_000_123), stamp(-(2**62))
+    ('2026-11-02T00:00:00.000123Z', '0001-01-02T00:00:00.000000Z')
+    """
+    days, rest = divmod(time, 86_400_000_000)
+    if not _FIRST <= days < _LAST:
+        days, rest = (_FIRST if days < _FIRST else _LAST), 0
+    seconds, micro = divmod(rest, 1_000_000)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{date.fromordinal(_EPOCH + days).isoformat()}T{hour:02d}:{minute:02d}:{second:02d}.{micro:06d}Z"

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from flows import durable
 from flows.errors import InputError
-from flows.trail.checkpoints import KEY, KeyChange
+from flows.trail.checkpoints import KEY, Checkpoint, Expired, KeyChange
 from flows.trail.note_table import Note, NoteTable, Witness
 from flows.trail.notes import BadNote, Verifier, sign, signers
 
@@ -33,6 +33,22 @@ class Trusted(NamedTuple):
     key: Verifier
     begin: int
     end: int | None
+
+
+def fault(note: Note, said: Checkpoint | Expired, trusted: Mapping[bytes, Trusted]) -> str | None:
+    """What is wrong with a note's signature; nothing where a key has signed it that was the one to sign then."""
+    try:
+        by = signers(note.note, {id_: one.key for id_, one in trusted.items()})
+    except BadNote as error:
+        return str(error)
+    if said.trail != by[0].name:
+        return "it is another trail's"
+    spans = [(trusted[key.id].begin, trusted[key.id].end) for key in by]
+    if all(said.time < begin for begin, _ in spans):
+        return "it was signed with a key that was not there yet by then"
+    if not any(begin <= said.time and (end is None or said.time <= end) for begin, end in spans):
+        return "it was signed with a key that had been replaced by then"
+    return None
 
 
 class SigningKeys:

@@ -13,14 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flows.errors import InputError
-from flows.trail.checkpoints import Place, written
+from flows.trail.checkpoints import Place
 from flows.trail.heard import Finding, Findings, Heard
 from flows.trail.leaves import Gathered, LeafFile, Leaves, by_log, leaf_files, leaves
 from flows.trail.merkle import HASH_BYTES, Range
 from flows.trail.note_table import TABLE, NoteTable
 from flows.trail.notes import Verifier
 from flows.trail.pieces import looked_at, pieces
-from flows.trail.schema import KINDS, SHARED, day_of, tree_of
+from flows.trail.schema import INSIGHTS, KINDS, SHARED, day_of, stamp, tree_of
 from flows.trail.segments import Segments
 from flows.trail.store import Store
 
@@ -124,8 +124,8 @@ class Verifying:
                 self._tree(kind, tree, [file for file in files[kind] if file.tree == tree])
         return Verified(
             trail=self._trail,
-            start=None if self._start is None else written(self._start),
-            end=None if self._end is None else written(self._end),
+            start=None if self._start is None else stamp(self._start),
+            end=None if self._end is None else stamp(self._end),
             rows=self._rows,
             proven=self._proven,
             not_proven=[*self._open, *self._unknown()],
@@ -138,6 +138,8 @@ class Verifying:
     def _unknown(self) -> Iterator[str]:
         if self._expired:
             yield f"the messages of {self._expired:,} events, which have expired (their hashes are proven)"
+        if Store.exists(self._trail, INSIGHTS):
+            yield f"the counts in {INSIGHTS}: they are made of the events, and no row of them is a leaf"
         if not self._given:
             yield "that the keys are the trail's own: they were taken from the trail itself (--public-key FILE)"
         if self._second is None:
@@ -278,7 +280,7 @@ class Verifying:
                 tree = None
         gone = expired.total()
         if proven > gone:
-            self._proven.append(Proven(*place, proven - gone, written(until)))
+            self._proven.append(Proven(*place, proven - gone, stamp(until)))
         for reason, count in sorted(expired.items()):
             self._open.append(f"{place}: {count:,} rows that retention has removed, as is signed ({reason})")
 
@@ -292,7 +294,7 @@ class Verifying:
         for piece in looked.wrong:
             self._findings.add(
                 "exchanged",
-                f"together they are not what was signed {written(point.time)}: rows were changed, exchanged or "
+                f"together they are not what was signed {stamp(point.time)}: rows were changed, exchanged or "
                 "inserted, and their hashes made anew",
                 place,
                 max(begin, piece.begin),

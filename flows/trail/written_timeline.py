@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from flows import html_page
 from flows.formats.evidence import shown
 from flows.trail.timeline import Row
 
@@ -26,7 +27,6 @@ _FORMULA: Final = "=+-@\uff1d\uff0b\uff0d\uff20|%"
 _LONGEST: Final = 120
 _CELL: Final = 32_000
 """Characters that a spreadsheet takes in a cell."""
-_CSP: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ccc; --soft: #555; --mark: #fff3d6;
   --bad: #a40000; }
@@ -81,16 +81,16 @@ def as_table(head: Mapping[str, Any], rows: Iterable[Row]) -> Iterator[str]:
 def as_html(head: Mapping[str, Any], rows: Iterable[Row]) -> Iterator[str]:
     """One page that needs nothing beside itself."""
     title = f"Timeline of {head['by']} {head['value']}"
+    yield from html_page.pieces(title, _STYLE, _body(title, head, rows))
+
+
+def _body(title: str, head: Mapping[str, Any], rows: Iterable[Row]) -> Iterator[str]:
     span = f"{head.get('from') or 'the beginning'} to {head.get('to') or 'the end'}"
     yield (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(_CSP)}">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{_html(title)}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{_html(title)}</h1><p>From {_html(span)}; times are UTC.</p>\n"
-        f'<p class="note">{_html(LEGEND, 1000)}</p>\n<div class="wide"><table><thead><tr>'
+        f"<h1>{html_page.text(title)}</h1><p>From {html_page.text(span)}; times are UTC.</p>\n"
+        f'<p class="note">{html_page.text(LEGEND)}</p>\n<div class="wide"><table><thead><tr>'
         + "".join(f"<th>{name}</th>" for name in ("time", "what", "from", "risk", "proof"))
-        + "</tr></thead><tbody>\n"
+        + "</tr></thead><tbody>"
     )
     count = 0
     for row in rows:
@@ -100,15 +100,16 @@ def as_html(head: Mapping[str, Any], rows: Iterable[Row]) -> Iterator[str]:
         place = f"{row.table}, tree {row.tree}, log {row.log}, leaf {row.leaf}, offset {row.offset}, id {row.id}"
         yield (
             f'<tr class="{row.kind}"><td><time>{escape(row.time.replace("T", " ").rstrip("Z"))}</time></td>'
-            f'<td>{_html(what(row), 1000)}</td><td>{_html(where(row), 400)}</td><td class="n">{risk}</td>'
-            f'<td title="{_html(place, 400)}">{proof}</td></tr>\n'
+            f'<td>{html_page.text(what(row), 1000)}</td><td>{html_page.text(where(row))}</td><td class="n">{risk}</td>'
+            f'<td title="{html_page.text(place)}">{proof}</td></tr>'
         )
-    yield f"</tbody></table></div><p>{count:,} rows.</p></body></html>\n"
+    yield f"</tbody></table></div><p>{count:,} rows.</p>"
 
 
 LEGEND: Final = (
     "Covered: below the size of the last signed checkpoint, so that `lapwing verify` can prove it unchanged. Pending: "
-    "it came after that. None: there is no checkpoint. Names as person-... are others', in place of their names."
+    "it came after that. None: there is no checkpoint that can be believed. Names as person-... are others', in place "
+    "of their names."
 )
 FORMATS: Final[Mapping[str, Callable[[Mapping[str, Any], Iterable[Row]], Iterator[str]]]] = {
     "table": as_table, "json": as_json, "csv": as_csv, "html": as_html,
@@ -180,7 +181,3 @@ def _erased(row: Row) -> str:
 
 def _tail(text: str) -> str:
     return f"  {shown(text, _LONGEST)}" if text else ""
-
-
-def _html(text: str, longest: int = 200) -> str:
-    return escape(shown(text, longest))

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from flows.trail.open_rows import stamp
 from flows.trail.reader import TrailEvent
+from flows.trail.schema import stamp
 from flows.trail.versions import readable
 from flows.troubleshoot.others import ATTEMPTS, FAILED, fared, version_of
 
