@@ -19,13 +19,16 @@ from flows.archive_input import Parts, check_places, from_files, from_topics
 from flows.config import Config
 from flows.connectors.archive_source import ArchiveSource, Came
 from flows.connectors.kafka import Either
+from flows.errors import LapwingError
 from flows.kernels_cache import load_numba
 from flows.parts import KAFKA, reading_of, unwrap_of
 from flows.running import told_now_and_then
 from flows.totals import Progress
 from flows.trail.compact import Compaction
+from flows.trail.erasure import settle
 from flows.trail.keys import KeyStore
 from flows.trail.ledger import Ledger
+from flows.trail.reader import Trail
 from flows.trail.tables import DEAD, EVENTS, Tables
 
 EPOCH: Final = timedelta(seconds=10)
@@ -127,11 +130,14 @@ def run(
     parts = _parts(config, input, raw, ending, tell)  # before anything is made for it
     with KeyStore.open(keys, create=True) as store:
         ledger = Ledger(trail, keys, store.identity, witness)
+        if witness is None:
+            tell("no second place (--witness): nobody can tell if the trail's end is cut off with what is signed of it")
         topics = input == KAFKA
         tables = Tables(
             trail, store, reading_of(config, topics), config.output.dead_letter_body, ledger=ledger,
             unwrap=unwrap_of(config, topics),
         )  # fmt: skip
+        finish_erasures(trail, store, tell)
         compaction = Compaction(tables, tell) if compact else None
         while True:
             source = ArchiveSource(parts.parts, tables.reached, Either(stop, ending), parts.size)
@@ -153,6 +159,15 @@ def run(
         seconds=time.monotonic() - began,
         interrupted=stop.is_set(),
     )
+
+
+def finish_erasures(trail: str, keys: KeyStore, tell: Callable[[str], None]) -> None:
+    """Finish erasures that a crash has cut off: what cannot be is told, and events are kept all the same."""
+    try:
+        for one in settle(Trail(trail, keys), keys):
+            tell(f"finished: erasure {one.id}, begun {one.time} and cut off")
+    except LapwingError as error:
+        tell(f"erasures that were cut off are not finished: {error}")
 
 
 def _parts(config: Config, input: str, raw: bool, ending: threading.Event, tell: Callable[[str], None]) -> Parts:

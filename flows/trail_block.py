@@ -13,8 +13,11 @@ from flows.structure import shown, structure
 EVERY: Final = "*"
 RAW: Final = "raw"
 """The messages as they came, which are kept beside what was read of them."""
-KEPT_BY_TIME: Final = ("events", "alerts", "windows", "dead_letters", "verdicts", "actions", "access")
-"""Tables whose rows go when their time is over. What was held, erased and removed is told as long as there is a trail.
+KEPT_BY_TIME: Final = (
+    "events", "alerts", "windows", "dead_letters", "verdicts", "actions", "access", "insights",
+)  # fmt: skip
+"""Tables whose rows go when their time is over, the counts made of them too. What was held, erased and removed is told
+as long as there is a trail.
 """
 READ: Final = tuple(kind for kind in KEPT_BY_TIME if kind != "dead_letters")
 """Those of what could be read: a dead letter is a message as it came."""

@@ -55,7 +55,11 @@ def test_whole_days_go_by_their_class_and_the_rest_is_proven(folder: Path) -> No
     assert sorted(one.id or "" for one in left) == sorted(
         one.id or "" for one in before if one.tenant == "clinic" or one.event["time"][:10] > last
     )
-    assert {(one.kind, one.tree) for one in done} == {("events", "acme"), ("raw", "acme"), ("raw", "clinic")}
+    assert {(one.kind, one.tree) for one in done} == {
+        ("events", "acme"), ("insights", "acme"), ("raw", "acme"), ("raw", "clinic"),
+    }  # fmt: skip
+    days = {(file.tree, file.day) for file in Store.open(str(folder / "trail"), "insights").files()}
+    assert days == {(one.tree, str(one.event["time"])[:10]) for one in left}
     assert sum(one.rows for one in done if one.kind == "events") == len(before) - len(left)
     code, out, _ = command("verify", "--trail", folder / "trail", "--json")
     assert code == 0, out
@@ -101,25 +105,36 @@ def test_what_is_held_stays(folder: Path) -> None:
 def test_a_run_that_died_before_its_rows_went_is_finished_by_the_next(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    real, removed = Store.remove, []
+
     def full(self: Store, tree: str, day: str) -> None:
-        raise OutputError("no room")
+        if removed:
+            raise OutputError("no room")
+        removed.append(day)
+        real(self, tree, day)
 
     monkeypatch.setattr(Store, "remove", full)
     with pytest.raises(OutputError):
         gone(folder, on(-8))
     monkeypatch.undo()
+    table = folder / "trail" / "events" / "tree=acme"
+    assert list(table.glob(f"day={removed[0]}/*.parquet")) == [], "what is gone lies there still"
     assert command("verify", "--trail", folder / "trail")[0] == 0
-    assert [one.kind for one in gone(folder, on(-8))].count("events") == 3
+    assert [one.kind for one in gone(folder, on(-8))].count("events") == 2
     assert command("verify", "--trail", folder / "trail")[0] == 0
 
 
 def test_what_went_is_in_no_file_and_rows_taken_by_another_hand_are_found(folder: Path) -> None:
-    done = gone(folder, on(-8))
-    session = next(one.event["session"] for one in events(folder))
-    assert [path for path in files(folder / "trail") if found_in(path, ["only-11", session])] == []
-    some = next(one for one in events(folder) if one.tenant == "acme")
+    before = {one.id for one in events(folder) if one.id}
+    assert gone(folder, on(-8))
+    left = events(folder)
+    ids = sorted(before - {one.id for one in left})
+    there = [*files(folder / "trail")]
+    assert ids
+    assert [path for path in there if found_in(path, [str(left[-1].id)])], "the search finds nothing"
+    assert [path for path in there if found_in(path, ids)] == []
+    some = next(one for one in left if one.tenant == "acme")
     Store.open(str(folder / "trail"), "events").remove("acme", str(some.event["time"])[:10])
-    assert done
     assert command("verify", "--trail", folder / "trail")[0] == 3
 
 
@@ -129,7 +144,9 @@ def test_the_command_shows_first_and_removes_with_yes(folder: Path) -> None:
     at = ("--config", config, "--trail", folder / "trail", "--keys", folder / "keys")
     code, out, _ = command("retention", "plan", "--json", "--on", on(-8).isoformat(), *at)
     assert code == 0
-    assert {(one["kind"], one["retention"]) for one in json.loads(out)} == {("events", "security"), ("raw", "raw")}
+    assert {(one["kind"], one["retention"]) for one in json.loads(out)} == {
+        ("events", "security"), ("insights", "security"), ("raw", "raw"),
+    }  # fmt: skip
     assert command("retention", "plan", "--on", "2027", *at)[0] == 2
     count = len(events(folder))
     assert command("retention", "run", *at)[0] == 3

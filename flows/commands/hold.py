@@ -27,7 +27,10 @@ def add(
     reason: Reason,
     user: Annotated[str | None, typer.Option("--user", metavar="NAME", help="All that is kept of a person.")] = None,
     incident: Annotated[
-        str | None, typer.Option("--incident", metavar="UID", help="Whom and what an incident was about, in its time.")
+        str | None,
+        typer.Option(
+            "--incident", metavar="UID", help="Whom and what an incident was about, in its time; 8 digits will do."
+        ),
     ] = None,
     tenant: Tenant = None,
     since: From = None,
@@ -77,6 +80,7 @@ def list_(
     trail: TrailPlace,
     keys: Keys,
     all_: Annotated[bool, typer.Option("--all", help="Those that were released, too.")] = False,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Print the holds in force.
@@ -87,9 +91,10 @@ def list_(
       lapwing hold list --all --json --trail trail --keys keys | jq '.[] | select(.released)'
     """
     from flows.trail import holds
+    from flows.trail.access import Access, reader
     from flows.trail.reader import Trail
 
-    with Trail.open(trail, Path(keys)) as found:
+    with Trail.open(trail, Path(keys), access=Access("hold list", reader(by))) as found:
         those = holds.history(found) if all_ else holds.active(found)
     if json:
         result(those)
@@ -114,11 +119,12 @@ def release(
       lapwing hold release 5f0c9d3a1b22 --reason "case 17 closed" --trail trail --keys keys
     """
     from flows.trail import holds
-    from flows.trail.access import reader
+    from flows.trail.access import Access, reader
     from flows.trail.reader import Trail
 
-    with Trail.open(trail, Path(keys)) as found:
-        ended = holds.release(found, hold, why(reason), reader(by))
+    who, because = reader(by), why(reason)
+    with Trail.open(trail, Path(keys), access=Access("hold release", who)) as found:
+        ended = holds.release(found, hold, because, who)
     if json:
         result(ended)
     say(f"hold {ended.id} is released")
@@ -134,7 +140,7 @@ def _what(hold: Hold) -> str:
 
 
 def _range(hold: Hold) -> str:
-    from flows.trail.open_rows import stamp
+    from flows.trail.schema import stamp
 
     ends = [stamp(at)[:19] + "Z" if at is not None else "" for at in (hold.start, hold.end)]
     return "-".join(ends) if any(ends) else "all"

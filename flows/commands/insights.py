@@ -7,11 +7,13 @@ import typer
 
 from flows.commands.console import plain, result, say
 from flows.commands.moments import micros
-from flows.commands.options import Json, Keys, Quiet, TrailPlace
-from flows.errors import InputError, OutputError, UsageError
+from flows.commands.options import By, Json, Keys, Quiet, TrailPlace
+from flows.commands.timeline import write
+from flows.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from flows.insights.counted import Counted
+    from flows.trail.access import Access
 
 
 def insights(
@@ -29,6 +31,7 @@ def insights(
     tenant: Annotated[
         str | None, typer.Option("--tenant", metavar="T", help="One tenant; else all of them together.")
     ] = None,
+    by: By = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -50,23 +53,21 @@ def insights(
         raise UsageError("--output - and --json would both go to stdout")
     from flows.insights.page import page
     from flows.insights.summary import summary
-    from flows.output_file import is_plain, opened, replacing
+    from flows.trail.access import Access, reader
 
-    made = summary(_counted(trail, keys, start, end, tenant), tenant)
+    made = summary(_counted(trail, keys, start, end, tenant, Access("insights", reader(by))), tenant)
     if output is not None:
-        try:
-            with (replacing if is_plain(output) else opened)(output) as file:
-                file.write(page(made).encode())
-        except OSError as error:
-            raise OutputError(f"{output}: {error.strerror}") from None
+        write(iter([page(made)]), output)
         if not quiet:
             say(f"{made.events:,} events in {made.days:,} days, {len(made.findings)} findings: {output}")
     if json:
         result(made)
 
 
-def _counted(trail: str, keys: str, start: str | None, end: str | None, tenant: str | None) -> "Counted":
-    """What was counted in the range, and in as long a time before it.
+def _counted(
+    trail: str, keys: str, start: str | None, end: str | None, tenant: str | None, access: "Access"
+) -> "Counted":
+    """What was counted in the range, and in as long a time before it; that it was read is noted before.
 
     Raises
     ------
@@ -75,8 +76,9 @@ def _counted(trail: str, keys: str, start: str | None, end: str | None, tenant: 
     """
     from flows.insights.counted import DAY, Counted
     from flows.insights.figures import date
-    from flows.trail.insights import INSIGHTS, known_days, read
+    from flows.trail.insights import known_days, read
     from flows.trail.keys import KeyStore
+    from flows.trail.schema import INSIGHTS
     from flows.trail.store import Store
 
     asked = micros(start, "--from"), micros(end, "--to")
@@ -92,6 +94,7 @@ def _counted(trail: str, keys: str, start: str | None, end: str | None, tenant: 
         if since >= to:
             raise UsageError(f"--from {date(since)} is not before --to {date(to)}")
         back = max(to - since, 28 * DAY)
+        access.note(trail, opened, INSIGHTS, [] if tenant is None else [tenant], {}, since - back, to)
         rows, names = read(store, opened, tenant=tenant, start=since - back, end=to)
     counted = Counted(rows, names, since, to)
     if not counted.sums("hourly", "key"):

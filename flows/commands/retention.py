@@ -26,6 +26,7 @@ def plan(
     config: ConfigFile = None,
     on: Annotated[str | None, typer.Option("--on", metavar="DATE", help="As of this day (UTC); else today.")] = None,
     tenant: Tenant = None,
+    by: By = None,
     json: Json = False,
 ) -> None:
     """Print what would go, day by day, by which class, and what a hold keeps.
@@ -39,9 +40,10 @@ def plan(
       lapwing retention plan --on 2027-12-31 --json --trail trail --keys keys | jq 'map(.bytes) | add'
     """
     from flows.trail import retention
+    from flows.trail.access import Access, reader
     from flows.trail.reader import Trail
 
-    with Trail.open(trail, Path(keys)) as found:
+    with Trail.open(trail, Path(keys), access=Access("retention plan", reader(by))) as found:
         due = retention.plan(found, load(config).trail.retention, _day(on), tenant)
     if json:
         result(due)
@@ -73,11 +75,11 @@ def run(
       lapwing retention run --yes --by cron --config config.toml --trail trail --keys keys
     """
     from flows.trail import retention
-    from flows.trail.access import reader
+    from flows.trail.access import Access, reader
     from flows.trail.reader import Trail
 
     who = reader(by)
-    with Trail.open(trail, Path(keys)) as found:
+    with Trail.open(trail, Path(keys), access=Access("retention run", who)) as found:
         assert found.keys is not None
         due = retention.plan(found, load(config).trail.retention, _day(None), tenant)
         if not any(one.goes for one in due):

@@ -74,7 +74,8 @@ def erase(
 
     Also in backups and copies of the trail, for the keys are in none; destroy old backups of the keys, too. The rows
     stay as they are, so the trail still verifies. Without --yes it is only shown what would be erased (exit code 3); a
-    hold refuses (3). It cannot be taken back, and there is no list of erased names: keep the erasure's id.
+    hold refuses (3). It cannot be taken back, and there is no list of erased names: keep the erasure's id. Erasures
+    that were cut off before their keys went are finished first.
 
     \b
     Examples:
@@ -88,14 +89,20 @@ def erase(
     who, because = reader(by), why(reason)
     with Trail.open(trail, Path(keys), access=Access("subject erase", who)) as found:
         assert found.keys is not None
-        erasure.settle(found, found.keys)
-        of, ids = person(found, tenant, name)
-        if held := erasure.in_the_way(found, of, ids):
-            raise Refused(erasure.refusal(held))
-        if not yes:
-            rows = _rows(erasure.rows_about(found, ids, of))
-            raise Refused(f"would erase what is sealed for {name} of tenant {of} in {rows}; do it with --yes")
-        done = erasure.erase(found, found.keys, of, name, because, who)
+        tenants = found.tenants() if tenant is None else [tenant]
+        whose = {one.id.hex() for of in tenants for one in found.keys.find(of, name)}
+        finished = erasure.settle(found, found.keys)
+        for one in finished:
+            say(f"finished: erasure {one.id}, begun {one.time} and cut off")
+        done = next((one for one in finished if whose.intersection(one.subjects)), None)
+        if done is None:
+            of, ids = person(found, tenant, name)
+            if held := erasure.in_the_way(found, of, ids):
+                raise Refused(erasure.refusal(held))
+            if not yes:
+                rows = _rows(erasure.rows_about(found, ids, of))
+                raise Refused(f"would erase what is sealed for {name} of tenant {of} in {rows}; do it with --yes")
+            done = erasure.erase(found, found.keys, of, name, because, who)
     if json:
         result(done)
     say(f"erased: {_rows(done.rows)} can be opened by nobody; erasure {done.id} of {done.destroyed}")
@@ -103,7 +110,7 @@ def erase(
 
 
 @app.command()
-def erasures(trail: TrailPlace, keys: Keys, json: Json = False) -> None:
+def erasures(trail: TrailPlace, keys: Keys, by: By = None, json: Json = False) -> None:
     """Print what was erased, when, why and by whom. Whom it was cannot be told any more: the id of an erasure can.
 
     \b
@@ -112,9 +119,10 @@ def erasures(trail: TrailPlace, keys: Keys, json: Json = False) -> None:
       lapwing subject erasures --trail trail --keys keys --json | jq '.[] | select(.id == "5f0c9d3a1b22")'
     """
     from flows.trail import erasure
+    from flows.trail.access import Access, reader
     from flows.trail.reader import Trail
 
-    with Trail.open(trail, Path(keys)) as found:
+    with Trail.open(trail, Path(keys), access=Access("subject erasures", reader(by))) as found:
         done = erasure.history(found)
     if json:
         result(done)
@@ -125,7 +133,9 @@ def erasures(trail: TrailPlace, keys: Keys, json: Json = False) -> None:
 
 @app.command()
 def affected(
-    incident: Annotated[str, typer.Option("--incident", metavar="UID", help="The incident's uid.")],
+    incident: Annotated[
+        str, typer.Option("--incident", metavar="UID", help="The incident's uid, or at least 8 digits that begin it.")
+    ],
     trail: TrailPlace,
     keys: Keys,
     tenant: Tenant = None,
@@ -142,7 +152,7 @@ def affected(
     \b
     Examples:
       lapwing subject affected --incident 8e97019742e29a99c4fcdba5576db33b --trail trail --keys keys
-      lapwing subject affected --incident 8e97019742e29a99c4fcdba5576db33b --to 2026-11-09 --json --trail t --keys k
+      lapwing subject affected --incident 8e970197 --to 2026-11-09 --json --trail trail --keys keys
     """
     from flows.trail import affected as hit
     from flows.trail import incidents

@@ -9,9 +9,8 @@ import msgspec
 from flows.errors import Refused
 from flows.trail import holds, housekeeping
 from flows.trail.keys import KeyStore
-from flows.trail.open_rows import stamp
 from flows.trail.reader import Trail
-from flows.trail.schema import ARCHIVED, PARTS
+from flows.trail.schema import ARCHIVED, PARTS, stamp
 
 ERASURES: Final = "erasures"
 
@@ -50,8 +49,7 @@ def history(trail: Trail) -> list[Erasure]:
         The table cannot be read.
     """
     found: dict[str, Erasure] = {}
-    for record in housekeeping.read(trail.place, ERASURES, trail.keys):
-        change = msgspec.convert(record, _Change)
+    for change in trail.own(ERASURES, _Change):
         if change.begun:
             found[change.begun.id] = change.begun
         elif change.id in found:
@@ -88,7 +86,6 @@ def erase(trail: Trail, keys: KeyStore, tenant: str, name: str, reason: str, by:
     OutputError
         It cannot be recorded (nothing was destroyed then), or the key store cannot be written.
     """
-    settle(trail, keys)
     ids = [subject.id for subject in keys.find(tenant, name)]
     if held := in_the_way(trail, tenant, ids):
         raise Refused(refusal(held))
@@ -107,12 +104,25 @@ def erase(trail: Trail, keys: KeyStore, tenant: str, name: str, reason: str, by:
 
 
 def settle(trail: Trail, keys: KeyStore) -> list[Erasure]:
-    """Note of erasures whose keys are destroyed that they are, where a crash came between; those that were noted."""
-    return [
-        _done(trail, keys, one)
-        for one in history(trail)
-        if one.destroyed is None and not keys.keys(bytes.fromhex(id_) for id_ in one.subjects)
-    ]
+    """Finish erasures that a crash has cut off: what is still there of the persons' keys is destroyed, and that it is
+    done is noted. Those that are done now; one that a hold forbids by now stays as it was begun.
+
+    Raises
+    ------
+    InputError
+        The trail cannot be read.
+    OutputError
+        It cannot be recorded, or the key store cannot be written.
+    """
+    done = []
+    for one in history(trail):
+        if one.destroyed is None:
+            ids = sorted(keys.persons(bytes.fromhex(id_) for id_ in one.subjects))
+            if keys.keys(ids) and in_the_way(trail, one.tenant, ids):
+                continue
+            keys.destroy_all(ids)
+            done.append(_done(trail, keys, one))
+    return done
 
 
 def refusal(held: Iterable[holds.Hold]) -> str:

@@ -9,9 +9,8 @@ import msgspec
 from flows.errors import InputError, Refused
 from flows.trail import housekeeping
 from flows.trail.incidents import Incident, addresses
-from flows.trail.open_rows import stamp
 from flows.trail.reader import Trail
-from flows.trail.schema import PARTS
+from flows.trail.schema import INSIGHTS, PARTS, stamp
 
 HOLDS: Final = "holds"
 _SUBJECTS: Final = tuple(f"{part}_id" for part in PARTS)
@@ -64,8 +63,7 @@ def history(trail: Trail) -> list[Hold]:
         The table cannot be read.
     """
     found: dict[str, Hold] = {}
-    for record in housekeeping.read(trail.place, HOLDS, trail.keys):
-        change = msgspec.convert(record, _Change)
+    for change in trail.own(HOLDS, _Change):
         if change.added:
             found[change.added.id] = change.added
         elif change.id in found:
@@ -197,6 +195,8 @@ def _wanted(trail: Trail, hold: Hold, kind: str) -> list[dict[str, list[bytes]] 
     if hold.whole:
         return [None]
     ids, tokens = held_rows(trail, hold)
+    if kind == INSIGHTS:  # counts of many are nobody's
+        return []
     columns: Any = _SUBJECTS if kind == "events" else ("user_id", "subjects")
     wanted: dict[str, list[bytes]] = {column: sorted(ids) for column in columns} if ids else {}
     return [wanted | ({"ip_token": sorted(tokens)} if tokens else {})]

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
 
+from flows.errors import InputError
 from flows.trail.files import batches
 from flows.trail.keys import KeyStore
-from flows.trail.schema import ABOUT_RECORD, RECORDS, SHARED, day_of, leaf_hash
-from flows.trail.seal import seal, unseal
+from flows.trail.schema import ABOUT_RECORD, RECORDS, SHARED, day_of, leaf_hash, stamp
+from flows.trail.seal import CannotOpen, seal, unseal
 from flows.trail.store import Conflict, Store
 from flows.trail.trees import Trees
 
@@ -18,6 +19,7 @@ EVERYBODY: Final = ""
 """Stands for the tenant where something concerns all of them."""
 _TRIES: Final = 20
 """Commands that write at the same moment each try again with the leaf that is then the next."""
+T = TypeVar("T")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -52,16 +54,14 @@ def append(trail: str, kind: str, keys: KeyStore, entries: Sequence[Entry], *, p
             return
 
 
-def read(trail: str, kind: str, keys: KeyStore | None) -> Iterator[dict[str, Any]]:
+def read(trail: str, kind: str, keys: KeyStore | None, of: type[T]) -> Iterator[T]:
     """The records of a table of the trail's own, oldest first; none where there is no table. Without keys only what
     is plain can be read.
 
     Raises
     ------
     InputError
-        The table cannot be read.
-    CannotOpen
-        It was sealed with other keys, or has been changed.
+        The table cannot be read, it was sealed with other keys, or has been changed.
     """
     if not Store.exists(trail, kind):
         return
@@ -72,8 +72,15 @@ def read(trail: str, kind: str, keys: KeyStore | None) -> Iterator[dict[str, Any
             for batch in batches(parquet, range(parquet.num_row_groups), ["time", "leaf", "tenant", "sealed"]):
                 rows += batch.to_pylist()
     for row in sorted(rows, key=lambda row: (row["time"], row["tenant"], row["leaf"])):
-        message = row["sealed"] if keys is None else unseal([keys.general], row["sealed"], ABOUT_RECORD)
-        yield msgspec.json.decode(message)
+        try:
+            message = row["sealed"] if keys is None else unseal([keys.general], row["sealed"], ABOUT_RECORD)
+            record = msgspec.json.decode(message, type=of)
+        except (CannotOpen, msgspec.DecodeError, UnicodeDecodeError) as error:
+            where = f"leaf {row['leaf']} of {stamp(row['time'])[:19]}Z"
+            raise InputError(
+                f"{store.place}: {where} cannot be read ({error}); `lapwing verify` says what is so"
+            ) from None
+        yield record
 
 
 def now() -> int:

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
+import pyarrow.compute as pc
 
-from flows.errors import InputError
+from flows.errors import InputError, UsageError
+from flows.formats.evidence import shown
+from flows.formats.members_of import under
 from flows.trail.paths import templated
 from flows.trail.reader import Trail, TrailEvent
+from flows.verdicts import LEAST_PREFIX
 
 _DIMENSIONS: Final = ("user", "ip", "endpoint", "tenant")
 
@@ -35,20 +39,21 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def incident(trail: Trail, uid: str, tenant: str | None = None) -> Incident:
-    """An incident by its uid.
+    """An incident by its uid, or by a prefix of at least eight characters that no other has.
 
     Raises
     ------
     InputError
         The trail has no alert of it, or none that can be read any more.
+    UsageError
+        Several incidents begin so, or the prefix is too short.
     """
-    records = list(trail.records("alerts", uid=uid, tenant=tenant)) if trail.has("alerts") else []
-    if not records:
-        raise InputError(f"no alert of incident {uid} in {trail.place}")
+    uid = _whole(trail, uid.strip().lower(), tenant)
+    records = list(trail.records("alerts", uid=uid, tenant=tenant))
     told = [record.record for record in records if record.record is not None]
     if not told:
         raise InputError(f"the alerts of incident {uid} cannot be read: somebody whom they name was erased")
-    last = max(told, key=lambda record: _number(_at(record, "unmapped", "seq")))
+    last = max(told, key=lambda record: _number(under(record, "unmapped", "seq")))
     starts = [_number(record.get("start_time")) for record in told if record.get("start_time")]
     ends = [_number(record.get("end_time") or record.get("time")) for record in told]
     unmapped = last.get("unmapped") or {}
@@ -57,7 +62,7 @@ def incident(trail: Trail, uid: str, tenant: str | None = None) -> Incident:
         uid=uid,
         tenant=records[-1].tenant,
         detection=str(unmapped.get("detection", "")),
-        title=str(_at(last, "finding_info", "title") or ""),
+        title=str(under(last, "finding_info", "title") or ""),
         severity=str(last.get("severity", "")),
         entities=tuple((of, str(found[of])) for of in _DIMENSIONS if found.get(of)),
         start=min(starts or ends) * 1000,
@@ -100,17 +105,26 @@ def _events(trail: Trail, found: Incident, start: int, end: int) -> Iterator[Tra
                 yield event
 
 
+def _whole(trail: Trail, begun: str, tenant: str | None) -> str:
+    """The uid that begins so."""
+    if len(begun) < LEAST_PREFIX:
+        raise UsageError(f"a uid has 32 hex digits; at least the first {LEAST_PREFIX} of them are needed")
+    found: set[str] = set()
+    for batch in trail.table("alerts", ["uid"], tenant=tenant) if trail.has("alerts") else ():
+        uids = batch.column("uid")
+        found.update(uids.filter(pc.starts_with(uids, begun)).unique().to_pylist())
+    if not found:
+        raise InputError(f"no alert of incident {shown(begun)} in {trail.place}")
+    if begun not in found and len(found) > 1:
+        raise UsageError(f"{len(found)} incidents of {trail.place} begin so; give more of the uid")
+    return begun if begun in found else found.pop()
+
+
 def _inside(text: str, network: Any) -> bool:
     try:
         return ipaddress.ip_address(text) in network
     except ValueError:
         return False
-
-
-def _at(record: Any, *path: str) -> Any:
-    for name in path:
-        record = record.get(name) if isinstance(record, dict) else None
-    return record
 
 
 def _number(value: Any) -> int:

@@ -13,10 +13,10 @@ from flows.formats.user_agent import LONGEST, families
 from flows.insights.aggregate import READ, TAKEN, accumulate, of_alerts, place
 from flows.insights.rows import ROWS, bounded, merged
 from flows.trail.keys import KeyStore
+from flows.trail.schema import INSIGHTS
 from flows.trail.seal import CannotOpen, seal, unseal
 from flows.trail.store import Store, StoredFile
 
-INSIGHTS: Final = "insights"
 MANY: Final = 16
 """Files of a tree's day from which on they are made one."""
 _ABOUT: Final = b"insights"

@@ -209,19 +209,25 @@ class KeyStore:
         return found
 
     def destroy(self, tenant: str, name: str) -> list[bytes]:
-        """Destroy a person's keys and names; the ids that the person's rows carry.
+        """Destroy a person's keys and names; the ids that the person's rows carry. Raises as `destroy_all`."""
+        ids = [subject.id for subject in self.find(tenant, name)]
+        self.destroy_all(ids)
+        return ids
+
+    def destroy_all(self, ids: Iterable[bytes]) -> None:
+        """Destroy the keys and names of subjects, by the ids that rows carry.
 
         Raises
         ------
         OutputError
             The store cannot be written; the keys then still exist.
         """
-        ids = [(subject.id,) for subject in self.find(tenant, name)]
+        those = [(id_,) for id_ in ids]
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("DELETE FROM name WHERE id = ?", ids)
-                self._connection.executemany("DELETE FROM subject WHERE id = ?", ids)
+                self._connection.executemany("DELETE FROM name WHERE id = ?", those)
+                self._connection.executemany("DELETE FROM subject WHERE id = ?", those)
                 # Whoever has the store open, such as a running archive, learns by this that its memory is out of date.
                 destroyed = (self._now()[1] + 1).to_bytes(8, "big")
                 self._connection.execute("INSERT OR REPLACE INTO store VALUES ('destroyed', ?)", (destroyed,))
@@ -229,7 +235,6 @@ class KeyStore:
             raise OutputError(f"{self.path / STORE}: {error}") from None
         self._seen.clear()
         forget()
-        return [id_ for (id_,) in ids]
 
     def _now(self) -> tuple[int, int]:
         """What changes when another process has changed the store, and how often keys were destroyed."""

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.errors import InputError
+from flows.trail import housekeeping
 from flows.trail.access import Access
 from flows.trail.files import batches
 from flows.trail.keys import KeyStore
 from flows.trail.open_rows import CannotOpen, opened_event, opened_record
 from flows.trail.ordered import in_order
-from flows.trail.row_groups import Sought, holding
+from flows.trail.row_groups import Sought, holding, matching
 from flows.trail.schema import PARTS, SHARED, schema_of, tree_of
 from flows.trail.store import Store, StoredFile
 
@@ -68,6 +68,7 @@ class TrailRecord(msgspec.Struct, frozen=True, kw_only=True):
     subjects: tuple[bytes, ...] = ()
 
 
+T = TypeVar("T")
 _OF_RECORD: Final = ("user_id",)
 _WHOM: Final = {"events": tuple(f"{part}_id" for part in PARTS), "alerts": ("user_id", "subjects")}
 """Columns that say whom a row is about: an alert's events name others than its entity."""
@@ -158,6 +159,21 @@ class Trail:
                     subjects=tuple(row[f"{part}_id"] for part in PARTS),
                 )  # fmt: skip
 
+    def alerted(
+        self, *, tenant: str | None = None, start: int | None = None, end: int | None = None, **sought: str
+    ) -> Iterator[str]:
+        """The uids of the alerts that events are part of, as often as they are, in no particular order.
+
+        `sought` is who or what is asked for, as of `events`. Nothing is opened and nothing sorted.
+        """
+        self._note("events", tenant, sought, start, end)
+        days = self._days(
+            "events", ["lapwing"], tenant, lambda file: self._sought("events", file, tenant, sought), start, end
+        )
+        for _, rows in days:
+            for lapwing in rows.column("lapwing").drop_null().to_pylist():
+                yield from uids_of(msgspec.json.decode(lapwing))
+
     def records(
         self,
         kind: str,
@@ -212,9 +228,18 @@ class Trail:
         end: int | None = None,
     ) -> Iterator[tuple[StoredFile, pa.RecordBatch]]:
         """As `table`, each batch with its file; only rows of which some column has one of the values wanted."""
-        names = [*dict.fromkeys((*columns, *(want or ()), "time", "tenant", "tree"))]
-        for file, batch in self._days(kind, names, tenant, lambda _: want, start, end):
-            yield file, batch.select(list(columns))
+        return self._days(kind, columns, tenant, lambda _: want, start, end)
+
+    def own(self, kind: str, of: type[T]) -> Iterator[T]:
+        """The records of a table that the trail keeps of itself, oldest first, each as a type; noted as questions are.
+
+        Raises
+        ------
+        InputError
+            The table cannot be read, or a record of it.
+        """
+        self._note(kind, None, {}, None, None)
+        return housekeeping.read(self.place, kind, self.keys, of)
 
     def has(self, kind: str) -> bool:
         """Whether there is a table of a kind: nothing may have come yet."""
@@ -243,24 +268,30 @@ class Trail:
         end: int | None,
     ) -> Iterator[pa.RecordBatch]:
         """The wanted rows, day by day, in order; that they were asked for is noted before."""
-        if self.access is not None and self.keys is not None:
-            asked = {name: value for name, value in sought.items() if value is not None}
-            tenants = [tenant] if tenant is not None else self.tenants() if asked else []
-            self.access.note(self.place, self.keys, kind, tenants, asked, start, end)
+        self._note(kind, tenant, sought, start, end)
         days = self._days(kind, columns, tenant, lambda file: self._sought(kind, file, tenant, sought), start, end)
         for _, some in groupby(days, lambda of: of[0].day):
             yield from in_order(batch for _, batch in some)
 
+    def _note(
+        self, kind: str, tenant: str | None, sought: Mapping[str, str | None], start: int | None, end: int | None
+    ) -> None:
+        """Note what is asked for, where that is to be done."""
+        if self.access is not None and self.keys is not None:
+            asked = {name: value for name, value in sought.items() if value is not None}
+            tenants = [tenant] if tenant is not None else self.tenants() if asked else []
+            self.access.note(self.place, self.keys, kind, tenants, asked, start, end)
+
     def _days(
         self,
         kind: str,
-        columns: list[str],
+        columns: Sequence[str],
         tenant: str | None,
         wanted: Callable[[StoredFile], Sought | None],
         start: int | None,
         end: int | None,
     ) -> Iterator[tuple[StoredFile, pa.RecordBatch]]:
-        """The wanted rows of each file."""
+        """The wanted rows of each file, with the columns asked for."""
         store = Store.open(self.place, kind)
         trees = None if tenant is None else {tree_of(tenant), SHARED}
         self.opened = (0, 0)
@@ -270,13 +301,14 @@ class Trail:
                 known[file.tree] = wanted(file)
             want = known[file.tree]
             partition = {"tree": file.tree, "day": file.day}
-            inside = [name for name in columns if name not in partition]
+            names = dict.fromkeys((*columns, *(want or ()), "time", "tenant"))
+            inside = [name for name in names if name not in partition]
             with store.folder.open(file.path) as (parquet, source):
                 groups = holding(parquet, source, want, start, end)
                 opened, there = self.opened
                 self.opened = opened + len(groups), there + parquet.metadata.num_row_groups
                 for batch in batches(parquet, groups, inside) if groups else ():
-                    rows = _matching(batch, tenant, want, start, end)
+                    rows = matching(batch, tenant, want, start, end)
                     if rows.num_rows:
                         yield file, _with(rows, partition, columns)
 
@@ -320,42 +352,18 @@ class Trail:
         return InputError(f"{self.place}/{kind}: {where} cannot be opened ({error}); `lapwing verify` says what is so")
 
 
+def uids_of(lapwing: Mapping[str, Any]) -> list[str]:
+    """The uids of the alerts that an event is part of, by what Lapwing added to it."""
+    uids = lapwing.get("alerts")
+    return [uid for uid in uids if isinstance(uid, str)] if isinstance(uids, list) else []
+
+
 def _place(row: Mapping[str, Any]) -> dict[str, Any]:
     """What events and records have alike."""
     return {name: row[name] for name in _PLACE}
 
 
 _PLACE: Final = ("tree", "tenant", "time", "received", "log", "leaf", "offset", "index")
-
-
-def _matching(
-    batch: pa.RecordBatch, tenant: str | None, want: Sought | None, start: int | None, end: int | None
-) -> pa.RecordBatch:
-    """The rows of a batch that are wanted."""
-    keep = np.ones(batch.num_rows, bool)
-    times = batch.column("time").to_numpy()
-    if start is not None:
-        keep &= times >= start
-    if end is not None:
-        keep &= times < end
-    if tenant is not None:
-        keep &= _among(batch.column("tenant"), [tenant])
-    if want is not None:
-        any_ = np.zeros(batch.num_rows, bool)
-        for name, values in want.items():
-            any_ |= _among(batch.column(name), values)
-        keep &= any_
-    return batch if keep.all() else batch.filter(pa.array(keep))
-
-
-def _among(column: Any, values: Sequence[Any]) -> Any:
-    """Which rows have one of the values; of a list, in it."""
-    if pa.types.is_list(column.type):
-        found = np.zeros(len(column), bool)
-        rows = pc.list_parent_indices(column).to_numpy()
-        found[rows[_among(pc.list_flatten(column), values)]] = True
-        return found
-    return pc.is_in(column, pa.array(values, column.type)).to_numpy(zero_copy_only=False)
 
 
 def _with(rows: pa.RecordBatch, partition: Mapping[str, str], columns: Sequence[str]) -> pa.RecordBatch:

@@ -18,9 +18,8 @@ from flows.trail.files import batches
 from flows.trail.keys import KeyStore
 from flows.trail.ledger import Ledger
 from flows.trail.merkle import Range
-from flows.trail.open_rows import stamp
 from flows.trail.reader import Trail
-from flows.trail.schema import PARTS
+from flows.trail.schema import KINDS, PARTS, stamp
 from flows.trail.store import Store, StoredFile
 from flows.trail_block import KEPT_BY_TIME, RAW, Retention, kept_until
 
@@ -115,42 +114,49 @@ def run(
     OutputError
         A table cannot be written. What was told to be gone is.
     """
-    done = []
-    touched = set()
+    done: list[Manifest] = []
+    touched: set[str] = set()
     ledger = Ledger(trail.place, keys.path, keys.identity, witness)
     ledger.finish()
     covered = proof_of(trail.place)
-    for one in due:
-        if not one.goes:
-            continue
-        kind = "events" if one.kind == RAW else one.kind
-        store = Store.open(trail.place, kind)
-        runs = {} if one.kind == RAW else _runs(store, one)
-        if any(covered(kind, one.tree, log, some[-1].end - 1) != "covered" for log, some in runs.items()):
-            tell(f"passed over {kind} of {one.tree}, {one.day}: not all is signed yet; `lapwing archive` does that")
-            continue
-        made = Manifest(
-            time=stamp(housekeeping.now()), by=by, kind=one.kind, tree=one.tree, day=one.day, rows=one.rows,
-            bytes=one.bytes, retention=one.retention,
-            leaves={log: [(some.begin, some.end) for some in ranges] for log, ranges in runs.items()},
-        )  # fmt: skip
-        entry = housekeeping.Entry(one.tree, f"{one.kind}/{one.tree}/{one.day}", msgspec.to_builtins(made))
-        housekeeping.append(trail.place, RETENTION, keys, [entry], plain=True)
-        if one.kind == RAW:
-            store.drop_raw(one.tree, one.day, *_kept(trail, holds.active(trail), one))
-            compact(store, ALL, {(one.tree, one.day)})
-        else:
-            reason = f"{one.retention}: {one.day}, until {one.until}"
-            for log, ranges in runs.items():
-                ledger.expire(Place(kind, one.tree, log), reason, tuple(ranges))
-            store.remove(one.tree, one.day)
-        touched.add(kind)
-        done.append(made)
-        tell(f"removed {one.kind} of {one.tree}, {one.day}: {one.rows:,} rows")
-    for kind in sorted(touched):
-        Store.open(trail.place, kind).sweep(0)
+    try:
+        for one in due:
+            if not one.goes:
+                continue
+            kind = "events" if one.kind == RAW else one.kind
+            store = Store.open(trail.place, kind)
+            runs = _runs(store, one) if one.kind in KINDS else {}  # raw messages and counts are no leaves
+            if any(covered(kind, one.tree, log, some[-1].end - 1) != "covered" for log, some in runs.items()):
+                tell(f"passed over {kind} of {one.tree}, {one.day}: not all is signed yet; `lapwing archive` does that")
+                continue
+            made = Manifest(
+                time=stamp(housekeeping.now()), by=by, kind=one.kind, tree=one.tree, day=one.day, rows=one.rows,
+                bytes=one.bytes, retention=one.retention,
+                leaves={log: [(some.begin, some.end) for some in ranges] for log, ranges in runs.items()},
+            )  # fmt: skip
+            entry = housekeeping.Entry(one.tree, f"{one.kind}/{one.tree}/{one.day}", msgspec.to_builtins(made))
+            housekeeping.append(trail.place, RETENTION, keys, [entry], plain=True)
+            touched.add(kind)
+            _remove(trail, ledger, store, one, runs)
+            done.append(made)
+            tell(f"removed {one.kind} of {one.tree}, {one.day}: {one.rows:,} rows")
+    finally:  # what is removed is gone only when the old versions' files are
+        for kind in sorted(touched):
+            Store.open(trail.place, kind).sweep(0)
     ledger.finish()
     return done
+
+
+def _remove(trail: Trail, ledger: Ledger, store: Store, due: Due, runs: Mapping[str, list[Range]]) -> None:
+    """Take away what is due of a day; what stands for its leaves is signed before."""
+    if due.kind == RAW:
+        store.drop_raw(due.tree, due.day, *_kept(trail, holds.active(trail), due))
+        compact(store, ALL, {(due.tree, due.day)})
+        return
+    for log, ranges in runs.items():
+        reason = f"{due.retention}: {due.day}, until {due.until}"
+        ledger.expire(Place(due.kind, due.tree, log), reason, tuple(ranges))
+    store.remove(due.tree, due.day)
 
 
 def manifests(trail: str) -> Iterator[Manifest]:
@@ -161,8 +167,7 @@ def manifests(trail: str) -> Iterator[Manifest]:
     InputError
         The table cannot be read.
     """
-    for record in housekeeping.read(trail, RETENTION, None):
-        yield msgspec.convert(record, Manifest)
+    return housekeeping.read(trail, RETENTION, None, Manifest)
 
 
 def _whole_days(

@@ -1,9 +1,13 @@
-"""Which row groups of a file may hold what is sought: by their least and greatest values and their bloom filters."""
+"""Which row groups of a file may hold what is sought, by their least and greatest values and their bloom filters; and
+which of their rows are it.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.trail.bloom import Bytes, hashed, may_hold
@@ -36,6 +40,36 @@ def holding(
         ):
             groups.append(number)
     return groups
+
+
+def matching(
+    batch: pa.RecordBatch, tenant: str | None, want: Sought | None, start: int | None, end: int | None
+) -> pa.RecordBatch:
+    """The rows of a batch that are wanted, times as integer microseconds."""
+    keep = np.ones(batch.num_rows, bool)
+    times = batch.column("time").to_numpy()
+    if start is not None:
+        keep &= times >= start
+    if end is not None:
+        keep &= times < end
+    if tenant is not None:
+        keep &= _among(batch.column("tenant"), [tenant])
+    if want is not None:
+        any_ = np.zeros(batch.num_rows, bool)
+        for name, values in want.items():
+            any_ |= _among(batch.column(name), values)
+        keep &= any_
+    return batch if keep.all() else batch.filter(pa.array(keep))
+
+
+def _among(column: Any, values: Sequence[Any]) -> Any:
+    """Which rows have one of the values; of a list, in it."""
+    if pa.types.is_list(column.type):
+        found = np.zeros(len(column), bool)
+        rows = pc.list_parent_indices(column).to_numpy()
+        found[rows[_among(pc.list_flatten(column), values)]] = True
+        return found
+    return pc.is_in(column, pa.array(values, column.type)).to_numpy(zero_copy_only=False)
 
 
 def _overlaps(chunk: pq.ColumnChunkMetaData, start: int | None, end: int | None) -> bool:
