@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from flows.trail import signing
+from flows.trail.checkpoints import CHECKPOINT, Checkpoint
 from flows.trail.keys import KeyStore
 from flows.trail.ledger import Ledger
+from flows.trail.note_table import Note, NoteTable
+from flows.trail.notes import sign
 from flows.trail.store import Store
 from flows.trail.timeline import Row
 from flows.trail.written_timeline import FORMATS
@@ -95,6 +100,19 @@ def test_an_investigator_sees_all_of_an_address(folder: Path) -> None:
     assert rows[1]["members"]["message"].startswith("Spray on eve@example.com")
 
 
+def test_of_anothers_incident_all_is_told_from_its_beginning(tmp_path: Path) -> None:
+    lapwing = {"v": 1, "time": 0, "risk": 61, "late": False, "alerts": ["of-ip"], "scores": {}}
+    begun = _alert("of-ip", "ip", "198.51.100.9", time=NOW // 1000 + 60_000)
+    grown = begun | {"time": NOW // 1000 + 180_000, "activity_name": "Update", "activity_id": 2}
+    other = _alert("of-eve", "user", "eve@example.com", time=NOW // 1000 + 60_000)
+    made(tmp_path, [told(2, **_SAM) | {"lapwing": lapwing}, told(0, **_EVE)], [begun, other, grown], scored=True)
+    rows = _rows(tmp_path, "--user", "u-1")
+    assert [(row["kind"], row["members"].get("activity")) for row in rows] == [
+        ("incident", "Create"), ("event", None), ("incident", "Update"),
+    ]  # fmt: skip
+    assert "eve@" not in json.dumps(rows)
+
+
 def test_by_session_and_request(folder: Path) -> None:
     assert [row["offset"] for row in _rows(folder, "--session", "s-1") if row["kind"] == "event"] == [0, 3, 1]
     assert [row["offset"] for row in _rows(folder, "--request", "r-1")] == [0]
@@ -150,16 +168,29 @@ def test_every_format_tells_every_row(folder: Path) -> None:
     assert len(found["csv"].splitlines()) == 12
 
 
-def test_the_proof_status_is_that_of_the_last_checkpoint(tmp_path: Path) -> None:
+def test_the_proof_status_is_that_of_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path, [told(minute, **_SAM) for minute in range(4)])
     assert {row["proof"] for row in _rows(tmp_path, "--user", "u-1")} == {"none"}
     with KeyStore.open(tmp_path / "keys") as keys:
         ledger = Ledger(str(tmp_path / "trail"), tmp_path / "keys", keys.identity)
-    store = Store.open(str(tmp_path / "trail"), "events")
-    ledger.resume(store)
+    ledger.resume(Store.open(str(tmp_path / "trail"), "events"))
     ledger.finish()
     made(tmp_path, [told(4, **_SAM)])
-    assert [row["proof"] for row in _rows(tmp_path, "--user", "u-1")] == ["covered"] * 4 + ["pending"]
+    ledger.resume(Store.open(str(tmp_path / "trail"), "events"))
+    ledger.finish()
+    made(tmp_path, [told(5, **_SAM)])
+    checked: list[int] = []
+    good = signing.signers
+    monkeypatch.setattr(signing, "signers", lambda *some: (checked.append(1), good(*some))[1])
+    assert [row["proof"] for row in _rows(tmp_path, "--user", "u-1")] == ["covered"] * 5 + ["pending"]
+    assert len(checked) == 3, "of the key, and of the greatest checkpoints of events and of access"
+    table = NoteTable.open(str(tmp_path / "trail"))
+    assert table is not None
+    last = next(said for note in table.notes() if isinstance(said := note.read(), Checkpoint) and said.size == 5)
+    forged = last._replace(size=99, since=5)
+    table.append([Note(CHECKPOINT, sign(forged.text(), forged.trail, [Ed25519PrivateKey.generate()])),
+                  Note(CHECKPOINT, "damaged")])  # fmt: skip
+    assert {row["proof"] for row in _rows(tmp_path, "--user", "u-1")} == {"none"}
 
 
 def test_a_result_is_in_its_file_or_nowhere(folder: Path, tmp_path: Path) -> None:

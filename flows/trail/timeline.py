@@ -7,9 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from flows.trail.keys import KeyStore
-from flows.trail.open_rows import stamp
 from flows.trail.own import Owner
-from flows.trail.reader import Trail, TrailEvent, TrailRecord
+from flows.trail.reader import Trail, TrailEvent, TrailRecord, uids_of
+from flows.trail.schema import stamp
 from flows.trail.versions import ABSENT, readable
 
 Proof = Callable[[str, str, str, int], str]
@@ -63,8 +63,9 @@ def timeline(
     """The rows about a subject, in the order of event time; at one time by source, in the source's order.
 
     A person's incidents are those of the person, and those that the person's events are part of (whose uids they
-    carry); of the latter nothing is told that is another's. An address has its own too; sessions and requests have
-    those of their events. Memory is a few megabytes, whatever comes; all alerts of the tenant in the range are read.
+    carry), also what was told of them before; of the latter nothing is told that is another's. An address has its own
+    too; sessions and requests have those of their events. Memory is a few megabytes, whatever comes; the events' uids
+    are read first, and all alerts of the tenant in the range.
 
     Raises
     ------
@@ -91,11 +92,14 @@ def timeline(
             told = trail.records(kind, **span) if kind == "alerts" else trail.records(kind, **ours, **span)
             streams.append((_order(rank, one), one) for one in told)
     linked: set[str] = set()
+    if trail.has("alerts"):
+        for uid in trail.alerted(**asked, **span):
+            if len(linked) >= _MOST_UIDS:
+                break
+            linked.add(uid)
     for _, one in merge(*streams, key=lambda pair: pair[0]):
         if isinstance(one, TrailEvent):
             row = _event(one, owner, proof)
-            if len(linked) < _MOST_UIDS:
-                linked.update(row.alerts)
             yield row
             yield from _changes(row, one, owner)
         elif one.kind != "alerts" or one.uid in linked or _key(one) in own:
@@ -114,11 +118,10 @@ def _event(event: TrailEvent, owner: Owner | None, proof: Proof) -> Row:
     members = event.event if owner is None else owner.members(event)
     lapwing = event.lapwing or {}
     is_alone = owner is None or members == event.event
-    uids = lapwing.get("alerts")
     return Row(
         **_place(event, "events", proof), kind="event", id=event.id, risk=lapwing.get("risk"),
         scores=lapwing.get("scores") if is_alone else None,
-        alerts=[uid for uid in uids if isinstance(uid, str)] if isinstance(uids, list) else [],
+        alerts=uids_of(lapwing),
         erased=event.erased,
         members={name: value for name, value in members.items() if name not in _IN_PLACE and value != ""},
     )  # fmt: skip
