@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from flows import detect
 from flows.backtest.inputs import check_input
 from flows.config import load
 from flows.errors import InputError
+from flows.trail.files import Folder
 from flows.trail.replay import Replay
 from tests import command
 from tests.flow_under_test import Results, config_file, results, run, same, stream, write
@@ -33,11 +35,14 @@ def of_events(output: Path) -> Results:
     return found
 
 
-def test_a_replay_gives_the_identical_incidents(tmp_path: Path) -> None:
+def test_a_replay_gives_the_identical_incidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, source = load(str(config_file(tmp_path))), write(tmp_path / "in", stream(4))
     run(config, source, tmp_path / "expected")
     archived(source, tmp_path, raw=True)
     replay = Replay.open(str(tmp_path / "trail"), tmp_path / "keys")
+    read: Counter[str] = Counter()
+    really = Folder.open
+    monkeypatch.setattr(Folder, "open", lambda self, path: (read.update([path]), really(self, path))[1])
     detect.run(
         config, "trail", str(tmp_path / "out"), None, True, "lapwing", threading.Event(), sources=replay.source
     )  # fmt: skip
@@ -45,6 +50,8 @@ def test_a_replay_gives_the_identical_incidents(tmp_path: Path) -> None:
     assert len(expected.lives) > 20
     same(of_events(tmp_path / "out"), expected)
     assert replay.lost == 0
+    assert set(read.values()) == {2}, "once for the names of the logs, once for all that is in them"
+    assert len(replay.logs()) > 1
 
 
 def test_the_command_plays_a_trail_again_and_says_what_is_gone(tmp_path: Path) -> None:

@@ -1,14 +1,15 @@
 """The trail's raw messages, log by log in the order in which they came, to be played again."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
+from weakref import finalize
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from flows.config import Config
 from flows.connectors.replay_source import ReplaySource
@@ -18,6 +19,7 @@ from flows.parts import clock_params, reading_of
 from flows.trail.access import Access
 from flows.trail.files import batches
 from flows.trail.keys import KeyStore
+from flows.trail.leaves import by_log
 from flows.trail.open_rows import CannotOpen, opened_raw
 from flows.trail.ordered import in_order
 from flows.trail.schema import PARTS
@@ -32,6 +34,9 @@ _ORDER: Final = ("offset", "index", "tree", "leaf")
 class Replay:
     """A trail's messages as they stand now: what is archived later is not in it.
 
+    All are read and sorted once, before the first is given: log by log into a temporary file, sealed as they are. It
+    takes as much disk as the messages and their places do; memory is a few megabytes.
+
     `lost` counts messages that are there no more, because their retention is over or somebody they are about was
     erased; nor are dead letters, which no detector ever saw.
     """
@@ -40,6 +45,7 @@ class Replay:
     keys: KeyStore
     store: Store = field(init=False)
     lost: int = 0
+    _sorted: "_Sorted | None" = None
 
     def __post_init__(self) -> None:
         self.store = Store.open(self.trail, "events")
@@ -90,7 +96,9 @@ class Replay:
             A file cannot be read, or a message cannot be opened.
         """
         last = (-1, 0)
-        for piece in in_order(self._of(log), by=_ORDER):
+        if self._sorted is None:
+            self._sorted = _Sorted(in_order(self._rows(), by=("log", *_ORDER)))
+        for piece in self._sorted.of(log):
             for at in range(0, piece.num_rows, rows):
                 kept = self._opened(log, piece.slice(at, rows))
                 if not kept:
@@ -130,11 +138,9 @@ class Replay:
                 for batch in batches(parquet, range(parquet.metadata.num_row_groups), columns):
                     yield file.tree, batch
 
-    def _of(self, log: str) -> Iterator[pa.RecordBatch]:
+    def _rows(self) -> Iterator[pa.RecordBatch]:
         for tree, batch in self._batches(_COLUMNS):
-            rows = batch.filter(pc.equal(batch.column("log"), log))
-            if rows.num_rows:
-                yield rows.append_column("tree", pa.repeat(pa.scalar(tree), rows.num_rows))
+            yield batch.append_column("tree", pa.repeat(pa.scalar(tree), batch.num_rows))
 
     def _opened(self, log: str, rows: pa.RecordBatch) -> list[tuple[int, int, int, bytes]]:
         """Offset, index, the record's time and the message of the rows that can be opened."""
@@ -154,6 +160,31 @@ class Replay:
                 (row["offset"], row["index"], NONE_TIME if row["received"] is None else row["received"], message)
             )
         return kept
+
+
+class _Sorted:
+    """Rows in the order of their logs, in a temporary file: each log's are read from where they lie."""
+
+    def __init__(self, rows: Iterator[pa.RecordBatch]) -> None:
+        self._places: dict[str, list[int]] = {}
+        file = tempfile.TemporaryFile(prefix="lapwing-")  # noqa: SIM115 (it lives as long as this)
+        finalize(self, file.close)
+        writer: pa.ipc.RecordBatchFileWriter | None = None
+        count = 0
+        for piece in rows:
+            writer = writer or pa.ipc.new_file(pa.PythonFile(file, "w"), piece.schema)
+            for log, which in by_log(piece.column("log")):  # in one piece, for they are sorted
+                writer.write_batch(piece.slice(int(which[0]), len(which)))
+                self._places.setdefault(log, []).append(count)
+                count += 1
+        if writer is not None:
+            writer.close()
+            self._reader = pa.ipc.open_file(pa.PythonFile(file, "r"))
+
+    def of(self, log: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a log, in their order."""
+        for place in self._places.get(log, ()):
+            yield self._reader.get_batch(place)
 
 
 class _Log:
