@@ -19,6 +19,7 @@ from flows.archive_input import check_places
 from flows.connectors.archive_source import Came
 from flows.errors import InputError, LapwingError, Refused, UsageError
 from flows.formats.canonical import members
+from flows.formats.dead_letter import bury
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import raw_batch
@@ -207,6 +208,18 @@ def test_tenants_that_anyone_can_make_up_share_a_tree(tmp_path: Path) -> None:
         assert [one.offset for one in events(tmp_path, tenant=name)] == [n, n + 9]
         assert [one.offset for one in events(tmp_path, user=f"u-{n}")] == [n]
     assert whole(tmp_path)
+
+
+def test_dead_letters_of_an_interrupted_commit_are_kept_once(tmp_path: Path) -> None:
+    """The reader's own come first, whatever their offsets; a crash comes behind their table's commit."""
+    large = bury("too_large", "alerts.ndjson", 5, 0, b"{}")
+    raw = replace(raw_batch("alerts.ndjson", [b"{"]), offset=np.array([3]), oversize=(large,))
+    with KeyStore.open(tmp_path / "keys", create=True) as store:
+        for is_whole in (False, True):
+            tables = Tables(str(tmp_path / "trail"), store, partial(decode, limits=Limits()), "raw")
+            tables.take(Came("alerts", "alerts.ndjson", "alerts.ndjson", raw))
+            (tables if is_whole else tables.writer("dead_letters")).commit()
+    assert Store.open(str(tmp_path / "trail"), "dead_letters").size("default", "alerts.ndjson") == 2
 
 
 def test_results_are_archived_with_what_lapwing_added(detected: Path, tmp_path: Path) -> None:

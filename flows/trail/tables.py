@@ -107,6 +107,7 @@ class Tables:
         letters_after = self.writer(DEAD).reached(came.source) if dead else (-1, 0)
         fresh = [letter for letter in dead if (letter.offset, letter.index) > letters_after]
         if fresh:
+            fresh.sort(key=lambda letter: (letter.offset, letter.index))  # the last says how far they are
             self.writer(DEAD).records(came.log, letters(fresh, self._body))
             self.writer(DEAD).move(came.source, (fresh[-1].offset, fresh[-1].index))
             self.counts[DEAD] += len(fresh)
