@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
@@ -124,6 +125,11 @@ def test_notes_that_are_damaged_are_passed_over_or_said(whole: Path, tmp_path: P
     code, out, err = command("prove", "evt-1", "--trail", folder / "trail")
     assert (code, out, len(err)) == (3, "", 1)
     assert "not a signed note" in err[0]
+    for path in (folder / "trail" / "events").rglob("*.parquet"):
+        pq.write_table(pq.ParquetFile(path).read().drop_columns(["id"]), path)
+    code, out, err = command("prove", "evt-1", "--trail", folder / "trail")
+    assert (code, out, len(err)) == (1, "", 1)
+    assert "it has no column id" in err[0]
 
 
 def test_what_has_no_proof(whole: Path, tmp_path: Path) -> None:

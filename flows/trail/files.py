@@ -50,7 +50,15 @@ class Folder:
 
 
 def batches(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Columns of some row groups, in the order asked for; times as integer microseconds."""
+    """Columns of some row groups, in the order asked for; times as integer microseconds.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        The file does not have them all.
+    """
+    if missing := {*columns}.difference(file.schema_arrow.names):
+        raise pa.ArrowInvalid(f"it has no column {min(missing)}")
     for batch in file.iter_batches(batch_size=_ROWS, row_groups=list(groups), columns=list(columns)):
         values = usual(batch).select(list(columns)).columns
         plain = [value.cast(pa.int64()) if pa.types.is_timestamp(value.type) else value for value in values]

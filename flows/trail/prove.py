@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from flows.errors import Refused, UsageError
 from flows.trail.checkpoints import CHECKPOINT, Checkpoint, Place
-from flows.trail.files import usual
+from flows.trail.files import batches
 from flows.trail.heard import Findings, Heard
 from flows.trail.leaves import Gathered, LeafFile, Leaves, by_log, leaf_files, leaves
 from flows.trail.merkle import HASH_BYTES, Range, inclusion, is_included, subtrees
@@ -19,7 +19,6 @@ from flows.trail.schema import SHARED, leaf_bytes, schema_of, stamp, tree_of
 from flows.trail.store import Store
 
 VERSION: Final = 1
-_ROWS: Final = 8_192
 _TOLD: Final = 4
 _MORE: Final = "`lapwing verify` says more"
 
@@ -104,8 +103,7 @@ def _found(
         if leaf is not None and not file.first <= leaf <= file.last:
             continue
         with store.folder.open(file.path) as (parquet, _):
-            for stored in parquet.iter_batches(batch_size=_ROWS, columns=[name, "tenant", "log", "leaf"]):
-                batch = usual(stored)
+            for batch in batches(parquet, range(parquet.num_row_groups), [name, "tenant", "log", "leaf"]):
                 keep = pa.array([True] * batch.num_rows)
                 for column, value in ((name, id_), ("tenant", tenant), ("log", log)):
                     if value is not None:
@@ -130,8 +128,7 @@ def _path(store: Store, place: Place, leaf: int, before: Range, point: Checkpoin
             if file.tree != place.tree or file.last < before.end or file.first >= point.size:
                 continue
             with store.folder.open(file.path) as (parquet, _):
-                for stored in parquet.iter_batches(batch_size=_ROWS, columns=["log", "leaf", "leaf_hash"]):
-                    batch = usual(stored)
+                for batch in batches(parquet, range(parquet.num_row_groups), ["log", "leaf", "leaf_hash"]):
                     numbers = batch.column("leaf").to_numpy()
                     for log, which in by_log(batch.column("log")):
                         mine = which[(numbers[which] >= before.end) & (numbers[which] < point.size)]
