@@ -302,7 +302,7 @@ def test_the_command_writes_a_page_and_json(trail: Path, tmp_path: Path) -> None
         ),
         (("--json", "--from", "soon"), 2, "--from: Expected a date"),
         ((), 2, "say where the page goes"),
-        (("--output", "/nowhere/r.html"), 1, "/nowhere/r.html: No such file"),
+        (("--output", "/nowhere/r.html"), 1, "/nowhere/r.html: cannot be written"),
     ],
 )
 def test_dead_ends_are_one_line(trail: Path, given: tuple[str, ...], code: int, told: str) -> None:
