@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt docs bench bench-formats bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-budget bench-slider bench-peers lab-day quality chaos soak clean bench-archive bench-timeline
+.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt docs bench bench-formats bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-budget bench-slider bench-peers lab-day quality performance chaos soak clean bench-archive bench-timeline
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -69,8 +69,8 @@ bench-snapshots: .venv/.test ## what an epoch of a million entities writes, and 
 bench-memory: .venv/.test ## memory under ten million one-shot entities
 	$(BIN)/python -m benchmarks.memory
 
-bench-growth: .venv/.test ## cost by entities and by detections, and docs/growth.svg
-	$(BIN)/python -m benchmarks.growth
+bench-growth: .venv/.test ## cost by events, entities, detections and processes; PART=entities one of them, or each
+	$(BIN)/python -m benchmarks.growth $(if $(PART),--part $(PART))
 
 bench-archive: .venv/.test ## events into an audit trail on a local disk: a core's rate, and memory
 	$(BIN)/python -m benchmarks.archive $(if $(EVENTS),--events $(EVENTS))
@@ -92,6 +92,9 @@ lab-day: .venv/.test ## the simulated day that comes with the notebooks, anew fo
 
 quality: .venv/.test ## what is found and what is false, on data that nobody here wrote; writes docs/quality.md (an hour)
 	$(BIN)/python -m benchmarks.quality $(if $(ONLY),--only "$(ONLY)")
+
+performance: .venv/.test ## what it costs, on a quiet machine; writes docs/performance.md (two hours); ONLY="run growth", LIST=1
+	$(BIN)/python -m benchmarks.performance $(if $(ONLY),--only $(ONLY)) $(if $(LIST),--list) $(if $(CALCULATE),--calculate)
 
 bench-peers: .venv/.test .venv-peers/.peers ## one counting job in csp, Flink SQL (needs Java) and Pathway, beside ours; 2 GB
 	$(BIN)/python -m benchmarks.engines --events $(or $(EVENTS),200000)

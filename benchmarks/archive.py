@@ -15,7 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import bars
 from benchmarks.lasting import resident_peak
+from benchmarks.page import Bench, Section
 from flows.formats.simulated import simulate
 
 _CHILD = "from benchmarks.archive import child; child()"
@@ -50,9 +52,10 @@ def measured(source: Path, folder: Path, compact: bool) -> dict[str, Any]:
 
 def main() -> None:
     """Write the events, archive a fourth of them and all, and print a table."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--events", type=int, default=1_000_000)
-    count = options.parse_args().events
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.archive", description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    bench = Bench(parser)
+    count = bench.arguments.events
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         written = {}
@@ -63,19 +66,42 @@ def main() -> None:
             written[part] = path
         runs = {part: measured(path, folder / f"trail {part}", compact=False) for part, path in written.items()}
         ordered = measured(written["all"], folder / "trail sorted", compact=True)
-    short, long = runs["a fourth"], runs["all"]
-    events = long["events"] - short["events"]
-    print(f"{'events':>12}{'seconds':>10}{'processor s':>13}{'peak MiB':>10}{'on disk MiB':>13}{'commits':>9}")
-    for run in (short, long):
-        print(
-            f"{run['events']:>12,}{run['seconds']:>10.1f}{run['processor_s']:>13.1f}{run['peak_mib']:>10,.0f}"
-            f"{run['mib']:>13,.0f}{run['commits']:>9}"
-        )
-    processor = (long["processor_s"] - short["processor_s"]) / events
-    print(f"{1 / processor:,.0f} events/s on one core ({processor * 1e6:.1f} us each)", end="; ")
-    print(f"{long['mib'] * (1 << 20) / long['events']:,.0f} bytes each on disk")
-    more = ordered["processor_s"] - long["processor_s"]
-    print(f"sorting the day: {more / long['events'] * 1e6:.1f} us each, peak {ordered['peak_mib']:,.0f} MiB")
+    found = section(runs["a fourth"], runs["all"], ordered)
+    print(found.table)
+    bench.write(found)
+
+
+def section(short: dict[str, Any], long: dict[str, Any], ordered: dict[str, Any]) -> Section:
+    """What two lengths and a sorted day come to."""
+    out = [f"{'events':>12}{'seconds':>10}{'processor s':>13}{'peak MiB':>10}{'on disk MiB':>13}{'commits':>9}"]
+    out += [
+        f"{run['events']:>12,}{run['seconds']:>10.1f}{run['processor_s']:>13.1f}{run['peak_mib']:>10,.0f}"
+        f"{run['mib']:>13,.0f}{run['commits']:>9}"
+        for run in (short, long)
+    ]
+    processor = (long["processor_s"] - short["processor_s"]) / (long["events"] - short["events"])
+    size = long["mib"] * (1 << 20) / long["events"]
+    sorting = (ordered["processor_s"] - long["processor_s"]) / long["events"]
+    out.append(
+        f"{1 / processor:,.0f} events/s on one core ({processor * 1e6:.1f} us each); {size:,.0f} bytes each on disk"
+    )
+    out.append(f"sorting the day: {sorting * 1e6:.1f} us each, peak {ordered['peak_mib']:,.0f} MiB")
+    costs = {"archiving": processor * 1e6, "sorting": sorting * 1e6}
+    return Section(
+        "archive",
+        "Into the trail",
+        "Raw events into an audit trail on a local disk, by a process on one core; what a start takes is "
+        "taken off by the "
+        "difference of two lengths.",
+        "\n".join(out),
+        {
+            "archive.events_a_core_second": 1 / processor,
+            "archive.bytes_an_event": size,
+            "archive.peak_mib": long["peak_mib"],
+            "archive.sorting_us_an_event": sorting * 1e6,
+        },
+        bars.svg("Processor time", "us an event", [*costs.items()]),
+    )
 
 
 if __name__ == "__main__":

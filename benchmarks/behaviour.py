@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
+from benchmarks import bars
+from benchmarks.page import Bench, Section
 from flows import detect
 from flows.compare import match, read_alerts
 from flows.config import Config, load
@@ -96,7 +98,8 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=50_000)
     parser.add_argument("--every", type=int, default=25, help="minutes between attacks")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
-    arguments = parser.parse_args()
+    bench = Bench(parser)
+    arguments = bench.arguments
     runs = []
     for seed in (*arguments.seeds, *arguments.clean):
         kinds = KINDS if seed in arguments.seeds else ()
@@ -104,6 +107,18 @@ def main() -> None:
             size = arguments.events, arguments.hours, arguments.users
             runs.append(measure(Path(folder), seed, *size, kinds, arguments.every))
     print(json.dumps(runs, indent=2) if arguments.json else table(runs))
+    recall = {f"{run['seed']}, {name}": run[name]["recall"] for run in runs if run["attacks"] for name in RULES}
+    bench.write(
+        Section(
+            "behaviour",
+            "Strange behaviour",
+            "Attacks that no threshold sees, in simulated days, and days without any, by two rules over "
+            "the same windows.",
+            table(runs),
+            {f"behaviour.recall {name}": value for name, value in recall.items()},
+            bars.svg("Recall by seed and rule", "share", [*recall.items()]),
+        )
+    )
 
 
 if __name__ == "__main__":

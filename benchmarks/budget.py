@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks import bars
+from benchmarks.page import Bench, Section
 from flows.budget import propose
 from flows.config import load
 from flows.errors import Refused
@@ -151,7 +153,8 @@ def main() -> None:
     parser.add_argument("--weeks", type=int, default=2, help="that the budget is made of; one more is held back")
     parser.add_argument("--budgets", type=float, nargs="+", default=[10.0, 5.0, 2.0, 1.0], metavar="A_DAY")
     parser.add_argument("--json", type=Path, help="write every seed's row here")
-    arguments = parser.parse_args()
+    bench = Bench(parser)
+    arguments = bench.arguments
     seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
     began = time.monotonic()
     found: list[dict[str, Any]] = []
@@ -164,8 +167,24 @@ def main() -> None:
         print(f"{at + len(some)} seeds after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2))
-    print("\n".join(text(found)))
-    print(f"{arguments.seeds} seeds in {time.monotonic() - began:.0f} s; at least 43 of 50 are to lie inside")
+    out = [*text(found)]
+    out.append(f"{arguments.seeds} seeds in {time.monotonic() - began:.0f} s; at least 43 of 50 are to lie inside")
+    print("\n".join(out))
+    inside: dict[str, float] = {}
+    for row in found:
+        name = f"{row['detection']}, {row['budget']:g} a day"
+        inside[name] = inside.get(name, 0.0) + row.get("inside", False)
+    bench.write(
+        Section(
+            "budget",
+            "Whether a budget holds",
+            "Simulated platforms of three weeks: the limit that two weeks propose, and whether the third "
+            "lies in its interval.",
+            "\n".join(out),
+            {f"budget.inside {name}": value for name, value in inside.items()},
+            bars.svg("Held-back weeks inside the interval", f"of {arguments.seeds}", [*inside.items()]),
+        )
+    )
 
 
 if __name__ == "__main__":

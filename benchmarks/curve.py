@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from math import log10
+from math import ceil, log10
 
 WIDTH, HEIGHT = 420, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 30, 50
+_MOST = 12
+"""With more points than this they have no circles, and not each has its number below."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,11 +49,14 @@ def _drawn(curve: Curve) -> str:
         y = _TOP + tall * (1 - share)
         out.append(f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="#ddd"/>')
         out.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{top * share:,.0f}</text>')
-    for x, (value, _) in zip(across, curve.points, strict=True):
+    step = ceil(len(curve.points) / _MOST)
+    for x, (value, _) in list(zip(across, curve.points, strict=True))[::step]:
         out.append(f'<text x="{x:.1f}" y="{floor + 16}" text-anchor="middle">{value:,.0f}</text>')
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(across, down, strict=True))
     out.append(f'<path d="M{path}" fill="none" stroke="#1f6fb4" stroke-width="2"/>')
-    out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="#1f6fb4"/>' for x, y in zip(across, down, strict=True)]
+    if step == 1:
+        circles = zip(across, down, strict=True)
+        out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="#1f6fb4"/>' for x, y in circles]
     out.append(f'<text x="{_LEFT + wide / 2}" y="{HEIGHT - 14}" text-anchor="middle">{escape(curve.x)}</text>')
     out.append(f'<text x="{_LEFT}" y="{_TOP - 10}">{escape(curve.y)}</text>')
     return "".join(out)

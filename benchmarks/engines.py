@@ -20,6 +20,8 @@ from typing import Any
 
 import orjson
 
+from benchmarks import bars
+from benchmarks.page import Bench, Section
 from benchmarks.peers.job import DIMENSIONS
 from benchmarks.peers.lapwing_counts import as_counted, counting
 from benchmarks.peers.measured import MISSING
@@ -170,7 +172,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--python", type=Path, default=PEERS_PYTHON, help="where the group `peers` is installed")
     parser.add_argument("--json", action="store_true", help="figures as JSON, times in nanoseconds an event")
-    arguments = parser.parse_args()
+    bench = Bench(parser)
+    arguments = bench.arguments
     with tempfile.TemporaryDirectory(prefix="lapwing-peers-") as folder:
         figures = measure(
             Path(folder),
@@ -180,6 +183,20 @@ def main() -> int:
             lambda text: print(text, file=sys.stderr),
         )
     print(json.dumps(figures, indent=2) if arguments.json else table(figures))
+    there = {name: each for name, each in figures["engines"].items() if "missing" not in each}
+    if bench.page and len(there) < len(figures["engines"]):
+        raise SystemExit(f"{bench.page} stays as it was: not all engines are installed")
+    speed = {name: 1e9 / each["ns"] for name, each in there.items() if each["ns"] > 0}
+    bench.write(
+        Section(
+            "engines",
+            "Beside other engines",
+            "One counting job in each of them, on the same events, with equal counts; starting is left out.",
+            table(figures),
+            {f"engines.{name}": value for name, value in speed.items()},
+            bars.svg("The same counting job", "events/s", [*speed.items()]),
+        )
+    )
     return int(bool(faults(figures["engines"])))
 
 

@@ -9,6 +9,8 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks import bars
+from benchmarks.page import Bench, Section
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import RawBatch
@@ -96,15 +98,28 @@ def measure(events: int, rounds: int, seed: int) -> dict[str, float]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.expressions", description=__doc__)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seed", type=int, default=7)
-    options = parser.parse_args()
+    bench = Bench(parser)
+    options = bench.arguments
     found = measure(options.events, options.rounds, options.seed)
-    print(f"{'expressions':20} {'ns/event':>9} {'above none':>11}")
-    for name, spent in found.items():
-        print(f"{name:20} {spent:9.0f} {spent - found['no program']:11.0f}")
+    above = {name: spent - found["no program"] for name, spent in found.items() if name != "no program"}
+    out = [f"{'expressions':20} {'ns/event':>9} {'above none':>11}"]
+    out += [f"{name:20} {spent:9.0f} {spent - found['no program']:11.0f}" for name, spent in found.items()]
+    print("\n".join(out))
+    bench.write(
+        Section(
+            "expressions",
+            "What expressions cost",
+            "Decoding with the expressions of detections, by their number, above decoding without any; "
+            "the least of the rounds.",
+            "\n".join(out),
+            {f"expressions.{name}": spent for name, spent in above.items()},
+            bars.svg("Expressions, above decoding alone", "ns an event", [*above.items()]),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from time import perf_counter, process_time
 import numpy as np
 import pyarrow as pa
 
+from benchmarks import bars
+from benchmarks.page import Bench, Section
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import raw_batch
@@ -38,29 +40,45 @@ LAPWING = str(Path(sys.executable).parent / "lapwing")
 
 def main() -> None:
     """Count a day, make a year of it, and time the report."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--events", type=int, default=100_000, help="of the day that is counted")
-    arguments.add_argument("--days", type=int, default=365)
-    given = arguments.parse_args()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.insights", description=__doc__)
+    parser.add_argument("--events", type=int, default=100_000, help="of the day that is counted")
+    parser.add_argument("--days", type=int, default=365)
+    bench = Bench(parser)
+    given, out = bench.arguments, list[str]()
+    waited: dict[str, float] = {}
     load_numba()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         keys = KeyStore.open(folder / "keys", create=True)
-        day = counted(folder, keys, given.events)
+        day = counted(folder, keys, given.events, out)
         store = Store.open(str(folder / "trail"), "insights", create=keys.identity)
         years(store, day, given.days)
-        print(f"a year: {day.num_rows * given.days:,} rows in {given.days} days, {size(folder / 'trail') >> 20} MB")
+        out.append(
+            f"a year: {day.num_rows * given.days:,} rows in {given.days} days, {size(folder / 'trail') >> 20} MB"
+        )
         where = ["--trail", str(folder / "trail"), "--keys", str(folder / "keys"), "--output", str(folder / "r.html")]
         begin = datetime.fromtimestamp(time_of(day) / 1e6, UTC).date().isoformat()
         for what, words in (("all tenants", []), ("one tenant", ["--tenant", "acme"])):
             began, before = perf_counter(), processor()
             subprocess.run([LAPWING, "insights", *where, "--from", begin, "--quiet", *words], check=True)
             took, used, kept = perf_counter() - began, processor() - before, size(folder / "r.html") >> 10
-            print(f"{what}: {took:.1f} s, {used:.1f} s of processor time, to a page of {kept} KB")
+            out.append(f"{what}: {took:.1f} s, {used:.1f} s of processor time, to a page of {kept} KB")
+            waited[what] = took
+    print("\n".join(out))
+    bench.write(
+        Section(
+            "insights",
+            "A year of insights",
+            "What counting costs as events are archived, and how soon a year of three tenants is a page.",
+            "\n".join(out),
+            {f"insights.{name.replace(' ', '_')}_s": value for name, value in waited.items()},
+            bars.svg("A year's report", "s", [*waited.items()]),
+        )
+    )
 
 
-def counted(folder: Path, keys: KeyStore, number: int) -> pa.Table:
-    """The aggregates of one simulated day."""
+def counted(folder: Path, keys: KeyStore, number: int, out: list[str]) -> pa.Table:
+    """The aggregates of one simulated day; what counting them took is appended to `out`."""
     path = folder / "events.ndjson"
     command = [LAPWING, "simulate", "--events", str(number), "--hours", "24", "--seed", "1", "--output", str(path)]
     subprocess.run([*command, "--start", "2025-11-03"], check=True, capture_output=True)
@@ -72,12 +90,12 @@ def counted(folder: Path, keys: KeyStore, number: int) -> pa.Table:
     began = process_time()
     aggregates.events("events.ndjson", rows, came.messages)
     took = process_time() - began
-    print(f"reading user agents and cities: {took / len(rows) * 1e6:.2f} us of processor time an event")
+    out.append(f"reading user agents and cities: {took / len(rows) * 1e6:.2f} us of processor time an event")
     table = aggregates.waiting()
     began = process_time()
     found = accumulate(table, aggregates.hide)
-    print(f"counting {len(rows):,} events: {(process_time() - began) / len(rows) * 1e6:.2f} us an event")
-    print(f"a day is {found.num_rows:,} rows")
+    out.append(f"counting {len(rows):,} events: {(process_time() - began) / len(rows) * 1e6:.2f} us an event")
+    out.append(f"a day is {found.num_rows:,} rows")
     return found
 
 

@@ -5,276 +5,28 @@ medians are printed, CPU seconds are those of the flow's processes.
 """
 
 import argparse
-import json
 import os
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import msgspec
-import numpy as np
-from confluent_kafka import Consumer, KafkaError, TopicPartition
-
-from benchmarks.lasting import resident, resident_peak
+from benchmarks import bars
+from benchmarks.kafka_runs import LATENESS_PANE_EPOCHS_S, PARTITIONS, Bench, Run, spread
+from benchmarks.page import Bench as Command
+from benchmarks.page import Section
 from benchmarks.run import machine
-from benchmarks.typed_decode import AuditEvent
-from flows.formats.simulated import simulate
-from flows.kafka_block import Topics
-from models.simulation.attacks.plan import WELL_FORMED
-from tests.command import LAPWING
 from tests.kafka.cluster import Broker
 from tests.kafka.outcome import make_topics, topics_of
-from tests.kafka.records import Record, ends, produce
 
 PARTS = ("speed", "latency", "burst", "flood", "restart")
-PARTITIONS = 4
-LATENESS_PANE_EPOCHS_S = 5 + 5 + 3
-_VICTIM = re.compile(rb"victim-\d+")
-_READY_S, _SETTLE_S = 120.0, 20.0
 
 
-@dataclass(slots=True, frozen=True)
-class Run:
-    """One run over all events of a topic."""
-
-    seconds: float
-    cpu_seconds: float
-
-
-class Bench:
-    """A broker with one topic of events, and runs over it."""
-
-    def __init__(self, kafka: Broker, folder: Path, say: Callable[[str], None]) -> None:
-        self.kafka, self.folder, self.say = kafka, folder, say
-        self.runs = 0
-
-    def fill(self, name: str, events: int, seed: int) -> Topics:
-        """Topics, with simulated events in the first of them."""
-        topics = topics_of(name)
-        make_topics(self.kafka, topics, PARTITIONS)
-        for chunk in simulate(events, seed, hours=max(events / 1e6, 0.05), attacks=WELL_FORMED):
-            lines = chunk.lines.splitlines()
-            produce(
-                self.kafka.client(),
-                topics.events,
-                (Record(line, partition=k % PARTITIONS) for k, line in enumerate(lines)),
-            )
-        return topics
-
-    def decode(self, topic: str) -> Run:
-        """Only consume and decode into typed structs, in a process of its own."""
-        code = "import sys; from benchmarks.kafka import decode_topic; decode_topic(*sys.argv[1:])"
-        return _measured([sys.executable, "-c", code, self.kafka.bootstrap, topic])
-
-    def flow(self, events: Topics, processes: int = 1, **keys: str) -> Run:
-        """The flow to topics of its own, to where the topic ends; `keys` are further ones under `[kafka]`."""
-        self.runs += 1
-        topics = topics_of(f"run{self.runs}", events.events)
-        make_topics(self.kafka, topics, PARTITIONS)
-        state = self.folder / f"state{self.runs}"
-        words = [LAPWING, *self.words(topics, state, **keys), "--start", "earliest", "--until", "end"]
-        words += ["--json", "--quiet"]
-        run = _measured(words + (["--processes", str(processes)] if processes > 1 else []))
-        shutil.rmtree(state)
-        return run
-
-    def words(self, topics: Topics, state: Path, **keys: str) -> list[str]:
-        """The command's words, with a configuration of its own."""
-        config = self.folder / f"{topics.scored}.toml"
-        names = [f'{key} = "{value}"' for key, value in msgspec.structs.asdict(topics).items()]
-        block = {"bootstrap": self.kafka.bootstrap, "application": topics.scored} | keys
-        lines = [f'{key} = "{value}"' for key, value in block.items()]
-        # Every attack is told by itself, not in the digest of an hour with too many.
-        told = ["[output]", "max_incidents_per_hour = 100_000"]
-        config.write_text("\n".join([*told, "[kafka]", *lines, "[kafka.topics]", *names, ""]))
-        return ["detect", "--config", str(config), "--input", "kafka", "--output", "kafka", "--state", str(state)]
-
-    @contextmanager
-    def live(self, topics: Topics, state: Path, **keys: str) -> "Iterator[subprocess.Popen[bytes]]":
-        """The flow, running from now on."""
-        words = [LAPWING, *self.words(topics, state, **keys), "--start", "latest", "--quiet"]
-        process = subprocess.Popen(words)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait()
-
-    def latency(self, phases: str, **keys: str) -> dict[str, Any]:
-        """Seconds from sending to a `read_committed` reader, of events by second of sending, and of alerts."""
-        topics = topics_of(f"live{time.time_ns()}")
-        make_topics(self.kafka, topics, PARTITIONS)
-        with self.live(topics, self.folder / topics.scored, **keys) as flow:
-            readers = [_reader(self.kafka, topic) for topic in (topics.scored, topics.alerts)]
-            self._wait_until_ready(topics, readers[0], flow)
-            self.say(f"sending {phases} (events a second : seconds)")
-            command = [sys.executable, "-m", "benchmarks.kafka_traffic", self.kafka.bootstrap, topics.events, phases]
-            with subprocess.Popen(command, stdout=subprocess.PIPE) as traffic:
-                seen, alerts, last = _watch(flow, traffic, *readers)
-                assert traffic.stdout is not None
-                sent = json.load(traffic.stdout)
-        # Time stands still when nothing is sent any more: what crossed in the last seconds waits for the next event.
-        until = sent["ends"][-1] - LATENESS_PANE_EPOCHS_S
-        crossed = {name.encode(): moment for name, moment in sent["crossed"].items() if moment <= until}
-        delays = [alerts[name] - moment for name, moment in crossed.items() if name in alerts]
-        return {
-            "phases": phases, "events": sent["events"], "read": int(seen[:, 2].sum()), "attacks": len(crossed),
-            "alerts": len(delays), "alert_s": _spread(delays), "ends": sent["ends"], "by_second": seen, "last": last,
-        }  # fmt: skip
-
-    def _wait_until_ready(self, topics: Topics, scored: Consumer, flow: "subprocess.Popen[bytes]") -> None:
-        """Send single events until one comes out."""
-        give_up = time.monotonic() + _READY_S
-        while time.monotonic() < give_up and flow.poll() is None:
-            line = b'{"time":%d,"user":"probe"}' % (time.time_ns() // 1000)
-            produce(self.kafka.client(), topics.events, [Record(line, partition=at) for at in range(PARTITIONS)])
-            message = scored.poll(1.0)
-            if message is not None and message.error() is None:
-                time.sleep(2)
-                while scored.consume(1000, 0.5):
-                    pass
-                return
-        raise SystemExit("the flow did not begin")
-
-    def flood(self, seconds: int) -> str:
-        """What the flow holds of the machine's memory while messages come faster than it takes them."""
-        topics = topics_of(f"flood{time.time_ns()}")
-        make_topics(self.kafka, topics, PARTITIONS)
-        with self.live(topics, self.folder / topics.scored) as flow:
-            self._wait_until_ready(topics, _reader(self.kafka, topics.scored), flow)
-            before = resident(flow.pid)
-            command = [sys.executable, "-m", "benchmarks.kafka_traffic", self.kafka.bootstrap, topics.events]
-            with subprocess.Popen([*command, f"10000000:{seconds}"], stdout=subprocess.PIPE) as traffic:
-                while traffic.poll() is None and flow.poll() is None:
-                    time.sleep(0.2)
-                assert traffic.stdout is not None
-                sent = json.load(traffic.stdout)["events"]
-            done = sum(high for _, high in ends(self.kafka.client(), topics.scored).values())
-            peak = resident_peak(flow.pid)
-        return (
-            f"{sent:,} events in {seconds} s at full speed, {sent - done:,} of them still waiting at the end: "
-            f"memory {before:,.0f} MiB before, {peak:,.0f} MiB at most"
-        )
-
-    def restart(self, entities: int) -> float:
-        """Seconds from the command to the first scored event, with a state of so many entities."""
-        topics = topics_of(f"restart{entities}")
-        make_topics(self.kafka, topics, PARTITIONS)
-        each, moment = entities // 2, time.time_ns() // 1000 - 600_000_000
-        line = b'{"time":%d,"user":"user-%d","ip":"10.%d.%d.%d"}'
-        records = (
-            Record(
-                line % (moment + k * 600_000_000 // each, k, k >> 16, k >> 8 & 255, k & 255), partition=k % PARTITIONS
-            )
-            for k in range(each)
-        )
-        produce(self.kafka.client(), topics.events, records)
-        state = self.folder / "restart"
-        words = [LAPWING, *self.words(topics, state), "--quiet"]
-        subprocess.run([*words, "--start", "earliest", "--until", "end"], check=True)
-        reader = _reader(self.kafka, topics.scored)
-        for at in range(PARTITIONS):
-            produce(
-                self.kafka.client(), topics.events, [Record(line % (moment + 600_000_000, at, 0, 0, at), partition=at)]
-            )
-        began = time.monotonic()
-        with subprocess.Popen(words) as process:
-            while process.poll() is None:
-                message = reader.poll(0.05)
-                if message is not None and message.error() is None:
-                    break
-            seconds = time.monotonic() - began
-            process.terminate()
-        reader.close()
-        return seconds
-
-
-def decode_topic(bootstrap: str, topic: str) -> None:
-    """Consume a topic to its end and decode each value; prints the seconds as JSON."""
-    consumer = Consumer({
-        "bootstrap.servers": bootstrap, "group.id": "decode", "enable.partition.eof": True,
-        "enable.auto.commit": False, "enable.auto.offset.store": False, "isolation.level": "read_committed",
-    })  # fmt: skip
-    decoder = msgspec.json.Decoder(AuditEvent)
-    began = time.perf_counter()
-    consumer.assign([TopicPartition(topic, at, 0) for at in range(PARTITIONS)])
-    ended = 0
-    while ended < PARTITIONS:
-        values = []
-        for message in consumer.consume(4096, 0.1):
-            error = message.error()
-            if error is None:
-                values.append(message.value())
-            elif error.code() == KafkaError._PARTITION_EOF:
-                ended += 1
-        events = [decoder.decode(value) for value in values]
-        del events
-    print(json.dumps({"seconds": time.perf_counter() - began}))
-    consumer.close()
-
-
-def _measured(words: list[str]) -> Run:
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(words, stdout=out)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
-        out.seek(0)
-        return Run(json.load(out)["seconds"], usage.ru_utime + usage.ru_stime)
-
-
-def _reader(kafka: Broker, topic: str) -> Consumer:
-    consumer = Consumer(kafka.client(**{
-        "group.id": "bench", "isolation.level": "read_committed", "enable.auto.commit": False,
-        "fetch.wait.max.ms": 20,
-    }))  # fmt: skip
-    places = [TopicPartition(topic, at) for at in range(PARTITIONS)]
-    ends = [consumer.get_watermark_offsets(place, timeout=30)[1] for place in places]
-    consumer.assign([TopicPartition(topic, at, end) for at, end in enumerate(ends)])
-    return consumer
-
-
-def _watch(
-    flow: "subprocess.Popen[bytes]", traffic: "subprocess.Popen[bytes]", scored: Consumer, alerts: Consumer
-) -> tuple[Any, dict[bytes, float], float]:
-    """Delays of events (second of sending, delay, how many), when each attacked account's alert came, and the end."""
-    rows: list[Any] = []
-    told: dict[bytes, float] = {}
-    last = time.time()
-    while flow.poll() is None and (traffic.poll() is None or time.time() - last < _SETTLE_S):
-        batch = [message.timestamp()[1] for message in scored.consume(5000, 0.05) if message.error() is None]
-        now = time.time()
-        if batch:
-            last = now
-            sent = np.array(batch) / 1e3
-            rows.append(np.stack([np.floor(sent), now - sent, np.ones(len(sent))], axis=1))
-        for message in alerts.consume(100, 0.0):
-            value = message.value() or b""
-            if message.error() is None and (found := _VICTIM.search(value)) and b'"activity_id":1,' in value:
-                told.setdefault(found[0], now)
-    scored.close()
-    alerts.close()
-    return np.concatenate(rows), told, last
-
-
-def _spread(seconds: Any) -> dict[str, float]:
-    if not len(seconds):
-        return {"p50": float("nan"), "p99": float("nan")}
-    return {"p50": float(np.quantile(seconds, 0.5)), "p99": float(np.quantile(seconds, 0.99))}
-
-
-def speed(bench: Bench, events: int, rounds: int, processes: int) -> list[str]:
-    """Throughput: lines to be read. What a start costs is measured over an empty topic, and told beside."""
+def speed(bench: Bench, events: int, rounds: int, processes: int) -> tuple[list[str], dict[str, float]]:
+    """Throughput: lines, and figures. What a start costs is measured over an empty topic, and told beside."""
     bench.say(f"producing {events:,} events")
     topics, empty = bench.fill("speed", events, 1), topics_of("empty")
     make_topics(bench.kafka, empty, PARTITIONS)
@@ -313,26 +65,45 @@ def speed(bench: Bench, events: int, rounds: int, processes: int) -> list[str]:
         out.append(row(f"  in {processes} processes", walls(flows[processes]), cpus(processes)))
     out.append(f"(CPU seconds without those of a start, {alone:.1f} s in one process)")
     out.append(f"speed beside only decoding: {walls(decoded) / walls(flows[1]):.2f} (aim 0.40)")
+    kept = {
+        "decoded_a_second": events / walls(decoded),
+        "events_a_second": events / walls(flows[1]),
+        "loose_events_a_second": events / walls(loose),
+        "events_a_cpu_second": events / cpus(1),
+        "decode_share": walls(decoded) / walls(flows[1]),
+        "start_cpu_s": alone,
+    }
     if processes > 1:
+        kept |= {
+            "processes": processes,
+            "processes_events_a_second": events / walls(flows[processes]),
+            "cpu_share": cpus(1) / cpus(processes),
+        }
         out.append(
             f"{processes} processes: {cpus(1) / cpus(processes):.2f} of the events per CPU second (aim 0.75), "
             f"{walls(flows[1]) / walls(flows[processes]):.2f} times as fast, on {os.cpu_count()} cores"
         )
-    return out
+    return out, {f"kafka_speed.{name}": value for name, value in kept.items()}
 
 
-def delays(figures: dict[str, Any], skip_s: float) -> list[str]:
-    """What a steady rate's delays were."""
+def delays(figures: dict[str, Any], skip_s: float, name: str) -> tuple[list[str], dict[str, float]]:
+    """What a steady rate's delays were: lines, and figures with that name."""
     rows = figures["by_second"]
     rows = rows[rows[:, 0] >= rows[0, 0] + skip_s]
-    event, alert = _spread(rows[:, 1]), figures["alert_s"]
+    event, alert = spread(rows[:, 1]), figures["alert_s"]
+    kept = {
+        "event_p50_s": event["p50"],
+        "event_p99_s": event["p99"],
+        "alert_p50_s": alert["p50"],
+        "alert_p99_s": alert["p99"],
+    }
     return [
         f"{figures['phases']}: {figures['read']:,} of {figures['events']:,} events and {figures['alerts']} of "
         f"{figures['attacks']} attacks seen",
         f"  sent to scored event visible: p50 {event['p50']:.2f} s, p99 {event['p99']:.2f} s (aim 3 s)",
         f"  crossing event sent to alert visible: p50 {alert['p50']:.2f} s, p99 {alert['p99']:.2f} s "
         f"(aim {LATENESS_PANE_EPOCHS_S} s)",
-    ]
+    ], {f"{name}.{each}": value for each, value in kept.items()}
 
 
 def main() -> None:
@@ -345,35 +116,64 @@ def main() -> None:
     parser.add_argument("--entities", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", choices=PARTS, action="append")
-    arguments = parser.parse_args()
+    command = Command(parser)
+    arguments = command.arguments
     wanted = arguments.only or PARTS
     on = machine()
-    print(
-        f"{on['cores']} cores, {on['architecture']}, Python {on['python']}; the broker is on the same machine",
-        flush=True,
-    )
+    head = f"{on['cores']} cores, {on['architecture']}, Python {on['python']}; the broker is on the same machine"
+    print(head, flush=True)
     with tempfile.TemporaryDirectory(prefix="lapwing-bench-") as folder, Broker(heap="1g", lasting=True) as kafka:
         bench = Bench(kafka, Path(folder), lambda text: print(text, file=sys.stderr, flush=True))
         out: list[str] = []
+        kept: dict[str, float] = {}
+
+        def take(said: tuple[list[str], dict[str, float]]) -> None:
+            out.extend(said[0])
+            kept.update(said[1])
+
         if "speed" in wanted:
-            out += speed(bench, arguments.events, arguments.rounds, arguments.processes)
+            take(speed(bench, arguments.events, arguments.rounds, arguments.processes))
         if "latency" in wanted:
-            for delivery in ("exactly-once", "at-least-once"):
+            kept["kafka_latency.rate"] = arguments.rate
+            for delivery, name in (("exactly-once", "kafka_latency"), ("at-least-once", "kafka_loose_latency")):
                 out.append(f"{delivery}:")
-                out += delays(bench.latency(f"{arguments.rate}:{arguments.seconds}", delivery=delivery), skip_s=10)
+                figures = bench.latency(f"{arguments.rate}:{arguments.seconds}", delivery=delivery)
+                take(delays(figures, min(10, arguments.seconds / 2), name))
         if "burst" in wanted:
             low = arguments.rate // 10
             figures = bench.latency(f"{low}:15,{arguments.rate}:{arguments.seconds},{low}:30")
-            out += delays(figures, skip_s=5)
+            take(delays(figures, 5, "kafka_burst"))
+            kept["kafka_burst.caught_up_s"] = _caught_up(figures)
             out.append(f"  caught up {_caught_up(figures):.1f} s after the burst's end")
         if "flood" in wanted:
-            out.append(bench.flood(arguments.seconds))
+            line, memory = bench.flood(arguments.seconds)
+            take(([line], memory))
         if "restart" in wanted:
             seconds = bench.restart(arguments.entities)
+            kept |= {"kafka_restart.entities": arguments.entities, "kafka_restart.seconds": seconds}
             out.append(
                 f"restart with {arguments.entities:,} entities: {seconds:.1f} s to the first scored event (aim 10 s)"
             )
         print("\n".join(out))
+    command.write(section(wanted, "\n".join([head, *out]), kept))
+
+
+def section(parts: Sequence[str], table: str, figures: dict[str, float]) -> Section:
+    """What the page says of some parts."""
+    named = {name.partition("kafka_")[2].replace("_", " "): value for name, value in figures.items()}
+    picture = ""
+    for unit, end, title in (("events/s", "a second", "Speed"), ("s", " s", "Seconds"), ("MiB", " mib", "Memory")):
+        rows = [(name, value) for name, value in named.items() if name.endswith(end) and isfinite(value)]
+        picture = picture or (bars.svg(f"Topic to topics: {title.lower()}", unit, rows) if rows else "")
+    return Section(
+        f"kafka-{'-'.join(parts)}",
+        f"Over Kafka: {', '.join(parts)}",
+        "From topic to topics, exactly once; the broker, who sends and who reads `read_committed` are on "
+        "this machine too.",
+        table,
+        figures,
+        picture,
+    )
 
 
 def _caught_up(figures: dict[str, Any]) -> float:

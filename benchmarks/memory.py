@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import bars
 from benchmarks.flood import Flood, regular_lines, stream
 from benchmarks.lasting import resident_peak
+from benchmarks.page import Bench, Section
 from flows.config import Config, load
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
@@ -187,11 +189,34 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=24.0, help="of event time that the flood takes")
     parser.add_argument("--state", action="store_true", help="with a state directory, so with snapshots")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    bench = Bench(parser)
+    arguments = bench.arguments
     flood = Flood(arguments.one_shots, arguments.regulars, hours=arguments.hours)
     with tempfile.TemporaryDirectory(prefix="lapwing-memory-") as folder:
         figures = run(flood, Path(folder), kept=arguments.state)
     print(json.dumps(figures, indent=2) if arguments.json else report(figures))
+    state = figures["state_bytes"] / (1 << 20)
+    bench.write(
+        Section(
+            "memory",
+            "Memory under a flood of entities",
+            "`lapwing detect` with its defaults: two days of regulars, then addresses and accounts that "
+            "are seen once.",
+            report(figures),
+            {
+                "memory.one_shots": figures["one_shots"],
+                "memory.peak_mib": figures["peak_mib"],
+                "memory.entities": figures["entities"],
+                "memory.bytes_an_entity": figures["state_bytes"] / max(figures["entities"], 1),
+                "memory.other_mib": figures["peak_mib"] - state,
+                "memory.events_a_second": figures["events"] / figures["seconds"],
+            },
+            bars.svg(
+                "Resident memory", "MiB",
+                [("tables of entities", state), ("all else", figures["peak_mib"] - state), ("aim for both", 1_536.0)],
+            ),
+        )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -4,24 +4,15 @@ A block between `<!-- run: COMMAND -->` and `<!-- end -->` is replaced by the co
 """
 
 import argparse
-import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
+from benchmarks.page import commands, replaced
+
 PAGE: Final = Path(__file__).parent.parent / "docs" / "quality.md"
-_BLOCK: Final = re.compile(r"(<!-- run: (python -m benchmarks\.[^\n]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def commands(page: str) -> list[str]:
-    """The commands that a page asks for.
-
-    >>> commands("a\\n<!-- run: python -m benchmarks.x --seeds 2 -->\\nold\\n<!-- end -->\\nb")
-    ['python -m benchmarks.x --seeds 2']
-    """
-    return [found[2] for found in _BLOCK.finditer(page)]
 
 
 def filled(page: str, outputs: dict[str, str], commit: str) -> str:
@@ -36,16 +27,9 @@ def filled(page: str, outputs: dict[str, str], commit: str) -> str:
     ```
     <!-- end -->
     """
-
-    def block(found: re.Match[str]) -> str:
-        command = found[2]
-        if command not in outputs:
-            return found[0]
-        return (
-            f"{found[1]}```text\n$ {command}          (commit {commit})\n{outputs[command].rstrip()}\n```\n{found[3]}"
-        )
-
-    return _BLOCK.sub(block, page)
+    for command, output in outputs.items():
+        page = replaced(page, command, f"```text\n$ {command}          (commit {commit})\n{output.rstrip()}\n```\n")
+    return page
 
 
 def main() -> None:

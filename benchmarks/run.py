@@ -22,8 +22,9 @@ from typing import Any
 
 import numba
 
-from benchmarks import plain_loop, reference_flow, stops, typed_decode
+from benchmarks import bars, plain_loop, reference_flow, stops, typed_decode
 from benchmarks.lasting import resident_peak
+from benchmarks.page import Bench, Section
 from flows.formats.simulated import simulate
 from models.simulation.attacks.plan import WELL_FORMED
 
@@ -45,11 +46,11 @@ class Measured:
     peak_mib: float
 
 
-def detect(path: Path, output: Path, config: Path | None = None) -> Measured:
+def detect(path: Path, output: Path, config: Path | None = None, *words: str) -> Measured:
     """Run `lapwing detect` on a file, in a process of its own, into a folder that is not there yet."""
     shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-c", _DETECT, "detect", "--input", str(path), "--output", str(output)]
-    command += ["--config", str(config)] if config else []
+    command += [*words, *(["--config", str(config)] if config else [])]
     began = perf_counter()
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen([*command, "--json", "--quiet"], stdout=out)
@@ -104,6 +105,7 @@ def measure(folder: Path, events: int, rounds: int, seed: int, say: Callable[[st
     reference: list[float] = []
     reference_few: list[float] = []
     stop_rounds: list[dict[str, float]] = []
+    results = 0
     for number in range(1, rounds + 1):
         say(f"round {number} of {rounds}")
         lines = lines_of(path, events)
@@ -111,6 +113,7 @@ def measure(folder: Path, events: int, rounds: int, seed: int, say: Callable[[st
         plain.append(plain_loop.run(lines) / events * 1e9)
         del lines
         whole.append(detect(path, output))
+        results = sum(each.stat().st_size for each in output.iterdir() if each.is_file())
         behaviour.append(detect(path, output, learning).seconds / events * 1e9)
         reference.append(reference_flow.run(first) / len(first) * 1e9)
         reference_few.append(reference_flow.run(few) / len(few) * 1e9)
@@ -122,6 +125,7 @@ def measure(folder: Path, events: int, rounds: int, seed: int, say: Callable[[st
         "machine": machine(),
         "events": events,
         "bytes_an_event": path.stat().st_size / events,
+        "result_bytes_an_event": results / events,
         "rounds": rounds,
         "reference_events": len(first),
         "reference_few_events": len(few),
@@ -164,14 +168,16 @@ def table(figures: dict[str, Any]) -> str:
         (f"  its first {figures['reference_few_events']:,}, before keys add up", ns["reference_few"]),
     )
     out = [
-        f"{figures['events']:,} events of {figures['bytes_an_event']:.0f} bytes, medians of {figures['rounds']} rounds;"
+        f"{figures['events']:,} events of {figures['bytes_an_event']:.0f} bytes, medians of "
+        f"{figures['rounds']} rounds;"
         f" {on['cores']} cores, {on['architecture']}, Python {on['python']}, numba {on['numba']}",
         "",
         f"{'':42}{'events/s':>12}{'ns/event':>12}",
         *(f"{name:42}{1e9 / each:>12,.0f}{each:>12,.0f}" for name, each in rows),
         "",
         f"speed b/a {figures['detect_over_typed_decode']:.2f} (aim 0.30)   "
-        f"speed b/c {figures['detect_over_reference']:.0f} (aim 100)   peak memory {figures['peak_mib']:.0f} MiB",
+        f"speed b/c {figures['detect_over_reference']:.0f} (aim 100)   peak memory {figures['peak_mib']:.0f} MiB   "
+        f"results {figures['result_bytes_an_event']:.0f} bytes an event",
         f"with behaviour {ns['typed_decode'] / ns['detect_behaviour']:.2f} and "
         f"{ns['reference'] / ns['detect_behaviour']:.0f}; beside the plain loop "
         f"{ns['plain_loop'] / ns['detect']:.2f}, with behaviour {ns['plain_loop'] / ns['detect_behaviour']:.2f}",
@@ -183,6 +189,35 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join([*out, f"{'all':42}{1:>12.0%}{total:>12,.0f}"])
 
 
+def section(figures: dict[str, Any]) -> Section:
+    """What the page says."""
+    ns = figures["ns_an_event"]
+    kept = {
+        "events_a_second": 1e9 / ns["detect"],
+        "behaviour_events_a_second": 1e9 / ns["detect_behaviour"],
+        "decode_share": figures["detect_over_typed_decode"],
+        "behaviour_decode_share": ns["typed_decode"] / ns["detect_behaviour"],
+        "reference_times": figures["detect_over_reference"],
+        "behaviour_reference_times": ns["reference"] / ns["detect_behaviour"],
+        "plain_share": ns["plain_loop"] / ns["detect"],
+        "behaviour_plain_share": ns["plain_loop"] / ns["detect_behaviour"],
+        "peak_mib": figures["peak_mib"],
+        "bytes_an_event": figures["bytes_an_event"],
+        "result_bytes_an_event": figures["result_bytes_an_event"],
+    }
+    return Section(
+        "run",
+        "One process, file to files",
+        "A fresh `lapwing detect` with compiled kernels, everything on, beside only decoding the same "
+        "events into typed "
+        "structs and beside a flow as one would write it first (dicts, Bytewax windows, River's trees). Rounds are "
+        "interleaved, medians are printed.",
+        table(figures),
+        {f"run.{name}": value for name, value in kept.items()},
+        bars.svg("Where the time goes", "ns an event", [*figures["stops"].items()]),
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
@@ -190,13 +225,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="figures as JSON, times in nanoseconds an event")
-    arguments = parser.parse_args()
+    bench = Bench(parser)
+    arguments = bench.arguments
     touch_memory()
     with tempfile.TemporaryDirectory(prefix="lapwing-bench-") as folder:
         figures = measure(
             Path(folder), arguments.events, arguments.rounds, arguments.seed, lambda text: print(text, file=sys.stderr)
         )
     print(json.dumps(figures, indent=2) if arguments.json else table(figures))
+    bench.write(section(figures))
 
 
 if __name__ == "__main__":

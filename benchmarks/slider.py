@@ -14,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks import bars
 from benchmarks.made_windows import levels
+from benchmarks.page import Bench, Section
 from flows.config import config_hash, load
 from flows.formats.windows import table
 from flows.rethreshold import Rethreshold
@@ -103,7 +105,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--moves", type=int, default=20, help="in the browser; 0: the calculation alone")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
-    arguments = parser.parse_args()
+    bench = Bench(parser)
+    arguments = bench.arguments
     rows = windows(arguments.windows, arguments.seed)
     began = time.perf_counter()
     index = Rethreshold(rows, BruteForceUser())
@@ -123,21 +126,40 @@ def main() -> None:
     figures["moves"] = moves
     if arguments.moves:
         figures["browser_ms"] = in_browser(rows, arguments.moves)
-    if arguments.json:
-        print(json.dumps(figures, indent=2))
-        return
-    print(f"{rows.num_rows:,} windows, index once {figures['index_ms']:.0f} ms")
-    for move in moves:
-        print(
-            "limit {limit:>4}: {incidents:>9,} incidents, {median_ms:7.1f} ms, at most {most_ms:7.1f} ms".format(**move)
+    print(json.dumps(figures, indent=2) if arguments.json else report(figures))
+    kept = {"slider.move_most_ms": max(move["most_ms"] for move in moves)}
+    shown = [(f"limit {move['limit']}", move["median_ms"]) for move in moves]
+    if "browser_ms" in figures:
+        kept["slider.browser_median_ms"] = float(np.median(figures["browser_ms"]))
+        shown.append(("in Chromium", kept["slider.browser_median_ms"]))
+    bench.write(
+        Section(
+            "slider",
+            "Moving the notebook's slider",
+            "The limit of a detection over a million kept windows: the calculation, and from the key to "
+            "the frame in Chromium.",
+            report(figures),
+            kept,
+            bars.svg("A move, median", "ms", shown),
         )
-    print("(a move: incidents a day, five burners, the list's first 1,000)")
+    )
+
+
+def report(figures: dict[str, Any]) -> str:
+    """The figures to be read."""
+    out = [f"{figures['windows']:,} windows, index once {figures['index_ms']:.0f} ms"]
+    out += [
+        "limit {limit:>4}: {incidents:>9,} incidents, {median_ms:7.1f} ms, at most {most_ms:7.1f} ms".format(**move)
+        for move in figures["moves"]
+    ]
+    out.append("(a move: incidents a day, five burners, the list's first 1,000)")
     if "browser_ms" in figures:
         shown = figures["browser_ms"]
-        print(
+        out.append(
             f"in Chromium, from the key to the new count on the screen, {len(shown)} moves: median "
             f"{np.median(shown):.0f} ms, at most {max(shown):.0f} ms (aim 200 ms)"
         )
+    return "\n".join(out)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from time import perf_counter, process_time
 
 import numpy as np
 
+from benchmarks import bars
+from benchmarks.page import Bench, Section
 from flows.config import load
 from flows.connectors.partition import Partition
 from flows.detect import MOST_BESIDE
@@ -157,12 +159,37 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.02, help="of the entities that the epoch sees")
     parser.add_argument("--hours", type=float, default=20.0, help="of event time over which they came")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    bench = Bench(parser)
+    arguments = bench.arguments
     load_numba()
     found = measure(arguments.entities, arguments.share, arguments.hours)
-    if arguments.json:
-        print(json.dumps(asdict(found), indent=2))
-        return
+    print(json.dumps(asdict(found), indent=2) if arguments.json else table(found))
+    mib = {
+        "first, plain": found.first.plain_bytes / 2**20,
+        "first, as written": found.first.bytes / 2**20,
+        "later, plain": found.later.plain_bytes / 2**20,
+        "later, as written": found.later.bytes / 2**20,
+    }
+    bench.write(
+        Section(
+            "snapshots",
+            "What an epoch saves",
+            "Half of the entities are addresses, half accounts; they come over hours, then one epoch sees "
+            "some of them again.",
+            table(found),
+            {
+                "snapshots.entities": found.entities,
+                "snapshots.bytes_an_entity": found.first.bytes / found.entities,
+                "snapshots.later_mib": found.later.bytes / 2**20,
+                "snapshots.stall_s": found.later.seconds,
+            },
+            bars.svg("An epoch's snapshots", "MiB", [*mib.items()]),
+        )
+    )
+
+
+def table(found: Measured) -> str:
+    """The figures to be read."""
 
     def stall(found: Pass) -> str:
         return f"{found.seconds:.2f} s, of which looking {found.looking_s:.2f}; one shard {found.longest_s:.2f} at most"
@@ -180,7 +207,7 @@ def main() -> None:
         ("  of a processor's time", f"{found.later.cpu_s:.2f} s"),
         ("reading both", f"{found.reading_s:.2f} s"),
     )
-    print("\n".join(f"{name:40}{value}" for name, value in rows))
+    return "\n".join(f"{name:40}{value}" for name, value in rows)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
+from benchmarks.curve import Curve, svg
 from benchmarks.lasting import change, resident
+from benchmarks.page import Bench, Section
 from flows import detect, parts
 from flows.config import Config, load
 from flows.formats.simulated import Chunk, simulate
@@ -157,6 +159,35 @@ def report(figures: dict[str, Any]) -> str:
     )
 
 
+def section(figures: dict[str, Any]) -> Section:
+    """What the page says."""
+    rows = figures["rows"]
+    speed = [row["events"] / row["seconds"] for row in rows]
+    (grows, grows_by), (slows, slows_by) = figures["memory_change"], figures["speed_change"]
+    last = speed[-ROWS:]
+    curves = (
+        Curve([(k, each) for k, each in enumerate(speed, 1)], "row", "events/CPU s"),
+        Curve([(k, row["resident_mib"]) for k, row in enumerate(rows, 1)], "row", "MiB"),
+    )
+    return Section(
+        "soak",
+        "Days on end",
+        "Simulated days at full speed in one process; the last day is judged beside the one before it, "
+        "row by row. Each 24th "
+        "of a day's events is a row.",
+        report(figures),
+        {
+            "soak.memory_change_mib": grows,
+            "soak.memory_interval_mib": grows_by,
+            "soak.speed_change": slows,
+            "soak.speed_interval": slows_by,
+            "soak.events_a_second": sum(last) / len(last),
+            "soak.entities": rows[-1]["entities"],
+        },
+        svg("Speed and memory over the days", curves),
+    )
+
+
 def main() -> None:
     """Run, print, and fail if anything grew or slowed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
@@ -164,10 +195,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50.0, help="events a second of simulated time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    bench = Bench(parser)
+    arguments = bench.arguments
     with tempfile.TemporaryDirectory(prefix="lapwing-soak-") as folder:
         figures = run(arguments.days, arguments.rate, arguments.seed, folder)
     print(json.dumps(figures, indent=2) if arguments.json else report(figures))
+    bench.write(section(figures))
     sys.exit(not (figures["memory_flat"] and figures["speed_steady"] and figures["within_bounds"]))
 
 

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from benchmarks import bars
+from benchmarks.page import Bench, Section
 from flows.intervals import nearest_rank
 from flows.trail.covered import proof_of
 from flows.trail.reader import Trail
@@ -115,22 +117,18 @@ def subjects(names: list[_Names], count: int) -> Iterator[tuple[str, list[tuple[
 
 def main(arguments: list[str] | None = None) -> None:
     """Print a line for each size and kind of subject."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.timeline", description=__doc__)
     parser.add_argument("--events", type=int, nargs="+", default=list(EVENTS), help="sizes of the trail")
     parser.add_argument("--subjects", type=int, default=200, help="people whose timelines are read")
-    chosen = parser.parse_args(arguments)
+    bench = Bench(parser, arguments)
+    chosen = bench.arguments
     heads = (
-        "events",
-        "row groups",
-        "by",
-        "timelines",
-        "rows, median",
-        "median s",
-        "p95 s",
-        "slowest s",
+        "events", "row groups", "by", "timelines", "rows, median", "median s", "p95 s", "slowest s", "opened, p95",
         "opened, most",
-    )
-    print("  ".join(f"{head:>12}" for head in heads))
+    )  # fmt: skip
+    out = ["  ".join(f"{head:>12}" for head in heads)]
+    print(out[0], flush=True)
+    slow: dict[str, float] = {}
     for events in chosen.events:
         with tempfile.TemporaryDirectory(prefix="lapwing-timeline-") as made_in:
             folder = Path(made_in)
@@ -139,12 +137,25 @@ def main(arguments: list[str] | None = None) -> None:
             for kind, asked in subjects(names, chosen.subjects):
                 found = measured(folder, asked, there)
                 seconds = found.seconds
+                slow[f"{events:,} events, by {kind}"] = nearest_rank(seconds, 0.95)
                 figures = (
                     f"{events:,}", f"{there:,}", kind, f"{len(asked):,}", f"{nearest_rank(found.rows, 0.5):,.0f}",
                     *(f"{one:.3f}" for one in (nearest_rank(seconds, 0.5), nearest_rank(seconds, 0.95), max(seconds))),
                     *(f"{one:.2%}" for one in (nearest_rank(found.shares, 0.95), max(found.shares))),
                 )  # fmt: skip
-                print("  ".join(f"{figure:>12}" for figure in figures), flush=True)
+                out.append("  ".join(f"{figure:>12}" for figure in figures))
+                print(out[-1], flush=True)
+    bench.write(
+        Section(
+            "timeline",
+            "A person's timeline",
+            "Trails of a million simulated events a day by 50,000 people; each timeline is read whole "
+            "from a trail opened anew.",
+            "\n".join(out),
+            {f"timeline.p95_s_{name.replace(',', '').replace(' ', '_')}": value for name, value in slow.items()},
+            bars.svg("A timeline, 95th percentile", "s", [*slow.items()]),
+        )
+    )
 
 
 if __name__ == "__main__":

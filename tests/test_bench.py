@@ -49,6 +49,15 @@ def test_the_table_names_every_figure_and_no_place(figures):
     assert "/tmp" not in text + json.dumps(figures)
 
 
+def test_the_section_of_the_page_has_what_is_calculated_with(figures):
+    section = run.section(figures)
+    assert section.table == run.table(figures)
+    assert section.figures["run.decode_share"] == figures["detect_over_typed_decode"]
+    assert {"run.bytes_an_event", "run.result_bytes_an_event"} <= set(section.figures)
+    assert 300 < section.figures["run.result_bytes_an_event"] < 3_000
+    assert section.picture.count("<rect") == 1 + len(figures["stops"])
+
+
 def test_clocks_count_a_nested_stop_once():
     clocks = stops.Clocks()
 

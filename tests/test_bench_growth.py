@@ -28,6 +28,10 @@ def test_the_soak_takes_every_event_and_looks_at_each_part_of_a_day(soaked):
     text = soak.report(soaked)
     assert f"{entities[-1]:,}" in text
     assert "memory flat" in text
+    section = soak.section(soaked)
+    assert section.table == text
+    assert section.figures["soak.memory_change_mib"] == soaked["memory_change"][0]
+    assert ET.fromstring(section.picture).findall(".//{*}circle") == []  # eight rows a day and more are a line
 
 
 def days(memory, speed, entities=1_000, active=500):
@@ -66,8 +70,11 @@ def test_a_change_has_the_textbook_interval():
 def grown(tmp_path_factory):
     told = []
     folder = tmp_path_factory.mktemp("growth")
-    figures = growth.measure(folder, 3_000, 1, told.append, entities=(100, 1_000), detections=(10,), left_out=LEFT_OUT)
-    assert told[:2] == ["100 entities", "1,000 entities"]
+    figures = growth.measure(
+        folder, 3_000, 1, told.append,
+        sizes=(1_000, 3_000), entities=(100, 1_000), detections=(10,), left_out=LEFT_OUT, processes=(2,),
+    )  # fmt: skip
+    assert told[1:4] == ["3,000 events", "100 entities", "1,000 entities"]
     return json.loads(json.dumps(figures))
 
 
@@ -75,14 +82,18 @@ def test_growth_measures_every_size_and_every_detection(grown):
     assert set(grown["by_entities"]) == {"100", "1000"}
     assert set(grown["by_detections"]) == {"0", "10"}
     assert set(grown["detection_costs"]) == set(LEFT_OUT)
-    assert all(ns > 0 for ns in grown["by_entities"].values())
+    assert set(grown["by_events"]) == {"1000", "3000"}
+    assert set(grown["by_processes"]) == {"2"}
+    costs = [*grown["by_entities"].values(), *grown["by_events"].values()]
+    assert all(ns > 0 and mib > 20 for ns, mib in costs)
     # of so few events what the start cost is the larger part, and its difference may be below zero
     assert len(set(grown["by_detections"].values()) | set(grown["detection_costs"].values())) == 4
     text = growth.table(grown)
     assert all(name in text for name in LEFT_OUT)
-    drawn = ET.fromstring(growth.picture(grown))
-    assert len(drawn.findall(".//{*}circle")) == 2 + 2
-    assert "href" not in growth.picture(grown)
+    pictures = {part: growth.section(part, grown).picture for part in growth.ABOUT}
+    points = {part: len(ET.fromstring(drawn).findall(".//{*}circle")) for part, drawn in pictures.items()}
+    assert points == {"events": 4, "entities": 4, "detections": 2, "each": 0, "processes": 2}
+    assert not any("href" in drawn for drawn in pictures.values())
 
 
 @pytest.mark.parametrize("number", [0, 1, *growth.DETECTIONS])
