@@ -4,6 +4,7 @@ Everything here is arithmetic on the figures of docs/performance.md and on the a
 is left out.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from textwrap import fill
@@ -18,6 +19,8 @@ LOAD: Final = 0.5
 """The share of the measured speed that is planned with: an hour's outage at the peak is caught up with in an hour."""
 EVENTS_AN_ENTITY: Final = 50.0
 """Events a day for each entity that is to be remembered."""
+MOST_ENTITIES: Final = 100_000_000
+"""No `max_entities` may be larger: what comes beyond it drives out what was longest unseen."""
 STATE_COPIES: Final = 3
 """What a state directory holds at most, beside what is current (docs/operations.md, "Lost or damaged state")."""
 EVENTS: Final = (1e9, 1e10)
@@ -29,43 +32,37 @@ _MIB: Final = float(1 << 20)
 SUMS: Final = {
     "processes": (
         "processes of `detect`",
-        "peak / ({0[kafka_speed.events_a_second]:,.0f} events/s of one process x {1}), rounded up",
-        ("kafka_speed.events_a_second",),
+        "peak / ({0[kafka_speed.events_a_second]:,.0f} events/s of one process x {1}), "
+        "if that is more than 1 also / {0[kafka_speed.cpu_share]:.2f}, rounded up",
     ),
     "cores": (
         "cores of `detect`",
         "peak / ({0[kafka_speed.events_a_cpu_second]:,.0f} events a second of processor time x {1}), "
-        "x 1 / {0[kafka_speed.cpu_share]:.2f} with several processes, rounded up",
-        ("kafka_speed.events_a_second", "kafka_speed.events_a_cpu_second", "kafka_speed.cpu_share"),
+        "with several processes also / {0[kafka_speed.cpu_share]:.2f}, rounded up",
     ),
     "memory_gib": (
         "memory of `detect`, GiB",
         "entities x {0[memory.bytes_an_entity]:,.0f} bytes + processes x {0[memory.other_mib]:,.0f} MiB",
-        ("kafka_speed.events_a_second", "memory.bytes_an_entity", "memory.other_mib"),
     ),
     "state_gib": (
         "disk of the state, GiB",
         "entities x {0[snapshots.bytes_an_entity]:,.1f} bytes x {2}",
-        ("snapshots.bytes_an_entity",),
     ),
     "topics_gib": (
         "disk of the topics, GiB a day",
-        "mean x 86,400 s x ({0[run.bytes_an_event]:,.0f} bytes that come + "
-        "{0[run.result_bytes_an_event]:,.0f} of results)",
-        ("run.bytes_an_event", "run.result_bytes_an_event"),
+        "mean x 86,400 s x ({0[run.bytes_an_event]:,.0f} bytes that come + {0[run.result_bytes_an_event]:,.0f} of "
+        "results)",
     ),
     "trail_cores": (
         "cores of `archive`",
         "mean / ({0[archive.events_a_core_second]:,.0f} events/s of a core x {1}), rounded up",
-        ("archive.events_a_core_second",),
     ),
     "trail_gib": (
         "disk of the trail, GiB a day",
         "mean x 86,400 s x {0[archive.bytes_an_event]:,.0f} bytes",
-        ("archive.bytes_an_event",),
     ),
 }
-"""By what is needed: its name, the sum in words (figures, `LOAD`, `STATE_COPIES`), and the figures that it takes."""
+"""By what is needed: its name, and the sum in words (of figures, `LOAD` and `STATE_COPIES`)."""
 
 
 def need(peak: float, entities: float, figures: Figures) -> dict[str, float]:
@@ -75,14 +72,15 @@ def need(peak: float, entities: float, figures: Figures) -> dict[str, float]:
     1
     """
     f, mean = figures, peak / PEAK
-    known = {name for name, (_, _, of) in SUMS.items() if all(each in f for each in of)}
+    known = {name for name, (_, sums) in SUMS.items() if named(sums) <= f.keys()}
     found: dict[str, float] = {}
     if "processes" in known:
-        found["processes"] = ceil(peak / (f["kafka_speed.events_a_second"] * LOAD))
-    if "cores" in known:
+        alone = peak / (f["kafka_speed.events_a_second"] * LOAD)
+        found["processes"] = ceil(alone / f["kafka_speed.cpu_share"]) if alone > 1 else 1
+    if {"processes", "cores"} <= known:
         share = f["kafka_speed.cpu_share"] if found["processes"] > 1 else 1.0
         found["cores"] = ceil(peak / (f["kafka_speed.events_a_cpu_second"] * share * LOAD))
-    if "memory_gib" in known:
+    if {"processes", "memory_gib"} <= known:
         others = found["processes"] * f["memory.other_mib"] * _MIB
         found["memory_gib"] = (entities * f["memory.bytes_an_entity"] + others) / _GIB
     if "state_gib" in known:
@@ -99,13 +97,14 @@ def need(peak: float, entities: float, figures: Figures) -> dict[str, float]:
 def estimate(figures: Figures) -> str:
     """The section about a billion events a day and ten, with its sums."""
     peaks = [each / DAY_S * PEAK for each in EVENTS]
-    needs = [need(peak, each / EVENTS_AN_ENTITY, figures) for peak, each in zip(peaks, EVENTS, strict=True)]
+    entities = [min(each / EVENTS_AN_ENTITY, MOST_ENTITIES) for each in EVENTS]
+    needs = [need(peak, known, figures) for peak, known in zip(peaks, entities, strict=True)]
     if not needs[0]:
         return ""
     rows = [
         ("events/s, mean", *(_number(peak / PEAK) for peak in peaks), "events / 86,400 s"),
         ("events/s, peak", *(_number(peak) for peak in peaks), f"mean x {PEAK:g}"),
-        ("entities", *(_number(each / EVENTS_AN_ENTITY) for each in EVENTS), f"events / {EVENTS_AN_ENTITY:g}"),
+        ("entities", *map(_number, entities), f"events / {EVENTS_AN_ENTITY:g}, at most {MOST_ENTITIES:,}"),
         *((SUMS[name][0], *(_number(each[name]) for each in needs), sum_of(name, figures)) for name in needs[0]),
     ]
     most = f"{figures['kafka_speed.processes']:.0f} processes" if "kafka_speed.processes" in figures else "one process"
@@ -114,9 +113,10 @@ def estimate(figures: Figures) -> str:
         f"{most} over one topic were not measured, nor a network between machines. Assumed: the busiest hour has "
         f"{PEAK:g} times the mean; {LOAD:.0%} of the measured speed is planned with, so that an hour's outage at the "
         "peak is caught up with in an hour; an entity that is to be remembered has "
-        f"{EVENTS_AN_ENTITY:g} events a day. Topics are told for one replica, as they are before compression. `detect` "
-        "takes at most one process for each partition; `archive` is one process on one core, so more than one core of "
-        "it means as many topics and trails."
+        f"{EVENTS_AN_ENTITY:g} events a day, and a tenth of the entities is active at once. Topics are told for one "
+        "replica, as they are before compression; the brokers' own cores are not in it. `detect` takes at most one "
+        "process for each partition; `archive` is one process on one core, so more than one core of it means as many "
+        "topics and trails."
     )
     head = ("", *(f"{each / 1e9:g} billion a day" for each in EVENTS), "the sum")
     title = "## An estimate for 1 and 10 billion events a day"
@@ -159,56 +159,39 @@ def summary(figures: Figures) -> str:
             ),
         ]  # fmt: skip
         out += [*_table(("", "defaults", "and behaviour", "aim"), rows), ""]
-    for text, of in _SAID:
-        if all(name in f for name in of):
-            out.append("- " + text.format(f))
+    out += ["- " + text.format(f) for text in _SAID if named(text) <= f.keys()]
     return "\n".join(out) + "\n" if len(out) > 1 else ""
 
 
-_SAID: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
-    (
-        "Topic to topics: {0[kafka_speed.events_a_second]:,.0f} events/s, "
-        "{0[kafka_speed.decode_share]:.2f} of only consuming "
-        "and decoding (aim 0.40); {0[kafka_speed.processes]:.0f} processes do "
-        "{0[kafka_speed.cpu_share]:.2f} of the events of "
-        "one for each second of processor time (aim 0.75).",
-        ("kafka_speed.events_a_second", "kafka_speed.cpu_share"),
-    ),
-    (
-        "At {0[kafka_latency.rate]:,.0f} events/s a scored event is visible after "
-        "{0[kafka_latency.event_p50_s]:.1f} s (p99 "
-        "{0[kafka_latency.event_p99_s]:.1f}; aim 3), an alert {0[kafka_latency.alert_p50_s]:.1f} s (p99 "
-        "{0[kafka_latency.alert_p99_s]:.1f}; aim 13) after its crossing event.",
-        ("kafka_latency.event_p50_s", "kafka_latency.alert_p50_s"),
-    ),
-    (
-        "A restart with {0[kafka_restart.entities]:,.0f} entities takes {0[kafka_restart.seconds]:.1f} s (aim 10).",
-        ("kafka_restart.seconds",),
-    ),
-    (
-        "{0[memory.one_shots]:,.0f} addresses and accounts seen once: {0[memory.peak_mib]:,.0f} MiB at "
-        "most (aim 1,536).",
-        ("memory.peak_mib",),
-    ),
-    (
-        "Four days at full speed (`make soak`), the last beside the one before: memory "
-        "{0[soak.memory_change_mib]:+.1f} MiB "
-        "(±{0[soak.memory_interval_mib]:.1f}), throughput {0[soak.speed_change]:+,.0f} events/s of "
-        "{0[soak.events_a_second]:,.0f} "
-        "(±{0[soak.speed_interval]:,.0f}).",
-        ("soak.memory_change_mib", "soak.speed_change"),
-    ),
-    (
-        "Into the trail: {0[archive.events_a_core_second]:,.0f} events/s of a core, "
-        "{0[archive.bytes_an_event]:,.0f} bytes an "
-        "event on disk.",
-        ("archive.events_a_core_second",),
-    ),
-)  # fmt: skip
-"""Sentences of the summary, each with the figures without which it is not said."""
+_SAID: Final[Sequence[str]] = (
+    "Topic to topics: {0[kafka_speed.events_a_second]:,.0f} events/s, {0[kafka_speed.decode_share]:.2f} of only "
+    "consuming and decoding (aim 0.40); {0[kafka_speed.processes]:.0f} processes do {0[kafka_speed.cpu_share]:.2f} "
+    "of the events of one for each second of processor time (aim 0.75).",
+    "At {0[kafka_latency.rate]:,.0f} events/s a scored event is visible after {0[kafka_latency.event_p50_s]:.1f} s "
+    "(p99 {0[kafka_latency.event_p99_s]:.1f}; aim 3), an alert {0[kafka_latency.alert_p50_s]:.1f} s (p99 "
+    "{0[kafka_latency.alert_p99_s]:.1f}; aim 13) after its crossing event.",
+    "A restart with {0[kafka_restart.entities]:,.0f} entities takes {0[kafka_restart.seconds]:.1f} s (aim 10).",
+    "{0[memory.one_shots]:,.0f} addresses and accounts, each seen once: {0[memory.peak_mib]:,.0f} MiB at most "
+    "(aim 1,536).",
+    "Four days at full speed (`make soak`), the last beside the one before: memory "
+    "{0[soak.memory_change_mib]:+.1f} MiB (±{0[soak.memory_interval_mib]:.1f}), throughput "
+    "{0[soak.speed_change]:+,.0f} events/s of {0[soak.events_a_second]:,.0f} (±{0[soak.speed_interval]:,.0f}).",
+    "Into the trail: {0[archive.events_a_core_second]:,.0f} events/s of a core, "
+    "{0[archive.bytes_an_event]:,.0f} bytes an event on disk.",
+)
+"""Sentences of the summary; one is said if all its figures are there."""
 
 BLOCKS: Final[dict[str, Callable[[Figures], str]]] = {"estimate": estimate, "capacity": capacity, "summary": summary}
 """What a page may ask for: `<!-- calculated: NAME -->`."""
+
+
+def named(text: str) -> set[str]:
+    """The figures that a text has places for.
+
+    >>> sorted(named("{0[a.x]:,.0f} of {0[b.y_s]:.2f} and {1}"))
+    ['a.x', 'b.y_s']
+    """
+    return set(re.findall(r"\{0\[([\w.]+)\]", text))
 
 
 def sum_of(name: str, figures: Figures) -> str:

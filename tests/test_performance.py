@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import archive, bars, capacity, page, slider
 from benchmarks.page import Circumstances, Section
+from flows.config import load
+from flows.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
 PAGE = """# What it costs
@@ -113,14 +115,19 @@ def test_an_estimate_is_the_sums_it_shows():
     # a billion a day: 11,574 a second, 34,722 at the peak; 20 million entities
     needed = capacity.need(1e9 / 86_400 * 3, 20e6, FIGURES)
     assert needed == pytest.approx({
-        "processes": 2, "cores": 5, "memory_gib": 20e6 / 2**20 + 1, "state_gib": 20e6 * 96 / 2**30,
+        "processes": 4, "cores": 5, "memory_gib": 20e6 / 2**20 + 2, "state_gib": 20e6 * 96 / 2**30,
         "topics_gib": 1e12 / 2**30, "trail_cores": 2, "trail_gib": 800e9 / 2**30,
     })  # fmt: skip
     alone = capacity.need(6_000.0, 0.0, FIGURES)
     assert (alone["processes"], alone["cores"], alone["memory_gib"]) == (1, 1, 0.5)
     text = capacity.estimate(FIGURES)
-    assert "| processes of `detect` | 2 | 18 | peak / (40,000 events/s of one process x 0.5), rounded up |" in text
-    assert "| memory of `detect`, GiB | 20 | 200 | entities x 1,024 bytes + processes x 512 MiB |" in text
+    # 34,722 / 20,000 / 0.5 and ten times that, before rounding up; 20 million and 100 million KiB, and processes / 2
+    assert "| processes of `detect` | 4 | 35 | peak / (40,000 events/s of one process x 0.5), if" in text
+    assert "| memory of `detect`, GiB | 21 | 113 | entities x 1,024 bytes + processes x 512 MiB |" in text
+    assert "| entities | 20,000,000 | 100,000,000 | events / 50, at most 100,000,000 |" in text
+    load(flags={"state.max_entities": capacity.MOST_ENTITIES})
+    with pytest.raises(ConfigError):
+        load(flags={"state.max_entities": capacity.MOST_ENTITIES + 1})
     assert "More than 2 processes" in text
     assert set(capacity.need(1.0, 1.0, RUN)) == {"topics_gib"}
     assert [capacity.BLOCKS[name]({}) for name in capacity.BLOCKS] == ["", "", ""]
@@ -135,7 +142,7 @@ def test_an_archive_is_told_without_its_start():
     told = archive.section(short, long, long | {"processor_s": 2.04})
     assert told.figures["archive.events_a_core_second"] == pytest.approx(20_000)
     assert told.figures["archive.sorting_us_an_event"] == pytest.approx(100)
-    assert {name for name in told.figures if name in capacity.SUMS["trail_cores"][2]}
+    assert capacity.named(capacity.SUMS["trail_cores"][1] + capacity.SUMS["trail_gib"][1]) <= set(told.figures)
 
 
 def test_bars_below_zero_go_to_the_left():
@@ -160,5 +167,5 @@ def test_the_page_asks_for_benches_and_shows_their_pictures():
     assert {path.name for path in page.PAGE.parent.glob("performance-*.svg")} == set(pictures)
     figures = page.figures_of(text)
     there = {name.partition(".")[0] for name in figures}
-    of = {name for _, _, names in capacity.SUMS.values() for name in names}
+    of = {name for _, sums in capacity.SUMS.values() for name in capacity.named(sums)}
     assert {name for name in of if name.partition(".")[0] in there} <= set(figures)
