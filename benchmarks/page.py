@@ -22,6 +22,7 @@ from textwrap import fill
 from time import monotonic
 from typing import Final
 
+import flows  # noqa: F401 - says where numba keeps compiled kernels, so before any of them
 from benchmarks.capacity import BLOCKS, Figures
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "performance.md"

@@ -15,12 +15,11 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
 from typing import Any
-
-import numba
 
 from benchmarks import bars, plain_loop, reference_flow, stops, typed_decode
 from benchmarks.lasting import resident_peak
@@ -151,7 +150,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "architecture": platform.machine(),
         "python": platform.python_version(),
-        "numba": numba.__version__,
+        "numba": version("numba"),
     }
 
 

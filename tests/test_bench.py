@@ -1,6 +1,8 @@
 """The benchmark runs, and its figures hang together. How fast anything is, is not asserted."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +58,12 @@ def test_the_section_of_the_page_has_what_is_calculated_with(figures):
     assert {"run.bytes_an_event", "run.result_bytes_an_event"} <= set(section.figures)
     assert 300 < section.figures["run.result_bytes_an_event"] < 3_000
     assert section.picture.count("<rect") == 1 + len(figures["stops"])
+
+
+def test_no_bench_imports_numba_before_it_is_said_where_kernels_are_kept():
+    """Else it would compile them beside their sources, and go on with them when what they call has changed."""
+    benches = [*Path(run.__file__).parent.glob("*.py")]
+    assert not [path.name for path in benches if re.search(r"^(import|from) numba", path.read_text(), re.MULTILINE)]
 
 
 def test_clocks_count_a_nested_stop_once():
