@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,6 +23,31 @@ from tests.kafka.cluster import Broker
 from tests.kafka.outcome import make_topics, topics_of
 
 PARTS = ("speed", "latency", "burst", "flood", "restart")
+SHOWN = {
+    "events/s": {
+        "kafka_speed.decoded_a_second": "consume and decode only",
+        "kafka_speed.events_a_second": "exactly once",
+        "kafka_speed.loose_events_a_second": "at least once",
+        "kafka_speed.processes_events_a_second": "exactly once, several processes",
+    },
+    "s": {
+        "kafka_latency.event_p50_s": "event visible, median",
+        "kafka_latency.event_p99_s": "event visible, p99",
+        "kafka_latency.alert_p50_s": "alert visible, median",
+        "kafka_latency.alert_p99_s": "alert visible, p99",
+        "kafka_loose_latency.event_p50_s": "at least once: event, median",
+        "kafka_loose_latency.event_p99_s": "at least once: event, p99",
+        "kafka_loose_latency.alert_p50_s": "at least once: alert, median",
+        "kafka_loose_latency.alert_p99_s": "at least once: alert, p99",
+        "kafka_burst.event_p50_s": "tenfold burst: event, median",
+        "kafka_burst.event_p99_s": "tenfold burst: event, p99",
+        "kafka_burst.alert_p50_s": "tenfold burst: alert, median",
+        "kafka_burst.alert_p99_s": "tenfold burst: alert, p99",
+        "kafka_restart.seconds": "restart to the first scored event",
+    },
+    "MiB": {"kafka_flood.before_mib": "before the flood", "kafka_flood.peak_mib": "at most in it"},
+}
+"""What the picture of a section shows, by unit: figures, and what they are called."""
 
 
 def speed(bench: Bench, events: int, rounds: int, processes: int) -> tuple[list[str], dict[str, float]]:
@@ -160,11 +185,10 @@ def main() -> None:
 
 def section(parts: Sequence[str], table: str, figures: dict[str, float]) -> Section:
     """What the page says of some parts."""
-    named = {name.partition("kafka_")[2].replace("_", " "): value for name, value in figures.items()}
     picture = ""
-    for unit, end, title in (("events/s", "a second", "Speed"), ("s", " s", "Seconds"), ("MiB", " mib", "Memory")):
-        rows = [(name, value) for name, value in named.items() if name.endswith(end) and isfinite(value)]
-        picture = picture or (bars.svg(f"Topic to topics: {title.lower()}", unit, rows) if rows else "")
+    for unit, shown in SHOWN.items():
+        rows = [(text, figures[name]) for name, text in shown.items() if isfinite(figures.get(name, nan))]
+        picture = picture or (bars.svg("Topic to topics", unit, rows) if rows else "")
     return Section(
         f"kafka-{'-'.join(parts)}",
         f"Over Kafka: {', '.join(parts)}",
