@@ -1,8 +1,8 @@
 """`make bench-formats`: a run over a platform's own format, beside one over the same traffic in format `lapwing`.
 
 File to files, everything on, rounds interleaved, medians printed: time by the clock, which is what throughput is, and
-processor time of all threads together, which changes little with what else the machine does. The events are simulated and
-written as each platform would write them, at the size that such records have.
+processor time of all threads together, which changes little with what else the machine does. The events are simulated
+and written as each platform would write them, at the size that such records have.
 """
 
 import argparse
@@ -80,7 +80,8 @@ def table(figures: dict[str, Any]) -> str:
         f"{figures['events']:,} events, medians of {figures['rounds']} rounds; {on['cores']} cores, "
         f"{on['architecture']}, Python {on['python']}",
         "",
-        f"{'format':14}{'bytes':>8}{'events/s':>12}{'ns/event':>12}{'of lapwing':>12}{'CPU ns/event':>14}{'of lapwing':>12}",
+        f"{'format':14}{'bytes':>8}{'events/s':>12}{'ns/event':>12}{'of lapwing':>12}"
+        f"{'CPU ns/event':>14}{'of lapwing':>12}",
     ]
     out += [
         f"{name:14}{size[name]:>8,.0f}{1e9 / each:>12,.0f}{each:>12,.0f}{ns[LAPWING] / each:>12.2f}"
