@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import cli
+from tests.prepared import started
 
 LAPWING = str(Path(sys.executable).with_name("lapwing"))
 ROOT = Path(__file__).parent.parent
@@ -24,8 +25,17 @@ def run(*words: str | Path, **how: Any) -> subprocess.CompletedProcess[bytes]:
 
 
 def lapwing(*arguments: str | Path, **how: Any) -> subprocess.CompletedProcess[bytes]:
-    """The command, run to its end."""
-    return run(LAPWING, *arguments, **how)
+    """The command, run to its end in a process of its own (see `tests.prepared`)."""
+    given, limit = how.pop("input", None), how.pop("timeout", 300)
+    if given is not None:
+        how["stdin"] = subprocess.PIPE
+    with begun(*arguments, **how) as process:
+        try:
+            out, err = process.communicate(given, limit)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def command(*arguments: str | Path) -> tuple[int, str, list[str]]:
@@ -44,9 +54,9 @@ def command(*arguments: str | Path) -> tuple[int, str, list[str]]:
 
 
 def begun(*arguments: str | Path, **how: Any) -> subprocess.Popen[bytes]:
-    """The command, running."""
+    """The command, running in a process of its own (see `tests.prepared`)."""
     words = [LAPWING, *map(str, arguments)]
-    return subprocess.Popen(words, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how})
+    return started(words, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how})
 
 
 def children(parent: int) -> list[int]:

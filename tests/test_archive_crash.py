@@ -10,6 +10,7 @@ from flows.trail.insights import read
 from flows.trail.keys import KeyStore
 from flows.trail.store import Store
 from flows.trail.verify import Verifying
+from tests.prepared import started
 from tests.trails import archived, events, lines, opened, valid, whole
 
 _GIVE_UP_S = 300.0
@@ -21,7 +22,7 @@ def start(source: Path, folder: Path) -> "subprocess.Popen[str]":
         "--config", str(folder / "config.toml"), "--input", str(source), "--trail", str(folder / "trail"),
         "--keys", str(folder / "keys"), "--raw", "--quiet",
     ]  # fmt: skip
-    return subprocess.Popen(
+    return started(
         [sys.executable, "-m", "tests.archive_under_test", "20", "300", *arguments], stderr=subprocess.PIPE, text=True
     )
 

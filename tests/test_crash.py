@@ -16,6 +16,7 @@ from flows.config import load
 from flows.recovery_store import saved
 from flows.shard_log import check
 from tests.flow_under_test import Results, config_file, results, run, same, stream, write
+from tests.prepared import started
 
 LIMIT_S = 600  # a first start compiles the kernels
 
@@ -39,7 +40,7 @@ class Case:
             "detect", "--config", str(self.path), "--input", str(self.source), "--output", str(self.folder / name),
             "--state", str(self.folder / f"{name}-state"), "--quiet", *(["--close"] if close else []),
         ]  # fmt: skip
-        return subprocess.Popen(
+        return started(
             [sys.executable, "-m", "tests.flow_under_test", json.dumps(trouble), *arguments],
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip

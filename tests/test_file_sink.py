@@ -30,6 +30,7 @@ from flows.connectors.staged_lines import finish
 from flows.connectors.stdout_sink import StdoutSink
 from flows.connectors.window_sink import WindowSink, merge_windows
 from flows.errors import OutputError
+from tests.prepared import started
 from tests.sinks import EPOCHS, Item, file_size_limit, lines, part_of, windows
 
 
@@ -299,7 +300,7 @@ def test_in_bytewax_over_kills(out: Path, tmp_path: Path, workers: int) -> None:
     command = [sys.executable, "-m", "tests.killed_flow", str(tmp_path / "state"), str(out), "10000", str(workers)]
     seen = b""
     for seconds in (0.1, 0.3, None):
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as run:
+        with started(command, stdout=subprocess.PIPE) as run:
             assert run.stdout is not None
             run.stdout.readline()  # it is about to start
             try:

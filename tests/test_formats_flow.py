@@ -3,14 +3,13 @@
 import gzip
 import json
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 from flows.connectors.output_directory import ALERTS, DEAD_LETTERS, SCORED
 from flows.query import events, incidents
-from tests.command import LAPWING, command
+from tests.command import begun, command
 from tests.test_unwrap import SECRET, okta, text
 
 
@@ -87,11 +86,9 @@ def test_a_run_killed_among_the_events_of_a_message_loses_and_repeats_none(tmp_p
     path.write_bytes(b"\n".join(text([attack(at) for at in range(k, k + 50)]) for k in range(0, 3_000, 50)))
     (tmp_path / "small.toml").write_text("[input]\nbatch_rows = 7\n")
     words = ["detect", "--config", tmp_path / "small.toml", "--input", path, "--format", "okta", "--state", state]
-    child = subprocess.Popen([LAPWING, *map(str, words), "--output", str(output), "--quiet"])
-    try:
+    with begun(*words, "--output", output, "--quiet") as child:
         while child.poll() is None and not any(file.stat().st_size for file in output.rglob("*.ndjson*")):
             time.sleep(0.01)
-    finally:
         child.kill()
         child.wait()
     assert child.returncode == -signal.SIGKILL

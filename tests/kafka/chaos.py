@@ -26,6 +26,7 @@ from tests.kafka.cluster import Broker, Cluster
 from tests.kafka.outcome import Outcome, differences, make_topics, outcome, topics_of
 from tests.kafka.records import Record, ends, produce
 from tests.kafka.trouble import PLACES
+from tests.prepared import started
 
 PARTITIONS = 3
 NAP = 0.1
@@ -159,11 +160,11 @@ class Chaos:
 
     def _start(self, name: str, topics: Topics, trouble: dict[str, Any]) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.kafka.trouble", json.dumps(trouble), *self._words(name, topics)]
-        return subprocess.Popen([*command, "--until", "end", "--close"], stderr=subprocess.PIPE, text=True)
+        return started([*command, "--until", "end", "--close"], stderr=subprocess.PIPE, text=True)
 
     def _command(self, name: str, topics: Topics, *more: str) -> subprocess.Popen[str]:
         """The real command, without an end."""
-        return subprocess.Popen([LAPWING, *self._words(name, topics), *more], stderr=subprocess.PIPE, text=True)
+        return started([LAPWING, *self._words(name, topics), *more], stderr=subprocess.PIPE, text=True)
 
     def _words(self, name: str, topics: Topics) -> list[str]:
         config = self.folder / f"{name}.toml"
