@@ -51,8 +51,9 @@ class Site:
         self.prefix = uuid.uuid4().hex[:8]
         self.topics = {key: f"{self.prefix}.{key.replace('_', '-')}" for key in KEYS}
         counts = {"markers": self.sinks, **self.counts}
-        for key, name in self.topics.items():
-            self.kafka.make(name, counts.get(key, self.partitions), self.settings.get(key, {}))
+        self.kafka.make_all(
+            {name: (counts.get(key, self.partitions), self.settings.get(key, {})) for key, name in self.topics.items()}
+        )
         self.state = self.folder / "state"
         self._ended: set[str] = set()
         self.path = self.folder / "kafka.toml"

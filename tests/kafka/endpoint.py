@@ -41,16 +41,25 @@ class Endpoint:
 
     def make(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
         """Make a topic of this name, replicated as is the broker's default; `KafkaException` also if there is one."""
-        new = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=dict(config or {}))
+        self.make_all({name: (partitions, config or {})})
+
+    def make_all(self, topics: Mapping[str, tuple[int, Mapping[str, str]]]) -> None:
+        """Make topics by name, each with its number of partitions and its configuration, as `make` does."""
         admin = AdminClient(self.client())
-        there = name in self.names()
-        try:
-            admin.create_topics([new], operation_timeout=60)[name].result(60)
-        except KafkaException as error:
-            # A client asks again when a busy broker is late with its answer, and then is told of its own topic.
-            if there or error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
-        _led(admin, name, partitions)
+        there = {*admin.list_topics(timeout=30).topics}
+        new = [
+            NewTopic(name, num_partitions=partitions, replication_factor=-1, config=dict(config))
+            for name, (partitions, config) in topics.items()
+        ]
+        for name, made in admin.create_topics(new, operation_timeout=60).items():
+            try:
+                made.result(60)
+            except KafkaException as error:
+                # A client asks again when a busy broker is late with its answer, and then is told of its own topic.
+                if name in there or error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+        for name, (partitions, _) in topics.items():
+            _led(admin, name, partitions)
 
 
 def _led(admin: AdminClient, name: str, partitions: int) -> None:

@@ -32,10 +32,16 @@ def make_topics(kafka: Endpoint, topics: Topics, partitions: int, **config: str)
     """All of them, but the topic of events where it is there."""
     compacted = {topics.latest, topics.markers}
     known = kafka.names()
-    for name in (getattr(topics, key) for key in Topics.__struct_fields__):
-        if name not in known:
-            count = partitions if name in (topics.events, topics.scored) else 4
-            kafka.make(name, count, ({"cleanup.policy": "compact"} if name in compacted else {}) | config)
+    kafka.make_all(
+        {
+            name: (
+                partitions if name in (topics.events, topics.scored) else 4,
+                ({"cleanup.policy": "compact"} if name in compacted else {}) | config,
+            )
+            for name in (getattr(topics, key) for key in Topics.__struct_fields__)
+            if name not in known
+        }
+    )
 
 
 def outcome(kafka: Endpoint, topics: Topics) -> Outcome:

@@ -32,5 +32,4 @@ TOPICS = {
 
 def make_all(kafka: Endpoint) -> None:
     """Make them all; raises `KafkaException` if one is there."""
-    for name, topic in TOPICS.items():
-        kafka.make(name, topic.partitions, topic.config)
+    kafka.make_all({name: (topic.partitions, topic.config) for name, topic in TOPICS.items()})
