@@ -15,8 +15,8 @@ from tests.command import ROOT, lapwing, said
 from tests.odd_lines import lines, mutated, ordinary
 from tests.test_fuzz_bytes import CASES, OK
 
-COUNT = int(os.environ.get("LAPWING_MUTATED_LINES", "200000"))
-"""The promise is for a million; that many take a minute more."""
+COUNT = int(os.environ.get("LAPWING_MUTATED_LINES", "60000"))
+"""The promise is for a million; that many take a minute and a half more."""
 MOST_ADDED = 800
 BOM = b"\xef\xbb\xbf"
 

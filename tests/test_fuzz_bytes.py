@@ -89,13 +89,13 @@ def test_case(case: str) -> None:
         json.loads(output(decoded, 0), parse_int=str)
 
 
-def test_200_000_mutated_lines() -> None:
+def test_100_000_mutated_lines() -> None:
     """Rows and dead letters add up to the lines, in order, whatever was done to the bytes."""
     random_ = random.Random(2026)
     seeds = [json.dumps(ordinary(random_)).encode() for _ in range(400)] + [odd(random_) for _ in range(200)]
     seeds = [seed for seed in seeds if len(seed) < 2_000]
     total, rows, reasons = 0, 0, set()
-    for _ in range(50):
+    for _ in range(25):
         messages = [mutated(random_, random_.choice(seeds)) for _ in range(4_000)]
         decoded = decode(batch(messages), Limits())
         taken = np.concatenate((decoded.offset, [letter.offset for letter in decoded.dead])) - 100
@@ -112,7 +112,7 @@ def test_200_000_mutated_lines() -> None:
         total += len(messages)
         rows += len(decoded)
         reasons |= {letter.reason for letter in decoded.dead}
-    assert total == 200_000
+    assert total == 100_000
     assert 0.1 * total < rows < 0.9 * total
     assert reasons >= {
         "malformed_json",

@@ -96,7 +96,7 @@ def test_the_stream_puts_everything_to_the_test() -> None:
 # Two sizes that no luck may leave out; batches of one row take some seconds.
 @example(seed=1, order=None, batch_rows=1, workers=1, lazy=0.0, haste=1)
 @example(seed=1, order=2, batch_rows=7, workers=2, lazy=0.5, haste=2)
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(
     seed=st.integers(1, 3),
     order=st.one_of(st.none(), st.integers(1, 3)),
@@ -115,7 +115,7 @@ def test_batches_workers_order_and_interleaving_change_nothing(
 
 @example(seed=1, cuts=[1, 2, 3, 60], batch_rows=17, epoch=0.0, last_workers=1)
 @example(seed=2, cuts=[45, 8], batch_rows=40, epoch=0.03, last_workers=2)
-@settings(max_examples=3)
+@settings(max_examples=1)
 @given(
     seed=st.integers(1, 3),
     cuts=st.lists(st.integers(1, 90), min_size=1, max_size=4),
