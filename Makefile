@@ -35,8 +35,8 @@ lab: .venv/.test ## a notebook in the browser; NAME=tune|explore|investigate|com
 kafka: .venv/.test ## a real Kafka on this machine with Lapwing's topics, until Ctrl-C
 	@$(BIN)/python -m tests.kafka
 
-test: .venv/.test ## the whole test suite, doctests too, on as many cores as there are (four at most)
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --ignore=tests/system
+test: .venv/.test ## the whole test suite, doctests too, by two workers for each core (eight at most; WORKERS=1)
+	$(BIN)/pytest -n $(or $(WORKERS),auto) --dist loadfile --no-loadscope-reorder --ignore=tests/system
 
 test-system: .venv/.system ## what needs Debian packages: apt-get install chromium chromium-driver rsyslog rsyslog-openssl prometheus
 	$(BIN)/pytest tests/system
@@ -131,11 +131,11 @@ clean: ## remove results and caches; .venv and .venv-peers stay
 	$(SYNC) --group test
 	@touch $@
 
-.venv/.system: .venv/.core
+.venv/.system: .venv/.test
 	$(SYNC) --group system
 	@touch $@
 
-.venv/.check: .venv/.core
+.venv/.check: .venv/.system
 	$(SYNC) --group test --group system --group check
 	@touch $@
 
