@@ -29,8 +29,10 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 _SET_CHILD_SUBREAPER = 36
 _READ_AT_IMPORT = ("NUMBA_", "PYTHON", "XDG_", "HOME", "MALLOC_", "LD_")
-_MADE_BY = "NUMBA_CACHE_DIR"
+_SET_BY_ALL = "NUMBA_CACHE_DIR"
 """Whoever imports the kernels sets it, to the same for all."""
+_BEFORE = {**os.environ}
+"""As it is before a test changes it."""
 
 
 class Prepared(subprocess.Popen[Any]):
@@ -52,15 +54,18 @@ class Prepared(subprocess.Popen[Any]):
 
 
 def started(words: Sequence[str], **how: Any) -> "subprocess.Popen[Any]":
-    """A process, forked from the prepared one unless its environment has what is read before `main` begins."""
+    """A process, forked from the prepared one unless its environment has what is read before `main` begins.
+
+    It is started where this is no Linux.
+    """
     env = how.get("env") or os.environ
-    kind = Prepared if _early(env) == _waiting().early else subprocess.Popen
-    return kind(words, **how)
+    forked = sys.platform == "linux" and _early(env) == _early(_BEFORE)
+    return (Prepared if forked else subprocess.Popen)(words, **how)
 
 
 def _early(environment: Mapping[str, str]) -> dict[str, str]:
     return {
-        key: value for key, value in environment.items() if key.startswith(_READ_AT_IMPORT) and key != _MADE_BY
+        key: value for key, value in environment.items() if key.startswith(_READ_AT_IMPORT) and key != _SET_BY_ALL
     }  # fmt: skip
 
 
@@ -68,18 +73,18 @@ class _Waiting:
     """The process that waits to be forked."""
 
     def __init__(self) -> None:
-        self.early = _early(os.environ)
+        self._one = threading.Lock()
         self._channel, other = socket.socketpair()
         with other:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.prepared", str(other.fileno())], pass_fds=[other.fileno()], cwd=ROOT,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=_BEFORE,
             )  # fmt: skip
         atexit.register(self._end)
 
     def fork(self, job: dict[str, Any], files: list[int]) -> int:
         """The id of a new process, a child of this one."""
-        with os.fdopen(os.memfd_create("job"), "w+b") as content:
+        with self._one, os.fdopen(os.memfd_create("job"), "w+b") as content:
             content.write(json.dumps(job).encode())
             content.flush()
             _adopt(True)
@@ -190,5 +195,6 @@ if __name__ == "__main__":
     prepare()
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         wanted = _serve(asked)
-    if wanted is not None:
-        _main(wanted["words"])
+    if wanted is None:
+        os._exit(0)
+    _main(wanted["words"])

@@ -1,6 +1,7 @@
 """A backlog, or a producer that is faster than the flow, does not end up in memory."""
 
 import json
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from benchmarks.lasting import resident_peak
 from flows.connectors.kafka_reader import BATCH_BYTES, PREFETCH_KIB
 from flows.connectors.kafka_sink import BUFFERED_KIB, WAITING_BYTES
 from models.windows.evidence import SHARD_LIMIT
+from tests.command import LAPWING
 from tests.kafka.records import Record
 from tests.kafka_runs import Site
 
@@ -24,7 +26,9 @@ def peak_mib(site: Site, events: int) -> float:
     )
     site.produce(Record(line, partition=k % site.partitions) for k, line in enumerate(lines))
     peak = 0.0
-    with site.running("--start", "earliest", "--until", "end") as process:
+    words = [LAPWING, *map(str, site.words("--start", "earliest", "--until", "end"))]
+    # As a user starts it: one that is forked has memory before it begins.
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         while process.poll() is None:
             peak = max(peak, resident_peak(process.pid))
             time.sleep(0.05)
