@@ -110,7 +110,8 @@ def _made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callab
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each core, eight at most: tests of brokers and of processes wait more than they work."""
-    return min(8, 2 * len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(8, 2 * cores)
 
 
 @pytest.hookimpl(optionalhook=True)
