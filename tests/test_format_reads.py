@@ -157,18 +157,19 @@ def written(form: SourceFormat, reads: Reads, records: list[dict[str, Any]]) -> 
     read = [msgspec.json.decode(line) for line in lines]
     raw = raw_batch("", lines)
     rows, extent = np.arange(len(lines)), raw.length.astype(np.int32)
+    events = [form.event(record) for record in read]
+    expected = [msgspec.json.encode(event) for event in events]
     for _ in range(2):
         found = templates.write(raw.buffer, raw.start, extent, rows)
-        for record, signature in zip(read, found.signatures, strict=True):
-            templates.learn(signature, record, form.event(record))
+        for record, event, signature in zip(read, events, found.signatures, strict=True):
+            templates.learn(signature, record, event)
     found = templates.write(raw.buffer, raw.start, extent, rows)
     begins = np.concatenate(([0], found.ends[:-1]))
     wrong = []
     for row in np.flatnonzero(found.done).tolist():
         line = found.lines[begins[row] : found.ends[row]].tobytes()
         made = msgspec.json.decode(line)
-        expected = msgspec.json.decode(msgspec.json.encode(form.event(read[row])))
-        if json.dumps(made) != json.dumps(expected):
+        if json.dumps(made) != json.dumps(msgspec.json.decode(expected[row])):
             wrong.append(lines[row])
     return int(found.done.sum()), wrong
 

@@ -40,7 +40,7 @@ def naive_beyond(counted, score):
     return floored(0.5 * reached(score) / (n + 1), math.log(start) - exponent * math.log(score / begin))
 
 
-@pytest.mark.parametrize("size", [0, 1, 19, 20, 21, 300, 3_000])
+@pytest.mark.parametrize("size", [0, 1, 19, 20, 21, 300, 1_000])
 def test_a_share_is_its_definition(size):
     counted = np.random.default_rng(size).lognormal(0, 1.5, size)
     tail = Tail()
