@@ -85,10 +85,10 @@ def counted(folder: Path, keys: KeyStore, number: int, out: list[str]) -> pa.Tab
     lines = path.read_bytes().splitlines()
     came = events(raw_batch("events.ndjson", lines), partial(decode, limits=Limits()), scored=False)
     trees = Trees(Store.open(str(folder / "of"), "events", create=keys.identity), 64)
-    rows = event_table(came.batch, came.messages, came.canonical, came.scored, "events.ndjson", keys, trees)
+    rows = event_table(came.batch, came.kept, came.told, came.scored, "events.ndjson", keys, trees)
     aggregates = Aggregates.open(str(folder / "day"), keys)
     began = process_time()
-    aggregates.events("events.ndjson", rows, came.messages)
+    aggregates.events("events.ndjson", rows, came.told)
     took = process_time() - began
     out.append(f"reading user agents and cities: {took / len(rows) * 1e6:.2f} us of processor time an event")
     table = aggregates.waiting()

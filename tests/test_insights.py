@@ -1,6 +1,7 @@
 """Aggregates: the same whatever the pieces, bounded, without people in them; and what a page makes of them."""
 
 import json
+import math
 import random
 from collections import Counter
 from datetime import UTC, datetime
@@ -57,7 +58,7 @@ events = st.lists(
         },
         optional={
             "country": st.sampled_from(["CH", "NL"]),
-            "city": st.sampled_from([place("Basel", "CH", 47.56, 7.59), place("Gent", "BE", None, None)]),
+            "city": st.sampled_from([place("Basel", "CH", 47.56, 7.59), place("Gent", "BE", math.nan, math.nan)]),
             "endpoint": st.sampled_from(["/login", "/users/{id}"]),
             "method": st.sampled_from(["GET", "POST"]),
             "status": st.sampled_from([200, 404, 500]),

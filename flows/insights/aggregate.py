@@ -46,13 +46,14 @@ class Measure(NamedTuple):
 
 
 @lru_cache(1 << 12)
-def place(city: str, country: str, lat: float | None, lon: float | None) -> str:
-    """A city as one name. Its place is rounded to a tenth of a degree, about 11 km: no one lives there.
+def place(city: str, country: str, lat: float, lon: float) -> str:
+    """A city as one name. Its place, NaN where it is not known, is rounded to a tenth of a degree, about 11 km: no one
+    lives there.
 
     >>> place("Basel", "CH", 47.5581, 7.5878).split(BETWEEN)
     ['Basel', 'CH', '47.6', '7.6']
     """
-    known = lat is not None and lon is not None and abs(lat) <= 90 and abs(lon) <= 180
+    known = abs(lat) <= 90 and abs(lon) <= 180
     where = (f"{lat:.1f}", f"{lon:.1f}") if known else ("", "")
     return BETWEEN.join((city.replace(BETWEEN, " "), country.replace(BETWEEN, " "), *where))
 

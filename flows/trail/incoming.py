@@ -7,12 +7,13 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from flows.formats import dead_letter
 from flows.formats.dead_letter import Body, bury
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
+from flows.trail.members import Texts, Told
+from flows.trail.members import told as members
 from flows.trail.records import OF, Record
 from flows.trail.rows import Scored
 from models.base import NONE_TIME
@@ -34,14 +35,14 @@ _told = msgspec.json.Decoder(_Told).decode
 
 @dataclass(slots=True, frozen=True)
 class Events:
-    """Events on their way into the trail; `messages` are kept raw, `scored` is empty where they were raw events.
+    """Events on their way into the trail; `kept` are their messages, `scored` is empty where they were raw events.
 
-    `canonical` is what their members are read from: of a platform's event its canonical object, else the message.
+    `told` are their members: those of a platform's event are of its canonical object, else of the message.
     """
 
     batch: Decoded
-    messages: list[bytes]
-    canonical: list[bytes]
+    kept: Texts
+    told: Told
     scored: list[Scored]
 
 
@@ -51,12 +52,9 @@ def events(raw: RawBatch, reading: Callable[[RawBatch], Decoded], scored: bool) 
     Of a platform's event the secrets are blanked in what is kept, as they are in what is scored.
     An event that says it was scored and was not is kept without scores.
     """
-    buffer = raw.buffer.tobytes()
-    spans = zip(raw.start.tolist(), raw.length.tolist(), strict=True)
-    messages = [buffer[start : start + length] for start, length in spans]
     added: list[Scored] = []
     if scored:
-        pairs = [_parted(message) for message in messages]
+        pairs = [_parted(raw.message(row)) for row in range(len(raw))]
         messages, added = [message for message, _ in pairs], [told for _, told in pairs]
         length = np.array([len(message) for message in messages], np.int64)
         raw = replace(
@@ -66,18 +64,15 @@ def events(raw: RawBatch, reading: Callable[[RawBatch], Decoded], scored: bool) 
             length=length,
         )
     batch = reading(raw)
-    if len(batch) < len(messages):
-        rows = batch.row.tolist()
-        messages, added = [messages[row] for row in rows], [added[row] for row in rows] if scored else []
+    if scored and len(batch) < len(added):
+        added = [added[row] for row in batch.row.tolist()]
+    noted = batch.note_length > 0
     if batch.shown_start is None or batch.shown_length is None:
-        return Events(batch, messages, messages, added)
-    kept = _spans(batch, batch.start, batch.length)
-    return Events(batch, kept, _spans(batch, batch.shown_start, batch.shown_length), added)
-
-
-def _spans(batch: Decoded, start: NDArray[np.int64], length: NDArray[np.int32]) -> list[bytes]:
-    whole = batch.buffer.tobytes()
-    return [whole[at : at + size] for at, size in zip(start.tolist(), length.tolist(), strict=True)]
+        kept = Texts(raw.buffer, raw.start[batch.row], raw.length[batch.row])
+        return Events(batch, kept, members(kept, noted), added)
+    kept = Texts(batch.buffer, batch.start, batch.length.astype(np.int64))
+    shown = Texts(batch.buffer, batch.shown_start, batch.shown_length.astype(np.int64))
+    return Events(batch, kept, members(shown, noted), added)
 
 
 def records(kind: str, raw: RawBatch) -> tuple[list[Record], list[DeadLetter]]:

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,6 +17,9 @@ from flows.trail.keys import KeyStore
 from flows.trail.schema import INSIGHTS
 from flows.trail.seal import CannotOpen, seal, unseal
 from flows.trail.store import Store, StoredFile
+
+if TYPE_CHECKING:
+    from flows.trail.members import Told  # it takes the kernels with it, which a reader can do without
 
 MANY: Final = 16
 """Files of a tree's day from which on they are made one."""
@@ -28,17 +32,6 @@ _NEW_AGENTS: Final = 500
 """User agents kept, and read anew between two commits: each takes milliseconds, and senders choose them."""
 
 
-class _Read(msgspec.Struct, gc=False):
-    """The members of an event that are personal and are counted by kind."""
-
-    user_agent: str | None = None
-    country: str | None = None
-    city: str | None = None
-    lat: float | None = None
-    lon: float | None = None
-
-
-_decode = msgspec.json.Decoder(_Read).decode
 _json = msgspec.json.Decoder().decode
 
 
@@ -71,13 +64,12 @@ class Aggregates:
         """
         return cls(Store.open(trail, INSIGHTS, create=keys.identity), keys)
 
-    def events(self, source: str, rows: pa.Table, messages: Sequence[bytes]) -> None:
-        """Count events as they have been taken into their table; `messages` are theirs."""
+    def events(self, source: str, rows: pa.Table, told: "Told") -> None:
+        """Count events as they have been taken into their table; `told` are their members."""
         new = self._new(source, rows)
-        columns = dict(zip(READ, zip(*(self._read(message) for message in messages), strict=True), strict=True))
         table = rows.select(list(TAKEN))
-        for name in READ:
-            table = table.append_column(name, pa.array(columns[name], pa.string()))
+        for name, column in zip(READ, self._read(told), strict=True):
+            table = table.append_column(name, column)
         self._events.append(table.filter(new))
 
     def alerts(self, source: str, rows: pa.Table, messages: Sequence[bytes]) -> None:
@@ -141,18 +133,17 @@ class Aggregates:
             self._reached[source] = (int(offsets[-1]), int(indices[-1]))
         return pa.array((offsets > offset) | ((offsets == offset) & (indices > index)))
 
-    def _read(self, message: bytes) -> tuple[str | None, str | None, str | None, str | None]:
-        """Browser, operating system, device and city of an event, as `READ` names them."""
-        try:
-            one = _decode(message)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            from flows.formats.canonical import members  # it takes the kernels with it, which a reader can do without
-
-            found: dict[str, Any] = members(message)
-            one = _Read(**{name: found[name] for name in _Read.__struct_fields__ if name in found})
-        agent = self._families(one.user_agent[:LONGEST]) if one.user_agent else {}
-        city = place(one.city, one.country or "", one.lat, one.lon) if one.city else None
-        return agent.get("browser"), agent.get("os"), agent.get("device"), city
+    def _read(self, told: "Told") -> list[pa.Array]:
+        """Browsers, operating systems, devices and cities of events, as `READ` names them."""
+        every = np.arange(len(told))
+        which, first = told.distinct(("user_agent",), every)
+        agents = [self._families(agent[:LONGEST]) if agent else {} for agent in told.strings("user_agent", first)]
+        found = [pa.array([one.get(name) for one in agents], pa.string()).take(which) for name in READ[:-1]]
+        which, first = told.distinct(("city", "country", "lat", "lon"), every)
+        where = (told.numbers(name)[first].tolist() for name in ("lat", "lon"))
+        names = zip(told.strings("city", first), told.strings("country", first), *where, strict=True)
+        cities = [place(city, country, lat, lon) if city else None for city, country, lat, lon in names]
+        return [*found, pa.array(cities, pa.string()).take(which)]
 
     def _families(self, agent: str) -> dict[str, str]:
         """What a user agent says of itself; nothing where too many new ones have come."""

@@ -1,64 +1,27 @@
 """Events to rows of the trail: what is plain in columns, what is personal sealed for each subject."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-from msgspec import Meta
-from msgspec.structs import astuple
 from numpy.typing import NDArray
 
-from flows.formats.canonical import members
 from flows.formats.lapwing import Decoded
-from flows.trail.keys import KeyStore, Names, Subject, digest
-from flows.trail.schema import EVENTS, OF_ACTOR, OF_USER, STRINGS, day_of, leaf_hash
-from flows.trail.seal import nonces, sealed
+from flows.trail.keys import ID_BYTES, KeyStore, Names, digest
+from flows.trail.leaf_bytes import leaf_hashes
+from flows.trail.members import SLOT, Texts, Told, arrow
+from flows.trail.schema import ACTOR, EVENTS, OF_ACTOR, OF_TARGET, OF_USER, STRINGS, TARGET, USER, day_of
+from flows.trail.seal import sealed_all, sealer
 from flows.trail.trees import Trees
 from models.base import ACTIONS, ENDPOINT, METHODS, NONE_TIME, OUTCOMES, REASONS, TENANT
+from models.kernels.distinct import ABOUT, DID, TO, named, whom
 
-_Text = str | None
-_Number = float | None
 _DAY: Final = 86_400_000_000
-
-
-class Members(msgspec.Struct, gc=False):
-    """The canonical members of one event that columns of the flow do not have: the personal ones as they are sealed."""
-
-    user: _Text = None
-    username: _Text = None
-    changes: list[Any] | None = None
-    actor: _Text = None
-    api_key: _Text = None
-    ip: _Text = None
-    city: _Text = None
-    lat: _Number = None
-    lon: _Number = None
-    device: _Text = None
-    user_agent: _Text = None
-    session: _Text = None
-    request_id: _Text = None
-    error: _Text = None
-    endpoint: _Text = None
-    target: _Text = None
-    id: _Text = None
-    error_code: _Text = None
-    factor: _Text = None
-    actor_type: _Text = None
-    ip_type: _Text = None
-    asn: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)] | None = None
-    country: _Text = None
-    app: _Text = None
-    app_version: _Text = None
-    latency_ms: _Number = None
-
-
-_OWN: Final = slice(0, len(OF_USER))
-_DID: Final = slice(len(OF_USER), len(OF_USER) + len(OF_ACTOR))
-assert Members.__struct_fields__[: _DID.stop] == (*OF_USER, *OF_ACTOR)
 
 
 class Scored(msgspec.Struct, gc=False):
@@ -69,176 +32,265 @@ class Scored(msgspec.Struct, gc=False):
     text: str | None
 
 
-_AT_ONCE: Final = 512
-"""Events whose members are objects at a time: more of them do not fit into a core's cache."""
-_ENDPOINT: Final = EVENTS.names.index("endpoint")
-_USER, _ACTOR, _TARGET, _RAW = b"user", b"actor", b"target", b"raw"
+_AT_ONCE: Final = 4_096
+_BYTES: Final = 32 << 20
+"""Events that become rows at a time, and about how long they are together."""
+_OWN_NAMES: Final = ("user", "username", "actor", "target", "session", "api_key", "request_id")
+"""Members that a path may have as parts, and that its plain form must not have."""
+_WHOM: Final = ("user", "username", "actor", "target")
+_ARRAY: Final = 0x90
+"""The head of a short MessagePack array, with its length."""
 _sha256 = hashlib.sha256
-_pack = msgspec.msgpack.Encoder().encode
-_decode = msgspec.json.Decoder(Members).decode
 
 
-def read(message: bytes, noted: bool) -> Members:
-    """The canonical members of a message that has become a row; `noted` if some of it was ignored or repaired."""
-    if not noted:
-        try:
-            return _decode(message)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            pass
-    found = members(message)
-    asn, latency = found.get("asn"), found.get("latency_ms")
-    found["asn"] = int(asn) if isinstance(asn, int | float) and 0 <= asn < 1 << 32 and asn == int(asn) else None
-    found["latency_ms"] = None if latency is None else float(latency)
-    return Members(**{name: value for name, value in found.items() if name in Members.__struct_fields__})
+class _Place(NamedTuple):
+    """Where rows belong."""
+
+    log: str
+    tenants: list[str]
+    tenant: NDArray[np.int64]
+    tree: list[str]
+    leaf: NDArray[np.int64]
 
 
 def event_table(
-    batch: Decoded,
-    messages: Sequence[bytes],
-    canonical: Sequence[bytes],
-    scored: Sequence[Scored],
-    log: str,
-    keys: KeyStore,
-    trees: Trees,
+    batch: Decoded, kept: Texts, told: Told, scored: Sequence[Scored], log: str, keys: KeyStore, trees: Trees
 ) -> pa.Table:
     """The rows of a batch as they are stored, with their places in the trees of their tenants.
 
-    `messages` are what is kept raw, `canonical` what their members are read from; `scored` what Lapwing added to each,
-    empty where the input is raw events; `trees` says where each tenant's rows grow, and is moved on. About fifteen
-    microseconds an event.
+    `kept` are the messages that are kept raw, `told` their canonical members; `scored` what Lapwing added to each,
+    empty where the input is raw events; `trees` says where each tenant's rows grow, and is moved on. About seven
+    microseconds an event, most of it AES and SHA-256.
 
     Raises
     ------
     OutputError
         The key store cannot be written.
     """
-    tenants, endpoints = _names(batch, TENANT), _names(batch, ENDPOINT)
-    grown, leaves = trees.take(tenants, log)
-    noted = (batch.note_length > 0).tolist()
-    events_ = [read(*each) for each in zip(canonical, noted, strict=True)]
-    whom_ = [_whom(tenant, event) for tenant, event in zip(tenants, events_, strict=True)]
-    # All at once, for new keys are made durable before anything is sealed with them.
-    subjects = keys.subjects(dict.fromkeys(name for three in whom_ for name in three if name is not None))
-    pieces = []
-    for at in range(0, max(1, len(messages)), _AT_ONCE):
-        some = slice(at, at + _AT_ONCE)
-        events = events_[some]
-        members_ = [astuple(event) for event in events]
-        of = tenants[some]
-        columns = _plain(batch, some, members_, scored[some])
-        columns[:0] = [grown[some], days(batch.time[some]), of, [log] * len(of), leaves[some]]
-        columns[_ENDPOINT] = [nameless(path, event) for path, event in zip(endpoints[some], events, strict=True)]
-        columns += _sealed(events, members_, messages[some], of, whom_[some], subjects, keys)
-        raws = columns.pop()
-        nothing: list[None] = [None] * len(of)
-        columns += [nothing, [_sha256(raw).digest() for raw in raws]]  # as a leaf's hash has them
-        columns.append([leaf_hash(row) for row in zip(*columns, strict=True)])
-        columns[-3:-1] = raws, nothing
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, EVENTS, strict=True)]
-        pieces.append(pa.record_batch(arrays, schema=EVENTS))
+    tenants, tenant = _names(batch, TENANT)
+    tree, leaf = trees.take(tenants, tenant, log)
+    place = _Place(log, tenants, tenant, tree, leaf)
+    people = _People(told, place, keys)
+    paths = _paths(batch, told)
+    pieces = [_rows(batch, kept, told, scored, place, people, paths, some, keys) for some in _pieces(kept)]
     return pa.Table.from_batches(pieces, EVENTS)
 
 
-def nameless(path: str, event: Members) -> str:
+def _pieces(kept: Texts) -> Iterator[slice]:
+    """Rows that are taken at a time: so that they fit into a core's cache, and into Arrow's offsets of 32 bits."""
+    ends = np.cumsum(kept.length)
+    at = 0
+    while at < len(kept):
+        before = int(ends[at - 1]) if at else 0
+        end = max(at + 1, min(at + _AT_ONCE, int(np.searchsorted(ends, before + _BYTES, "right"))))
+        yield slice(at, end)
+        at = end
+
+
+def _rows(
+    batch: Decoded,
+    kept: Texts,
+    told: Told,
+    scored: Sequence[Scored],
+    place: _Place,
+    people: "_People",
+    paths: pa.Array,
+    some: slice,
+    keys: KeyStore,
+) -> pa.RecordBatch:
+    """Some of a batch's rows."""
+    own = told.some(some)
+    n = len(own)
+    tenant, tenants = place.tenant[some], pa.array(place.tenants, pa.string())
+    received = batch.record_time[some]
+    status, asn, latency = batch.status[some], own.numbers("asn"), own.numbers("latency_ms")
+    whole = (asn >= 0) & (asn < 1 << 32) & (asn == np.floor(asn))
+    added = zip(*((one.risk, one.late, one.text) for one in scored[some]), strict=True) if scored else [[None] * n] * 3
+    columns: dict[str, Any] = {
+        "tree": pa.array(place.tree, pa.string()).take(tenant),
+        "day": days(batch.time[some]),
+        "tenant": tenants.take(tenant),
+        "log": pa.repeat(place.log, n),
+        "leaf": place.leaf[some],
+        "offset": batch.offset[some],
+        "index": batch.index[some],
+        "time": _times(batch.time[some]),
+        "received": _times(received, received == NONE_TIME),
+        "id": own.texts("id"),
+        "action": _words(ACTIONS, batch.action[some]),
+        "outcome": _words(OUTCOMES, batch.outcome[some]),
+        "reason": _words(REASONS, batch.reason[some]),
+        "method": _words(METHODS, batch.method[some]),
+        "endpoint": paths[some],
+        **{name: own.texts(name) for name in STRINGS},
+        "status": pa.array(status, mask=status == 0),
+        "asn": pa.array(np.where(whole, asn, 0).astype(np.int64), mask=~whole),
+        "latency_ms": pa.array(latency, mask=~own.has("latency_ms")),
+        **dict(zip(("risk", "late", "lapwing"), added, strict=True)),
+        **{f"{part}_id": people.ids(part, some) for part in (USER, ACTOR, TARGET)},
+        "ip_token": _addresses(own, keys, place.tenants, tenant),
+        "session_token": _tokens(own, "session", [keys.hasher(of, "session") for of in place.tenants], tenant),
+        "request_token": _tokens(own, "request_id", [keys.hasher(of, "request") for of in place.tenants], tenant),
+        **{f"{part}_sealed": people.sealed(part, own, some) for part in (USER, ACTOR, TARGET)},
+    }
+    raw = people.raw(kept, some)
+    columns |= {"raw": pa.nulls(n), "raw_hash": [_sha256(one).digest() for one in raw]}  # as a leaf's hash has them
+    made = {
+        name: column if isinstance(column, pa.Array) else pa.array(column, EVENTS.field(name).type)
+        for name, column in columns.items()
+    }
+    made["leaf_hash"] = pa.array(leaf_hashes(list(made.values())), pa.binary(32))
+    made |= {"raw": pa.array(raw, pa.binary()), "raw_hash": pa.nulls(n, pa.binary(32))}
+    return pa.record_batch([made[field.name] for field in EVENTS], schema=EVENTS)
+
+
+class _People:
+    """Whom the events of a batch are about, and with whose keys what is personal in them is sealed."""
+
+    def __init__(self, told: Told, place: _Place, keys: KeyStore) -> None:
+        n = len(told)
+        self._did, self._to = np.empty(n, np.bool_), np.empty(n, np.uint8)
+        whom(*told.spans, np.array([SLOT[name] for name in _WHOM]), self._did, self._to)
+        about = told.has("user") | told.has("username")
+        whose = [
+            _subjects(told, np.flatnonzero(about), ("user", "username"), place),
+            _subjects(told, np.flatnonzero(self._did), ("actor",), place),
+            _subjects(told, np.flatnonzero(self._to == TO), ("target",), place),
+        ]
+        # All at once, for new keys are made durable before anything is sealed with them.
+        found = keys.subjects(dict.fromkeys(name for _, names in whose for name in names))
+        people = [found[name] for _, names in whose for name in names]
+        self._keys = [keys.general, *(one.key for one in people)]
+        self._sealers = [sealer([key]) for key in self._keys]
+        self._who = np.zeros((3, n), np.int64)  # 0 is nobody
+        begin = 1
+        for part, (which, names) in enumerate(whose):
+            rows = (about, self._did, self._to == TO)[part]
+            self._who[part, rows] = which + begin
+            begin += len(names)
+        for how, part in ((ABOUT, 0), (DID, 1)):
+            self._who[2] = np.where(self._to == how, self._who[part], self._who[2])
+        ids = b"".join((bytes(ID_BYTES), *(one.id for one in people)))
+        self._ids = np.frombuffer(ids, np.uint8).reshape(-1, ID_BYTES)
+
+    def ids(self, part: str, some: slice) -> pa.Array:
+        """The ids of those whom events are about, of who did it, or of their objects."""
+        who = self._who[_PARTS[part], some]
+        return arrow(pa.binary(ID_BYTES), who > 0, self._ids[who])
+
+    def sealed(self, part: str, own: Told, some: slice) -> pa.Array:
+        """What events say of one of these, sealed."""
+        user, actor, target = self._who[:, some]
+        who = {USER: user, ACTOR: actor, TARGET: target}[part]
+        alone = (user > 0) & ~self._did[some]  # whoever the event is about did it
+        there = who > 0
+        room = own.room()
+        if part == USER:
+            rows, pair = np.flatnonzero(there & ~alone), np.flatnonzero(alone)
+            own.packed((_ARRAY + 1, _ARRAY + len(OF_USER)), OF_USER, rows, room)
+            own.packed((_ARRAY + 2, _ARRAY + len(OF_USER)), OF_USER, pair, room)
+            own.packed((_ARRAY + len(OF_ACTOR),), OF_ACTOR, pair, room)
+        elif part == ACTOR:
+            there = there | (user == 0)
+            own.packed((_ARRAY + 1, _ARRAY + len(OF_ACTOR)), OF_ACTOR, np.flatnonzero(there), room)
+        else:
+            own.packed((_ARRAY + 1, _ARRAY + len(OF_TARGET)), OF_TARGET, np.flatnonzero(there), room)
+        rows = np.flatnonzero(there)
+        out: list[bytes | None] = [None] * len(there)
+        sealers = [self._sealers[one] for one in who[rows].tolist()]
+        sealed = sealed_all(sealers, room.texts(rows), part.encode())
+        for row, text in zip(rows.tolist(), sealed, strict=True):
+            out[row] = text
+        return pa.array(out, pa.binary())
+
+    def raw(self, kept: Texts, some: slice) -> list[bytes]:
+        """The messages, sealed for all whom they are about."""
+        who = self._who[:, some]
+        sealers = [self._sealers[one] for one in who[0].tolist()]
+        for row in np.flatnonzero(who[1:].any(axis=0)).tolist():
+            sealers[row] = sealer(list(dict.fromkeys(self._keys[one] for one in who[:, row].tolist() if one)))
+        return sealed_all(sealers, kept.some(some).texts(), b"raw")
+
+
+_PARTS: Final = {USER: 0, ACTOR: 1, TARGET: 2}
+
+
+def _subjects(
+    told: Told, rows: NDArray[np.int64], members: tuple[str, ...], place: _Place
+) -> tuple[NDArray[np.int64], list[Names]]:
+    """Which subject each of some rows names, and the subjects' names."""
+    which, first = told.distinct(members, rows, place.tenant)
+    tenants = [place.tenants[number] for number in place.tenant[first].tolist()]
+    names = [told.strings(name, first) for name in members]
+    return which, list(zip(tenants, names[0], names[-1] if len(names) > 1 else [""] * len(first), strict=True))
+
+
+def _tokens(own: Told, name: str, hashers: list[blake2b], tenant: NDArray[np.int64]) -> pa.Array:
+    """The tokens of a member that rows are found by."""
+    there = own.has(name)
+    rows = np.flatnonzero(there)
+    out = np.zeros((len(own), ID_BYTES), np.uint8)
+    made = b"".join(map(digest, [hashers[of] for of in tenant[rows].tolist()], own.strings(name, rows)))
+    out[rows] = np.frombuffer(made, np.uint8).reshape(-1, ID_BYTES)
+    return arrow(pa.binary(ID_BYTES), there, out)
+
+
+def _addresses(own: Told, keys: KeyStore, tenants: list[str], tenant: NDArray[np.int64]) -> pa.Array:
+    """The tokens of addresses, which come again and again."""
+    there = own.has("ip")
+    rows = np.flatnonzero(there)
+    which, first = own.distinct(("ip",), rows, tenant)
+    of = [tenants[number] for number in tenant[first].tolist()]
+    each = b"".join(map(keys.address, of, own.strings("ip", first)))
+    out = np.zeros((len(own), ID_BYTES), np.uint8)
+    out[rows] = np.frombuffer(each, np.uint8).reshape(-1, ID_BYTES)[which]
+    return arrow(pa.binary(ID_BYTES), there, out)
+
+
+def _paths(batch: Decoded, told: Told) -> pa.Array:
+    """The endpoints, none with a name of its event in it; empty where there is none."""
+    each, which = _names(batch, ENDPOINT)
+    found = np.empty(len(told), np.bool_)
+    slots = np.array([SLOT[name] for name in _OWN_NAMES])
+    starts, lengths = (np.ascontiguousarray(of[ENDPOINT]) for of in (batch.name_start, batch.name_length))
+    named(*told.spans, slots, batch.names, starts, lengths, found)
+    rows = np.flatnonzero(found)
+    own = zip(*(told.strings(name, rows) for name in _OWN_NAMES), strict=True)
+    plain = [nameless(each[path], names) for path, names in zip(which[rows].tolist(), own, strict=True)]
+    which[rows] = np.arange(len(each), len(each) + len(plain))
+    return pa.array([*each, *plain], pa.string()).take(which)
+
+
+def nameless(path: str, names: Sequence[str]) -> str:
     """A path without the names that its event has: they are no identifiers to whoever made the template.
 
-    >>> nameless("/users/sam/keys/me%40example.com", Members(user="Sam"))
+    >>> nameless("/users/sam/keys/me%40example.com", ["Sam", ""])
     '/users/{id}/keys/{id}'
     """
-    folded = path.casefold()
-    names = (event.user, event.username, event.actor, event.target, event.session, event.api_key, event.request_id)
     own = [name.casefold() for name in names if name]
-    if not any(name in folded for name in own) and "@" not in folded and "%" not in folded:
-        return path
     parts = ((part, unquote(part).casefold()) for part in path.split("/"))
     return "/".join("{id}" if "@" in plain or plain in own else part for part, plain in parts)
 
 
-def _plain(
-    batch: Decoded, some: slice, events: Sequence[tuple[Any, ...]], scored: Sequence[Scored]
-) -> list[Sequence[Any]]:
-    """The columns from `offset` to `lapwing`, of some of a batch's rows."""
-    n = len(events)
-    received = batch.record_time[some].tolist()
-    own = dict(zip(Members.__struct_fields__, zip(*events, strict=True), strict=True)) if events else {}
-    added = zip(*map(astuple, scored), strict=True) if scored else [[None] * n] * len(Scored.__struct_fields__)
-    return [
-        batch.offset[some].tolist(), batch.index[some].tolist(), batch.time[some].tolist(),
-        [time if time != NONE_TIME else None for time in received],
-        own["id"], _words(ACTIONS, batch.action[some]), _words(OUTCOMES, batch.outcome[some]),
-        _words(REASONS, batch.reason[some]), _words(METHODS, batch.method[some]), [], *(own[name] for name in STRINGS),
-        [status or None for status in batch.status[some].tolist()], own["asn"], own["latency_ms"], *added,
-    ]  # fmt: skip
+def _times(times: NDArray[np.int64], mask: NDArray[np.bool_] | None = None) -> pa.Array:
+    return pa.array(times, mask=mask).cast(EVENTS.field("time").type)
 
 
-def _sealed(
-    events: Sequence[Members],
-    members_: Sequence[tuple[Any, ...]],
-    messages: Sequence[bytes],
-    tenants: Sequence[str],
-    whom: Sequence[tuple[Names | None, Names | None, Names | None]],
-    subjects: Mapping[Names, Subject],
-    keys: KeyStore,
-) -> Iterator[Sequence[Any]]:
-    """The columns of subjects' ids, tokens, sealed parts and raw messages: one pass over the events."""
-    general, fresh, address = keys.general, nonces(), keys.address
-    sessions, requests = ({of: keys.hasher(of, kind) for of in set(tenants)} for kind in ("session", "request"))
-    rows: list[tuple[Any, ...]] = []
-    for event, values, message, tenant, (about, did, to) in zip(events, members_, messages, tenants, whom, strict=True):
-        user = subjects[about] if about else None
-        tokens = (
-            address(tenant, event.ip) if event.ip else None,
-            digest(sessions[tenant], event.session) if event.session else None,
-            digest(requests[tenant], event.request_id) if event.request_id else None,
-        )
-        if user and not did and not to:  # nearly all
-            key = (user.key,)
-            part = sealed(key, _pack((values[_OWN], values[_DID])), _USER, next(fresh))
-            rows.append((user.id, None, None, *tokens, part, None, None, sealed(key, message, _RAW, next(fresh))))
-            continue
-        actor, target = (subjects[did] if did else None), (subjects[to] if to else None)
-        whose = list(dict.fromkeys(subject.key for subject in (user, actor, target) if subject)) or [general]
-        parts: list[bytes | None] = [None, None, None]
-        if user:
-            own = (values[_OWN],) if actor else (values[_OWN], values[_DID])
-            parts[0] = sealed([user.key], _pack(own), _USER, next(fresh))
-        if actor or not user:
-            parts[1] = sealed([actor.key if actor else general], _pack((values[_DID],)), _ACTOR, next(fresh))
-        if target:
-            parts[2] = sealed([target.key], _pack(((event.target,),)), _TARGET, next(fresh))
-        ids = [subject.id if subject else None for subject in (user, actor, target)]
-        rows.append((*ids, *tokens, *parts, sealed(whose, message, _RAW, next(fresh))))
-    return zip(*rows, strict=True)
+def _words(words: Sequence[str], codes: NDArray[np.uint8]) -> pa.Array:
+    return pa.array([word or None for word in words], pa.string()).take(pa.array(codes))
 
 
-def _whom(tenant: str, event: Members) -> tuple[Names | None, Names | None, Names | None]:
-    """Whom the event is about, who did it if that is somebody else, and its object."""
-    user, actor, target = event.user or "", event.actor, event.target
-    about = (tenant, user, event.username or "") if user or event.username else None
-    if not actor and not target:
-        return about, None, None
-    known = (user, event.username)
-    did = (tenant, actor, "") if actor and actor not in known else None
-    if not target:
-        return about, did, None
-    return about, did, about if target in known else did if target == actor else (tenant, target, "")
-
-
-def _words(words: Sequence[str], codes: NDArray[np.uint8]) -> list[str | None]:
-    table = [word or None for word in words]
-    return [table[code] for code in codes.tolist()]
-
-
-def _names(batch: Decoded, dimension: int) -> list[str]:
-    """The rows' entities in a dimension, each spelled out once; empty where there is none."""
+def _names(batch: Decoded, dimension: int) -> tuple[list[str], NDArray[np.int64]]:
+    """The entities in a dimension as they come, empty where there is none; and which is each row's."""
     _, first, which = np.unique(batch.entity[dimension], return_index=True, return_inverse=True)
+    place = np.argsort(first)
+    first, which = first[place], np.argsort(place)[which]
     starts, lengths = batch.name_start[dimension, first].tolist(), batch.name_length[dimension, first].tolist()
     texts = [batch.names[at : at + size].tobytes().decode() for at, size in zip(starts, lengths, strict=True)]
-    return [texts[at] for at in which.tolist()]
+    return texts, which
 
 
-def days(times: NDArray[np.int64]) -> list[str]:
+def days(times: NDArray[np.int64]) -> pa.Array:
     """The partitions of times in microseconds UTC."""
     each, which = np.unique(times // _DAY, return_inverse=True)
-    texts = [day_of(day * _DAY) for day in each.tolist()]
-    return [texts[at] for at in which.tolist()]
+    return pa.array([day_of(day * _DAY) for day in each.tolist()], pa.string()).take(which)

@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 import os
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -16,9 +16,12 @@ TAG_BYTES: Final = 16
 _SEVERAL: Final = b"lapwing trail: key of several subjects"
 _CIPHERS: Final = 1 << 16
 """Ciphers kept; making one costs several times what it costs to seal an event."""
-_DRAWN: Final = 1_024
 
 _cipher = lru_cache(maxsize=_CIPHERS)(AESGCM)
+
+
+Sealer = Callable[[bytes, bytes, bytes], bytes]
+"""Of a nonce that is used for nothing else, a message and what it is about: the ciphertext and the tag."""
 
 
 class CannotOpen(Exception):
@@ -46,21 +49,19 @@ def seal(keys: Sequence[bytes], message: bytes, about: bytes) -> bytes:
     >>> unseal([ann, sam], letter, b"leaf 7")
     b'sam told ann'
     """
-    return sealed(keys, message, about, os.urandom(NONCE_BYTES))
+    return sealed_all([sealer(keys)], [message], about)[0]
 
 
-def nonces() -> Iterator[bytes]:
-    """Fresh nonces, many drawn at once: for `sealed` in a loop over many messages."""
-    while True:
-        luck = os.urandom(NONCE_BYTES * _DRAWN)
-        for at in range(0, len(luck), NONCE_BYTES):
-            yield luck[at : at + NONCE_BYTES]
+def sealer(keys: Sequence[bytes]) -> Sealer:
+    """What seals messages for the same people: `seal` without the nonce, of which it is given another each time."""
+    return _cipher(keys[0]).encrypt if len(keys) == 1 else partial(_with_all, keys)
 
 
-def sealed(keys: Sequence[bytes], message: bytes, about: bytes, nonce: bytes) -> bytes:
-    """As `seal`, with a nonce that is used for nothing else."""
-    key = keys[0] if len(keys) == 1 else _joined(keys, nonce)
-    return nonce + _cipher(key).encrypt(nonce, message, about)
+def sealed_all(sealers: Iterable[Sealer], messages: Sequence[bytes], about: bytes) -> list[bytes]:
+    """As `seal`, many messages at once, each by its own sealer."""
+    luck = os.urandom(NONCE_BYTES * len(messages))
+    nonces = [luck[at : at + NONCE_BYTES] for at in range(0, len(luck), NONCE_BYTES)]
+    return [nonce + by(nonce, message, about) for by, nonce, message in zip(sealers, nonces, messages, strict=True)]
 
 
 def unseal(keys: Sequence[bytes], sealed_bytes: bytes, about: bytes) -> bytes:
@@ -84,6 +85,10 @@ def unseal(keys: Sequence[bytes], sealed_bytes: bytes, about: bytes) -> bytes:
 def forget() -> None:
     """Drop the ciphers that are kept, so that a destroyed key is in no memory of this module."""
     _cipher.cache_clear()
+
+
+def _with_all(keys: Sequence[bytes], nonce: bytes, message: bytes, about: bytes) -> bytes:
+    return AESGCM(_joined(keys, nonce)).encrypt(nonce, message, about)
 
 
 def _joined(keys: Sequence[bytes], nonce: bytes) -> bytes:

@@ -143,6 +143,6 @@ class Tables:
 
     def _events(self, writer: Writer, came: Came, found: Events) -> None:
         if len(found.batch):
-            self.aggregates.events(came.source, writer.events(came.log, found), found.canonical)
+            self.aggregates.events(came.source, writer.events(came.log, found), found.told)
             self.counts[EVENTS] += len(found.batch)
             self.event_time = max(self.event_time, int(found.batch.time.max()))

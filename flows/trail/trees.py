@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flows.trail.schema import SHARED, tree_of
 from flows.trail.store import Store
 
@@ -27,17 +30,28 @@ class Trees:
     def next(self, tenant: str, log: str) -> tuple[str, int]:
         """The tree and the leaf of a tenant's next row of a log."""
         tree = self._tree.get(tenant) or self._placed(tenant)
-        size = self._sizes.get((tree, log))
-        if size is None:
-            size = self._store.size(tree, log)
+        size = self._size(tree, log)
         self._sizes[tree, log] = size + 1
         self._changed.add((tree, log))
         return tree, size
 
-    def take(self, tenants: Sequence[str], log: str) -> tuple[list[str], list[int]]:
-        """The trees and leaves of the next rows of a log, given their tenants."""
-        where = [self.next(tenant, log) for tenant in tenants]
-        return [tree for tree, _ in where], [leaf for _, leaf in where]
+    def take(self, tenants: Sequence[str], which: NDArray[np.int64], log: str) -> tuple[list[str], NDArray[np.int64]]:
+        """The tree of each tenant, and the leaves of the next rows of a log, given which tenant is each row's."""
+        trees = [self._tree.get(tenant) or self._placed(tenant) for tenant in tenants]
+        names = list(dict.fromkeys(trees))
+        tree = np.array([names.index(name) for name in trees], np.int64)[which]
+        leaf = np.empty(len(which), np.int64)
+        for number, name in enumerate(names):
+            mine = np.flatnonzero(tree == number)
+            size = self._size(name, log)
+            leaf[mine] = np.arange(size, size + len(mine))
+            self._sizes[name, log] = size + len(mine)
+            self._changed.add((name, log))
+        return trees, leaf
+
+    def _size(self, tree: str, log: str) -> int:
+        size = self._sizes.get((tree, log))
+        return self._store.size(tree, log) if size is None else size
 
     def grown(self) -> dict[tuple[str, str], int]:
         """How many leaves each (tree, log) has that has got some since this was asked last."""

@@ -63,9 +63,7 @@ class Writer:
         OutputError
             The key store cannot be written.
         """
-        return self._take(
-            event_table(came.batch, came.messages, came.canonical, came.scored, log, self._keys, self._trees)
-        )
+        return self._take(event_table(came.batch, came.kept, came.told, came.scored, log, self._keys, self._trees))
 
     def records(self, log: str, records: Sequence[Record]) -> pa.Table:
         """As `events`, for records of other kinds."""

@@ -1,0 +1,248 @@
+"""Which rows have the same values: exact, by the bytes themselves."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.kernels.kernel import inlined
+from models.kernels.number import decimal
+from models.kernels.scan import ABSENT, DOUBLE
+from models.kernels.siphash import entity_hash
+
+ABOUT, DID, TO = 1, 2, 3
+"""Whom a target is: the one whom the event is about, the one who did it, or another."""
+
+
+@inlined
+def _alike(buffer: NDArray[np.uint8], at: int, size: int, other: int, other_size: int) -> bool:
+    """Whether two spans hold the same bytes."""
+    if size != other_size:
+        return False
+    for k in range(size):
+        if buffer[at + k] != buffer[other + k]:
+            return False
+    return True
+
+
+@inlined
+def _same(
+    buffer: NDArray[np.uint8],
+    at: NDArray[np.int64],
+    size: NDArray[np.int64],
+    tag: NDArray[np.uint8],
+    slots: NDArray[np.int64],
+    row: int,
+    other: int,
+) -> bool:
+    """Whether two rows have the same members."""
+    for slot in slots:
+        if tag[row, slot] != tag[other, slot]:
+            return False
+        if tag[row, slot] != ABSENT and not _alike(
+            buffer, at[row, slot], size[row, slot], at[other, slot], size[other, slot]
+        ):
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def distinct(
+    buffer: NDArray[np.uint8],
+    at: NDArray[np.int64],
+    size: NDArray[np.int64],
+    tag: NDArray[np.uint8],
+    slots: NDArray[np.int64],
+    code: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    which: NDArray[np.int64],
+    first: NDArray[np.int64],
+) -> int:
+    """Number some rows by (code, members), in the order in which each comes first; how many there are.
+
+    `code` is of every row, `which` of those asked for; `first` gets the first row of each number. Hashes only say
+    where to look: what is alike is compared byte by byte.
+    """
+    places = 16
+    while places < 2 * len(rows):
+        places *= 2
+    mask = places - 1
+    table = np.full(places, -1, np.int64)
+    hashes = np.empty(len(rows), np.uint64)
+    count = 0
+    for k in range(len(rows)):
+        row = rows[k]
+        found = np.uint64(code[row] + 1)
+        for slot in slots:
+            if tag[row, slot] != ABSENT:
+                found = entity_hash(buffer, at[row, slot], size[row, slot], found)
+            else:
+                found = found * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
+        place = np.int64((found ^ (found >> np.uint64(32))) & np.uint64(mask))
+        while True:
+            number = table[place]
+            if number < 0:
+                table[place] = count
+                hashes[count] = found
+                first[count] = row
+                which[k] = count
+                count += 1
+                break
+            other = first[number]
+            if hashes[number] == found and code[other] == code[row] and _same(buffer, at, size, tag, slots, row, other):
+                which[k] = number
+                break
+            place = (place + 1) & mask
+    return count
+
+
+@njit(cache=True, nogil=True)
+def whom(
+    buffer: NDArray[np.uint8],
+    at: NDArray[np.int64],
+    size: NDArray[np.int64],
+    tag: NDArray[np.uint8],
+    slots: NDArray[np.int64],
+    did: NDArray[np.bool_],
+    to: NDArray[np.uint8],
+) -> None:
+    """Whether somebody else than whom an event is about did it, and who its object is: slots of user, username,
+    actor and target.
+    """
+    user, username, actor, target = slots[0], slots[1], slots[2], slots[3]
+    for row in range(len(did)):
+        other = tag[row, actor] != ABSENT
+        object_ = TO if tag[row, target] != ABSENT else 0
+        for name in (user, username):
+            if tag[row, name] == ABSENT:
+                continue
+            start, extent = at[row, name], size[row, name]
+            if other and _alike(buffer, at[row, actor], size[row, actor], start, extent):
+                other = False
+            if object_ and _alike(buffer, at[row, target], size[row, target], start, extent):
+                object_ = ABOUT
+        if (
+            object_ == TO
+            and other
+            and _alike(buffer, at[row, target], size[row, target], at[row, actor], size[row, actor])
+        ):
+            object_ = DID
+        did[row] = other
+        to[row] = object_
+
+
+@njit(cache=True, nogil=True)
+def holding(
+    buffer: NDArray[np.uint8],
+    at: NDArray[np.int64],
+    size: NDArray[np.int64],
+    tag: NDArray[np.uint8],
+    slot: int,
+    byte: int,
+    found: NDArray[np.bool_],
+) -> None:
+    """Which rows' members hold a byte."""
+    for row in range(len(found)):
+        found[row] = False
+        if tag[row, slot] != ABSENT:
+            for k in range(at[row, slot], at[row, slot] + size[row, slot]):
+                if buffer[k] == byte:
+                    found[row] = True
+
+
+@njit(cache=True, nogil=True)
+def lengths(size: NDArray[np.int64], tag: NDArray[np.uint8], slot: int, offsets: NDArray[np.int32]) -> None:
+    """Where each row's string ends in a column of its own; offsets[0] is 0."""
+    end = np.int32(0)
+    offsets[0] = end
+    for row in range(len(size)):
+        if tag[row, slot] != ABSENT:
+            end += np.int32(size[row, slot])
+        offsets[row + 1] = end
+
+
+@njit(cache=True, nogil=True)
+def texts(
+    buffer: NDArray[np.uint8],
+    at: NDArray[np.int64],
+    size: NDArray[np.int64],
+    tag: NDArray[np.uint8],
+    slot: int,
+    offsets: NDArray[np.int32],
+    out: NDArray[np.uint8],
+) -> None:
+    """A member's strings one behind the other, as `lengths` has made room for them."""
+    for row in range(len(size)):
+        if tag[row, slot] != ABSENT:
+            start, begin = at[row, slot], np.int64(offsets[row])
+            for k in range(size[row, slot]):
+                out[begin + k] = buffer[start + k]
+
+
+@njit(cache=True, nogil=True)
+def numbers(
+    buffer: NDArray[np.uint8],
+    at: NDArray[np.int64],
+    size: NDArray[np.int64],
+    tag: NDArray[np.uint8],
+    slot: int,
+    out: NDArray[np.float64],
+) -> None:
+    """A member's numbers; those of absent ones are left as they are."""
+    bits = out.view(np.uint64)
+    for row in range(len(out)):
+        kind = tag[row, slot]
+        if kind == DOUBLE:
+            word = np.uint64(0)
+            for k in range(8):
+                word |= np.uint64(buffer[at[row, slot] + k]) << np.uint64(8 * k)
+            bits[row] = word
+        elif kind != ABSENT:
+            out[row] = decimal(buffer, at[row, slot], size[row, slot])
+
+
+@njit(cache=True, nogil=True)
+def named(
+    buffer: NDArray[np.uint8],
+    at: NDArray[np.int64],
+    size: NDArray[np.int64],
+    tag: NDArray[np.uint8],
+    slots: NDArray[np.int64],
+    names: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    length: NDArray[np.int32],
+    found: NDArray[np.bool_],
+) -> None:
+    """Which rows' paths may hold one of some members as a part: sure where all is plain ASCII, said of all others."""
+    for row in range(len(found)):
+        begin, end = start[row], start[row] + length[row]
+        odd = False
+        for i in range(begin, end):
+            if names[i] >= 0x80 or names[i] == 0x25 or names[i] == 0x40:
+                odd = True
+        for slot in slots:
+            if odd:
+                break
+            if tag[row, slot] == ABSENT:
+                continue
+            first, extent = at[row, slot], size[row, slot]
+            for k in range(extent):
+                if buffer[first + k] >= 0x80:
+                    odd = True
+                    break
+            part = begin
+            while part < end and not odd:
+                after = part
+                while after < end and names[after] != 0x2F:
+                    after += 1
+                if after - part == extent:
+                    same = True
+                    for k in range(extent):
+                        a, b = names[part + k], buffer[first + k]
+                        a = a | 0x20 if 0x41 <= a <= 0x5A else a
+                        b = b | 0x20 if 0x41 <= b <= 0x5A else b
+                        if a != b:
+                            same = False
+                            break
+                    odd = same
+                part = after + 1
+        found[row] = odd
