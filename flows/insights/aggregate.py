@@ -35,13 +35,20 @@ Hide = Callable[[str, str], tuple[str, bytes]]
 Mask = NDArray[np.bool_]
 
 
+class Coded(NamedTuple):
+    """A column by numbers: `codes` say which of `values` each row has."""
+
+    codes: NDArray[np.int64]
+    values: list[str]
+
+
 class Measure(NamedTuple):
     """What is counted: of which rows, under which key and part."""
 
     name: str
     rows: Mask
-    key: pa.ChunkedArray
-    part: pa.ChunkedArray | str = ""
+    key: Coded
+    part: Coded
     hourly: bool = False
 
 
@@ -70,7 +77,8 @@ def accumulate(events: pa.Table, hide: Hide) -> pa.Table:
     bad = _is(events, "outcome", "failure", "blocked")
     users = _users(events)
     active = _people(events, users)
-    parts = [_counted(events, one, bad, users) for one in _measures(events, bad, active)]
+    where = _where(events)
+    parts = [_counted(events, one, bad, users, where) for one in _measures(events, bad, active)]
     return _hidden(bounded(merged(pa.concat_tables(parts))), hide)
 
 
@@ -98,62 +106,79 @@ def of_alerts(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return bounded(merged(pa.Table.from_pylist(made, ROWS))) if made else ROWS.empty_table()
 
 
+_OF_LOGINS: Final = ("country", "city", "browser", "os", "device")
+
+
 def _measures(events: pa.Table, bad: Mask, active: Mask) -> list[Measure]:
     login, mfa, reset = (_is(events, "action", name) for name in ("login", "mfa_challenge", "password_reset_request"))
     register, completed = _is(events, "action", "register"), _is(events, "action", "password_reset")
     good, challenged = _is(events, "outcome", "success"), _is(events, "outcome", "challenge")
     every = np.ones(events.num_rows, bool)
     path = events["endpoint"].is_valid().to_numpy()
-    endpoint = _joined(events["method"], events["endpoint"], " ")
+    action, nothing = _coded(events["action"]), _constant(events, "")
+    endpoint = _joined(_coded(events["method"], "-"), _coded(events["endpoint"]), " ")
     timed = path & events["latency_ms"].is_valid().to_numpy()
-    source = _hex(events["ip_token"], reset | register | (login & bad))
+    source = _source(events["ip_token"])
     found = [
-        Measure("hourly", every, events["action"], events["outcome"], hourly=True),
-        *(Measure(name, login, events[name]) for name in ("country", "city", "browser", "os", "device")),
-        Measure("app", every & events["app"].is_valid().to_numpy(), _joined(events["app"], events["app_version"])),
-        Measure("factor", login | mfa, events["factor"], events["action"]),
-        Measure("active", active, _constant(events, "users")),
-        Measure("ip_reset", reset, source),
-        Measure("ip_failure", login & bad, source),
-        Measure("ip_register", register, source),
-        Measure("endpoint", path, endpoint),
+        Measure("hourly", every, action, _coded(events["outcome"]), hourly=True),
+        *(Measure(name, login, _coded(events[name]), nothing) for name in _OF_LOGINS),
+        Measure("app", every & events["app"].is_valid().to_numpy(),
+                _joined(_coded(events["app"]), _coded(events["app_version"])), nothing),
+        Measure("factor", login | mfa, _coded(events["factor"]), action),
+        Measure("active", active, _constant(events, "users"), nothing),
+        Measure("ip_reset", reset, source, nothing),
+        Measure("ip_failure", login & bad, source, nothing),
+        Measure("ip_register", register, source, nothing),
+        Measure("endpoint", path, endpoint, nothing),
         Measure("latency", timed, endpoint, _bucket(events["latency_ms"])),
-    ]
+    ]  # fmt: skip
     funnel = {
         "reset requested": reset & ~bad, "reset completed": completed & good,
         "MFA offered": mfa | (login & challenged), "MFA passed": mfa & good,
     }  # fmt: skip
-    return [*found, *(Measure("funnel", mask, _constant(events, name)) for name, mask in funnel.items())]
+    return [*found, *(Measure("funnel", mask, _constant(events, name), nothing) for name, mask in funnel.items())]
 
 
-def _counted(events: pa.Table, measure: Measure, bad: Mask, users: NDArray[np.uint64]) -> pa.Table:
-    """One measure's rows."""
+def _where(events: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which events are of the same tree, day, tenant and hour, and which of the same day."""
+    code = _coded(events["tree"]).codes
+    for name in ("tenant", "day"):
+        code = _same(code, _coded(events[name]).codes)
+    time = events["time"].cast(pa.int64()).to_numpy()
+    return _same(code, _numbered(time // _HOUR)), _same(code, _numbered(time // _DAY))
+
+
+def _counted(
+    events: pa.Table,
+    measure: Measure,
+    bad: Mask,
+    users: NDArray[np.uint64],
+    where: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> pa.Table:
+    """One measure's rows: counted by numbers, and spelled out where each number comes first."""
+    rows = np.flatnonzero(measure.rows)
     wrong = bad | (pc.fill_null(events["status"], 0).to_numpy() >= 400) if measure.name in _CALLS else bad
-    unit = _HOUR if measure.hourly else _DAY
-    time = events["time"].cast(pa.int64()).to_numpy() // unit * unit
-    key = pc.utf8_slice_codeunits(pc.fill_null(measure.key, UNKNOWN), 0, _LONGEST)
-    part = _constant(events, measure.part) if isinstance(measure.part, str) else pc.fill_null(measure.part, UNKNOWN)
-    which = pa.array(measure.rows)
-    columns = {
-        **{name: events[name] for name in ("tree", "day", "tenant")},
-        "time": pa.array(time), "key": key, "part": part, "failures": pa.array(wrong.astype(np.int64)),
-        "user": pa.array(users),
-    }  # fmt: skip
-    rows = pa.table(columns).filter(which)
-    by = ["tree", "day", "tenant", "time", "key", "part"]
-    sums = [("failures", "count"), ("failures", "sum")]
+    code = _same(where[0 if measure.hourly else 1][rows], measure.key.codes[rows], measure.part.codes[rows])
+    first = _first(code)
+    counts, failures = (np.bincount(code, weights).astype(np.int64) for weights in (None, wrong[rows]))
     kept = SKETCH.get(measure.name)
-    groups = rows.group_by(by).aggregate([*sums, ("user", "distinct")] if kept else sums)
-    sketches: list[bytes | None] = [None] * groups.num_rows
+    sketches: list[bytes | None] = [None] * len(first)
     if kept:
-        sketches = [_sketch(some.values, kept) for some in groups["user_distinct"]]
+        order = np.argsort(code, kind="stable")
+        ids = np.split(users[rows][order], np.cumsum(counts)[:-1]) if len(first) else []
+        sketches = [packed(some[some > 0], kept) for some in ids]
+    at = rows[first]
+    of = events.select(["tree", "day", "tenant", "time"]).take(pa.array(at))
+    unit = _HOUR if measure.hourly else _DAY
+    time = of["time"].cast(pa.int64()).to_numpy() // unit * unit
+    key, part = ([of.values[code][:_LONGEST] for code in of.codes[at].tolist()] for of in (measure.key, measure.part))
     return pa.table(
         [
-            *(groups[name] for name in ("tree", "day", "tenant")),
-            groups["time"].cast(ROWS.field("time").type),
-            pa.repeat(pa.scalar(measure.name), groups.num_rows),
-            groups["key"], groups["part"], groups["failures_count"], groups["failures_sum"],
-            pa.array(sketches, pa.binary()), pa.nulls(groups.num_rows, pa.binary()),
+            *(of[name] for name in ("tree", "day", "tenant")),
+            pa.array(time).cast(ROWS.field("time").type),
+            pa.repeat(pa.scalar(measure.name), len(first)),
+            pa.array(key, pa.string()), pa.array(part, pa.string()), pa.array(counts), pa.array(failures),
+            pa.array(sketches, pa.binary()), pa.nulls(len(first), pa.binary()),
         ],
         schema=ROWS,
     )  # fmt: skip
@@ -161,11 +186,6 @@ def _counted(events: pa.Table, measure: Measure, bad: Mask, users: NDArray[np.ui
 
 _CALLS: Final = ("app", "endpoint", "latency")
 """Measures of calls, which fail by their status too; the others count failed and blocked outcomes."""
-
-
-def _sketch(users: pa.Array, most: int) -> bytes:
-    ids = users.to_numpy()
-    return packed(ids[ids > 0], most)
 
 
 def _hidden(rows: pa.Table, hide: Hide) -> pa.Table:
@@ -197,25 +217,56 @@ def _is(events: pa.Table, column: str, *values: str) -> Mask:
     return found
 
 
-def _joined(first: pa.ChunkedArray, second: pa.ChunkedArray, between: str = BETWEEN) -> pa.ChunkedArray:
-    return pc.binary_join_element_wise(pc.fill_null(first, "-"), pc.fill_null(second, UNKNOWN), between)
+def _coded(column: pa.ChunkedArray, missing: str = UNKNOWN) -> Coded:
+    """A column of strings by numbers."""
+    made = pc.dictionary_encode(column.combine_chunks(), null_encoding="encode")
+    values = [missing if value is None else value for value in made.dictionary.to_pylist()]
+    return Coded(made.indices.to_numpy().astype(np.int64), values)
 
 
-def _hex(tokens: pa.ChunkedArray, wanted: Mask) -> pa.ChunkedArray:
-    """Half of each wanted token as text: enough to tell addresses of a tenant apart."""
-    out: list[str | None] = [None] * len(wanted)
-    rows = np.flatnonzero(wanted)
-    for row, token in zip(rows.tolist(), tokens.take(pa.array(rows)).to_pylist(), strict=True):
-        out[row] = token and token[:8].hex()
-    return pa.chunked_array([pa.array(out, pa.string())])
+def _constant(events: pa.Table, value: str) -> Coded:
+    return Coded(np.zeros(events.num_rows, np.int64), [value])
 
 
-def _bucket(latency: pa.ChunkedArray) -> pa.ChunkedArray:
+def _numbered(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers from 0 on in the place of others."""
+    found: NDArray[np.int64] = pc.dictionary_encode(pa.array(values)).indices.to_numpy().astype(np.int64)
+    return found
+
+
+def _same(first: NDArray[np.int64], *others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which rows agree in several columns of numbers, each below 2^31, by numbers from 0 on."""
+    code = first
+    for other in others:
+        code = _numbered(code * (int(other.max(initial=0)) + 1) + other)
+    return code
+
+
+def _first(code: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each number from 0 on comes first."""
+    found = np.empty(int(code.max(initial=-1)) + 1, np.int64)
+    found[code[::-1]] = np.arange(len(code))[::-1]
+    return found
+
+
+def _joined(first: Coded, second: Coded, between: str = BETWEEN) -> Coded:
+    """Two columns as one."""
+    code = _same(first.codes, second.codes)
+    at = _first(code)
+    pairs = zip(first.codes[at].tolist(), second.codes[at].tolist(), strict=True)
+    return Coded(code, [f"{first.values[a]}{between}{second.values[b]}" for a, b in pairs])
+
+
+def _source(tokens: pa.ChunkedArray) -> Coded:
+    """Half of each token as text: enough to tell addresses of a tenant apart."""
+    made = pc.dictionary_encode(tokens.combine_chunks(), null_encoding="encode")
+    values = [UNKNOWN if token is None else token[:8].hex() for token in made.dictionary.to_pylist()]
+    return Coded(made.indices.to_numpy().astype(np.int64), values)
+
+
+def _bucket(latency: pa.ChunkedArray) -> Coded:
     """Which bucket a latency lies in, from a sixteenth of a millisecond to four and a half hours."""
     values = pc.fill_null(latency, 0.0).to_numpy()
     steps = np.floor(np.log2(np.clip(values, 2.0**-4, 2.0**24)) * STEPS).astype(np.int64)
-    return pa.chunked_array([pa.array(steps).cast(pa.string())])
-
-
-def _constant(events: pa.Table, value: str) -> pa.ChunkedArray:
-    return pa.chunked_array([pa.repeat(pa.scalar(value), events.num_rows)])
+    least = int(steps.min(initial=0))
+    return Coded(steps - least, [str(step) for step in range(least, int(steps.max(initial=0)) + 1)])

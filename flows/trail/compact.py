@@ -1,7 +1,7 @@
 """Putting a table's files in order: many small ones into few, and a day that is over sorted by user."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
@@ -12,15 +12,19 @@ from flows.errors import InputError, OutputError
 from flows.trail.schema import day_of
 from flows.trail.store import Store, StoredFile
 from flows.trail.tables import Tables
+from flows.trail.written import AS_IT_CAME
 
 FEW: Final = 32
 """Small files of a tree's day that are left alone while the day goes on."""
 SMALL: Final = 32 << 20
 """Bytes below which a file is small."""
 _REST: Final = 4
-"""A day is sorted again when what came after is at least a fourth of it: so a row is rewritten a few times at most."""
+"""A day is sorted again when what came after is at least a fourth of it, or this run at its end has brought as much: so
+a row is rewritten a few times at most."""
 ALL: Final = "~"
 """After every day."""
+Day = tuple[str, str]
+"""A tree and a day of it."""
 _SWEEP_S: Final = 3_600
 _QUIET_S: Final = 60
 """How long a day that is over has had no more rows when it is sorted: not while it is loaded."""
@@ -47,8 +51,8 @@ class Compaction:
         over, now = day_of(time.time_ns() // 1000 - _OVER_US), time.monotonic()
         for writer in self._tables.writers():
             busy = {day for day, at in writer.touched.items() if now - at < _QUIET_S}
-            self._compact(writer.store, "", busy)
-            self._compact(writer.store, over, writer.touched.keys() - busy)
+            self._compact(writer.store, "", busy, Counter())
+            self._compact(writer.store, over, writer.touched.keys() - busy, Counter())
         self._condense()
         if now - self._swept > _SWEEP_S:
             self._swept = now
@@ -57,13 +61,13 @@ class Compaction:
     def finish(self) -> None:
         """Put all in order at the end of an input, as `look`."""
         for writer in self._tables.writers():
-            self._compact(writer.store, ALL, {*writer.touched})
+            self._compact(writer.store, ALL, {*writer.touched}, writer.written)
         self._condense(all_=True)
         self._sweep()
 
-    def _compact(self, store: Store, before: str, only: set[tuple[str, str]]) -> None:
+    def _compact(self, store: Store, before: str, only: set[Day], written: Counter[Day]) -> None:
         try:
-            compact(store, before, only, self._sorted, spare=True)
+            compact(store, before, only, self._sorted, written)
         except (InputError, OutputError) as error:
             self._tell(f"files stay as they are for now: {error}")
 
@@ -84,15 +88,16 @@ class Compaction:
 def compact(
     store: Store,
     before: str = ALL,
-    only: set[tuple[str, str]] | None = None,
+    only: set[Day] | None = None,
     known: dict[str, bool] | None = None,
-    spare: bool = False,
+    written: Counter[Day] | None = None,
 ) -> int:
     """Put a table's files in order; how many days of trees were rewritten.
 
-    A day before `before` becomes sorted by user, with bloom filters, unless it is; with `spare` little that was added
-    since is left as it came, which each question then has to open. Of the others those with many small files get
-    fewer. No leaf changes. `only` are the (tree, day) to look at, `known` remembers which files are sorted.
+    A day before `before` becomes sorted by user unless it is. Given how many rows of each a run has `written`, little
+    that was added since is left as it came if that run has written little of the day. Of the others those with many
+    small files get fewer. No leaf changes. `only` are the (tree, day) to look at, `known` remembers which files are
+    sorted.
 
     Raises
     ------
@@ -104,7 +109,7 @@ def compact(
     if only is not None and not only:
         return 0
     known = {} if known is None else known
-    days: dict[tuple[str, str], list[StoredFile]] = defaultdict(list)
+    days: dict[Day, list[StoredFile]] = defaultdict(list)
     for file in store.files():
         if only is None or (file.tree, file.day) in only:
             days[file.tree, file.day].append(file)
@@ -112,7 +117,8 @@ def compact(
     for (tree, day), files in days.items():
         if day < before:
             loose = [file.rows for file in files if not _is_sorted(store, file, known)]
-            little = spare and len(loose) < FEW and sum(loose) * _REST < sum(file.rows for file in files)
+            much = sum(file.rows for file in files) / _REST
+            little = written is not None and len(loose) < FEW and max(sum(loose), written[tree, day]) < much
             if loose and not little:
                 store.sort(tree, day)
                 done += 1
@@ -131,10 +137,10 @@ def _is_sorted(store: Store, file: StoredFile, known: dict[str, bool]) -> bool:
 
 
 def in_order_of_users(file: pq.ParquetFile) -> bool:
-    """Whether the row groups of a file follow each other by user, and have bloom filters of them."""
+    """Whether a file has been rewritten and its row groups follow each other by user, with bloom filters of them."""
     footer = file.metadata
     at = next(number for number in range(footer.num_columns) if footer.schema.column(number).path == "user_id")
     chunks = [footer.row_group(number).column(at) for number in range(footer.num_row_groups)]
     spans = [(seen.min, seen.max) for chunk in chunks if (seen := chunk.statistics) is not None and seen.has_min_max]
-    filtered = all(chunk.bloom_filter_offset for chunk in chunks)
+    filtered = all(chunk.bloom_filter_offset and chunk.compression != AS_IT_CAME for chunk in chunks)
     return filtered and all(before[1] <= after[0] for before, after in pairwise(spans))

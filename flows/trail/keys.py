@@ -252,7 +252,8 @@ class KeyStore:
                 forget()
 
     def _token(self, kind: str, tenant: str, value: str) -> bytes:
-        return digest(self.hasher(tenant, kind), _address(value) if kind == "ip" else value)
+        text = _address(value) if kind == "ip" else value
+        return digest(self.hasher(tenant, kind), text.encode("utf-8", "replace"))
 
     def _name(self, tenant: str, name: str) -> bytes:
         """What the store knows a name by: 32 bytes that lead back to it only through this store."""
@@ -289,10 +290,10 @@ class KeyStore:
         return subject
 
 
-def digest(hasher: "blake2b", value: str) -> bytes:
-    """The token of a value."""
+def digest(hasher: "blake2b", value: bytes) -> bytes:
+    """The token of a value in UTF-8."""
     own = hasher.copy()
-    own.update(value.encode("utf-8", "replace"))
+    own.update(value)
     return own.digest()
 
 

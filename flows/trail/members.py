@@ -61,6 +61,8 @@ _WANTED.kinds[MEMBERS.index("changes")] = 0  # a list is not taken by its span: 
 SLOT: Final = {name: int(_WANTED.slots[MEMBERS.index(name)]) for name in _NAMES}
 """Where each member's spans stand."""
 _SLOTS: Final = np.array([SLOT[name] for name in _NAMES])
+_HEADS: Final = 5 * len(_NAMES) + 2 * MOST_HEAD
+"""Bytes that all members of an event take at most beside their texts, and a few before them."""
 _DEPTH: Final = 64
 _BACKSLASH: Final = 0x5C
 _decode = msgspec.json.Decoder(Members).decode
@@ -83,9 +85,9 @@ class Texts(NamedTuple):
 
     def text(self, row: int) -> bytes:
         """One of them."""
-        return self.some(slice(row, row + 1)).texts()[0]
+        return bytes(self.some(slice(row, row + 1)).texts()[0])
 
-    def texts(self) -> list[bytes]:
+    def texts(self) -> list[memoryview]:
         """All of them."""
         return cut(self.buffer, self.start, self.start + self.length)
 
@@ -120,14 +122,18 @@ class Told:
         there: NDArray[np.bool_] = self.tag[:, SLOT[name]] != ABSENT
         return there
 
-    def strings(self, name: str, rows: NDArray[np.int64]) -> list[str]:
-        """A member of some events that is a string; empty where it is absent."""
+    def values(self, name: str, rows: NDArray[np.int64]) -> list[bytes]:
+        """A member of some events that is a string, in UTF-8; empty where it is absent."""
         slot = SLOT[name]
         there = self.tag[rows, slot] != ABSENT
         begin = np.where(there, self.at[rows, slot], 0)
         end = begin + np.where(there, self.size[rows, slot], 0)
         whole = self.whole
-        return [whole[at:to].decode() for at, to in zip(begin.tolist(), end.tolist(), strict=True)]
+        return [whole[at:to] for at, to in zip(begin.tolist(), end.tolist(), strict=True)]
+
+    def strings(self, name: str, rows: NDArray[np.int64]) -> list[str]:
+        """As `values`, in Python's strings."""
+        return [value.decode() for value in self.values(name, rows)]
 
     def texts(self, name: str) -> pa.Array:
         """A member of strings as a column."""
@@ -162,7 +168,7 @@ class Told:
 
     def room(self) -> "Packed":
         """Room for any members of every event, and a few bytes before them."""
-        return Packed.of(self.total + MOST_HEAD * (len(_NAMES) + 1))
+        return Packed.of(self.total + _HEADS)
 
 
 @dataclass(slots=True, frozen=True)
@@ -180,18 +186,15 @@ class Packed:
         begin = ends - most
         return cls(np.empty(int(ends[-1]) if len(ends) else 0, np.uint8), begin, begin.copy())
 
-    def texts(self, rows: NDArray[np.int64] | slice = slice(None)) -> list[bytes]:
+    def texts(self, rows: NDArray[np.int64] | slice = slice(None)) -> list[memoryview]:
         """What rows have, those asked for."""
         return cut(self.out, self.begin[rows], self.cursor[rows])
 
 
-def cut(buffer: NDArray[np.uint8], begin: NDArray[np.int64], end: NDArray[np.int64]) -> list[bytes]:
-    """Spans of a buffer as bytes."""
-    if not len(begin):
-        return []
-    first = int(begin.min())
-    whole = buffer[first : int(end.max())].tobytes()
-    return [whole[at:to] for at, to in zip((begin - first).tolist(), (end - first).tolist(), strict=True)]
+def cut(buffer: NDArray[np.uint8], begin: NDArray[np.int64], end: NDArray[np.int64]) -> list[memoryview]:
+    """Spans of a buffer, as they lie there."""
+    view = buffer.data
+    return [view[at:to] for at, to in zip(begin.tolist(), end.tolist(), strict=True)]
 
 
 def told(canonical: Texts, noted: NDArray[np.bool_]) -> Told:

@@ -1,8 +1,7 @@
 """Events to rows of the trail: what is plain in columns, what is personal sealed for each subject."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from hashlib import blake2b
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -128,9 +127,9 @@ def _rows(
         "latency_ms": pa.array(latency, mask=~own.has("latency_ms")),
         **dict(zip(("risk", "late", "lapwing"), added, strict=True)),
         **{f"{part}_id": people.ids(part, some) for part in (USER, ACTOR, TARGET)},
-        "ip_token": _addresses(own, keys, place.tenants, tenant),
-        "session_token": _tokens(own, "session", [keys.hasher(of, "session") for of in place.tenants], tenant),
-        "request_token": _tokens(own, "request_id", [keys.hasher(of, "request") for of in place.tenants], tenant),
+        "ip_token": _tokens(own, "ip", lambda of, ip: keys.address(place.tenants[of], ip.decode()), tenant),
+        "session_token": _tokens(own, "session", _hashing(keys, place.tenants, "session"), tenant),
+        "request_token": _tokens(own, "request_id", _hashing(keys, place.tenants, "request"), tenant),
         **{f"{part}_sealed": people.sealed(part, own, some) for part in (USER, ACTOR, TARGET)},
     }
     raw = people.raw(kept, some)
@@ -225,26 +224,21 @@ def _subjects(
     return which, list(zip(tenants, names[0], names[-1] if len(names) > 1 else [""] * len(first), strict=True))
 
 
-def _tokens(own: Told, name: str, hashers: list[blake2b], tenant: NDArray[np.int64]) -> pa.Array:
-    """The tokens of a member that rows are found by."""
+def _tokens(own: Told, name: str, token: Callable[[int, bytes], bytes], tenant: NDArray[np.int64]) -> pa.Array:
+    """The tokens of a member that rows are found by, each made once."""
     there = own.has(name)
     rows = np.flatnonzero(there)
-    out = np.zeros((len(own), ID_BYTES), np.uint8)
-    made = b"".join(map(digest, [hashers[of] for of in tenant[rows].tolist()], own.strings(name, rows)))
-    out[rows] = np.frombuffer(made, np.uint8).reshape(-1, ID_BYTES)
-    return arrow(pa.binary(ID_BYTES), there, out)
-
-
-def _addresses(own: Told, keys: KeyStore, tenants: list[str], tenant: NDArray[np.int64]) -> pa.Array:
-    """The tokens of addresses, which come again and again."""
-    there = own.has("ip")
-    rows = np.flatnonzero(there)
-    which, first = own.distinct(("ip",), rows, tenant)
-    of = [tenants[number] for number in tenant[first].tolist()]
-    each = b"".join(map(keys.address, of, own.strings("ip", first)))
+    which, first = own.distinct((name,), rows, tenant)
+    each = b"".join(map(token, tenant[first].tolist(), own.values(name, first)))
     out = np.zeros((len(own), ID_BYTES), np.uint8)
     out[rows] = np.frombuffer(each, np.uint8).reshape(-1, ID_BYTES)[which]
     return arrow(pa.binary(ID_BYTES), there, out)
+
+
+def _hashing(keys: KeyStore, tenants: list[str], kind: str) -> Callable[[int, bytes], bytes]:
+    """What makes tokens of a kind."""
+    each = [keys.hasher(of, kind) for of in tenants]
+    return lambda of, value: digest(each[of], value)
 
 
 def _paths(batch: Decoded, told: Told) -> pa.Array:

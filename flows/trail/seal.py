@@ -20,7 +20,7 @@ _CIPHERS: Final = 1 << 16
 _cipher = lru_cache(maxsize=_CIPHERS)(AESGCM)
 
 
-Sealer = Callable[[bytes, bytes, bytes], bytes]
+Sealer = Callable[[bytes, bytes | memoryview, bytes], bytes]
 """Of a nonce that is used for nothing else, a message and what it is about: the ciphertext and the tag."""
 
 
@@ -57,7 +57,7 @@ def sealer(keys: Sequence[bytes]) -> Sealer:
     return _cipher(keys[0]).encrypt if len(keys) == 1 else partial(_with_all, keys)
 
 
-def sealed_all(sealers: Iterable[Sealer], messages: Sequence[bytes], about: bytes) -> list[bytes]:
+def sealed_all(sealers: Iterable[Sealer], messages: Sequence[bytes | memoryview], about: bytes) -> list[bytes]:
     """As `seal`, many messages at once, each by its own sealer."""
     luck = os.urandom(NONCE_BYTES * len(messages))
     nonces = [luck[at : at + NONCE_BYTES] for at in range(0, len(luck), NONCE_BYTES)]
@@ -87,7 +87,7 @@ def forget() -> None:
     _cipher.cache_clear()
 
 
-def _with_all(keys: Sequence[bytes], nonce: bytes, message: bytes, about: bytes) -> bytes:
+def _with_all(keys: Sequence[bytes], nonce: bytes, message: bytes | memoryview, about: bytes) -> bytes:
     return AESGCM(_joined(keys, nonce)).encrypt(nonce, message, about)
 
 

@@ -1,8 +1,8 @@
 """Writing the trail: what comes from a source goes into its tables, each message once."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
-from itertools import product
 from typing import Self
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from flows.trail.trees import MOST, Trees
 class Writer:
     """Rows of one table that wait, and the commit that appends them with how far they go.
 
-    `touched` are the (tree, day) that have got rows, with when that was last (monotonic seconds).
+    `touched` are the (tree, day) that have got rows, with when that was last (monotonic seconds), `written` how many.
     """
 
     def __init__(self, store: Store, keys: KeyStore, most_trees: int = MOST, ledger: Ledger | None = None) -> None:
@@ -30,6 +30,7 @@ class Writer:
         self._moved: set[str] = set()
         self.rows = 0
         self.touched: dict[tuple[str, str], float] = {}
+        self.written: Counter[tuple[str, str]] = Counter()
 
     @classmethod
     def open(cls, trail: str, kind: str, keys: KeyStore, most_trees: int = MOST, ledger: Ledger | None = None) -> Self:
@@ -97,7 +98,9 @@ class Writer:
         if not rows.num_rows:
             return rows
         self._waiting.append(rows)
-        trees, days = (rows.column(name).unique().to_pylist() for name in ("tree", "day"))
-        self.touched.update(dict.fromkeys(product(trees, days), time.monotonic()))
+        days = rows.group_by(["tree", "day"], use_threads=False).aggregate([([], "count_all")])
+        new = {(one["tree"], one["day"]): one["count_all"] for one in days.to_pylist()}
+        self.written.update(new)
+        self.touched.update(dict.fromkeys(new, time.monotonic()))
         self.rows += rows.num_rows
         return rows
