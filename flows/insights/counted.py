@@ -122,8 +122,12 @@ class Counted:
 
     @cached_property
     def _measures(self) -> dict[str, pa.Table]:
-        names = pc.unique(self.rows["measure"]).to_pylist()
-        return {name: self.rows.filter(pc.equal(self.rows["measure"], name)).combine_chunks() for name in names}
+        rows = self.rows.combine_chunks()
+        if not rows.num_rows:
+            return {}
+        measures = pc.dictionary_encode(rows["measure"].combine_chunks())
+        which, rows = measures.indices.to_numpy(), rows.drop_columns(["measure"])
+        return {name: rows.filter(pa.array(which == at)) for at, name in enumerate(measures.dictionary.to_pylist())}
 
     def _of(self, measure: str, start: int, end: int) -> pa.Table:
         rows = self._measures.get(measure, self.rows.slice(0, 0))

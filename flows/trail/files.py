@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
@@ -47,6 +48,21 @@ class Folder:
         except (OSError, pa.ArrowException) as error:
             said = (str(error).splitlines() or ["damaged"])[0][:200]
             raise InputError(f"{self._place}/{path}: cannot be read ({said})") from None
+
+    def table(self, paths: Sequence[str], schema: pa.Schema, where: pads.Expression) -> pa.Table:
+        """Columns of many small files as one table, of the rows that are wanted.
+
+        Raises
+        ------
+        InputError
+            One is not there, or is no Parquet, or damaged.
+        """
+        try:
+            found = pads.dataset(list(paths), schema, format="parquet", filesystem=self._system)
+            return found.to_table(schema.names, filter=where)
+        except (OSError, pa.ArrowException) as error:
+            said = (str(error).splitlines() or ["damaged"])[0][:200]
+            raise InputError(f"{self._place}: cannot be read ({said})") from None
 
 
 def batches(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

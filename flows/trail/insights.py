@@ -14,7 +14,7 @@ from flows.formats.user_agent import LONGEST, families
 from flows.insights.aggregate import READ, TAKEN, accumulate, of_alerts, place
 from flows.insights.rows import ROWS, bounded, merged
 from flows.trail.keys import KeyStore
-from flows.trail.schema import INSIGHTS
+from flows.trail.schema import INSIGHTS, SHARED, tree_of
 from flows.trail.seal import CannotOpen, seal, unseal
 from flows.trail.store import Store, StoredFile
 
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 MANY: Final = 16
 """Files of a tree's day from which on they are made one."""
 _ABOUT: Final = b"insights"
-_SHOWN: Final = ["time", "measure", "key", "part", "count", "failures", "users", "name"]
-"""Columns that a report is made of."""
-_SHOWN_SCHEMA: Final = pa.schema([ROWS.field(name) for name in _SHOWN])
+_SHOWN: Final = pa.schema([ROWS.field(name) for name in ROWS.names if name not in ("tree", "day")])
+"""What a report is made of."""
 _AGENTS: Final = 4_096
 _NEW_AGENTS: Final = 500
 """User agents kept, and read anew between two commits: each takes milliseconds, and senders choose them."""
@@ -173,19 +172,16 @@ def read(
     InputError
         A file cannot be read.
     """
-    parts = []
-    for file in store.files(None, start, end):
-        with store.folder.open(file.path) as (parquet, _):
-            rows = parquet.read(_SHOWN if tenant is None else [*_SHOWN, "tenant"], use_threads=False)
-        if tenant is not None:
-            rows = rows.filter(pc.equal(rows["tenant"], tenant))
-        times = rows["time"].cast(pa.int64()).to_numpy()
-        rows = rows.filter(pa.array((times >= start) & (times < end)))
-        parts.append(rows.select(_SHOWN).cast(_SHOWN_SCHEMA))
-    rows = pa.concat_tables(parts) if parts else _SHOWN_SCHEMA.empty_table()
-    sealed = rows.filter(rows["name"].is_valid()).select(["key", "name"]).group_by("key").aggregate([("name", "min")])
+    trees = None if tenant is None else {tree_of(tenant), SHARED}
+    paths = [file.path for file in store.files(trees, start, end)]
+    time = pc.field("time")
+    where = (time >= pa.scalar(start, ROWS.field("time").type)) & (time < pa.scalar(end, ROWS.field("time").type))
+    if tenant is not None:
+        where &= pc.field("tenant") == tenant
+    rows = store.folder.table(paths, _SHOWN, where) if paths else _SHOWN.empty_table()
+    sealed = rows.select(["key", "name"]).filter(rows["name"].is_valid()).group_by("key").aggregate([("name", "min")])
     names = {row["key"]: _opened(keys, row["name_min"]) for row in sealed.to_pylist()}
-    return rows.drop_columns(["name"]), names
+    return rows.drop_columns(["name", "tenant"]), names
 
 
 def known_days(files: Sequence[StoredFile]) -> tuple[int, int]:
