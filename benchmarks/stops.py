@@ -38,7 +38,7 @@ STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("split", ((detect, "split"),)),
     ("assess: arrive", ((shard, "_ARRIVE"), (shard, "_ADD_WAITING"))),
     ("assess: close", ((shard, "_CLOSE_PANES"), (shard, "_OPEN_EARLY"))),
-    ("assess: learn", ((shard, "_LEARN_MINUTE"),)),
+    ("assess: learn", ((shard, "learn_minute"),)),
     ("assess: behaviour", ((Behaviour, "count"), (Behaviour, "count_waiting"), (Behaviour, "close"),
                            (Behaviour, "move"))),
     ("assess: windows", ((shard, "kept_windows"), (shard, "reached"))),

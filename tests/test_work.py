@@ -145,7 +145,7 @@ def test_an_error_beside_the_flow_stops_it_with_its_cause(tmp_path: Path, monkey
         times += 1
         raise ZeroDivisionError("of a kernel")
 
-    monkeypatch.setattr(detect, "rehearse", lambda _: monkeypatch.setattr(shard, "_LEARN_MINUTE", failing))
+    monkeypatch.setattr(detect, "rehearse", lambda _: monkeypatch.setattr(shard, "learn_minute", failing))
     with pytest.raises(BytewaxRuntimeError) as caught:
         detect.run(load(None), str(events), str(tmp_path / "out"), None, False, "lapwing", threading.Event())
     error: BaseException | None = caught.value

@@ -42,7 +42,7 @@ from models.kernels.layout import (
     ShardArrays,
 )
 from models.kernels.load import prefetch
-from models.kernels.meters import SUM_UNIT
+from models.kernels.meters import SUM_UNIT, stirs
 from models.kernels.pairs import COUNTERPART, TARGET, leave_behind, meet, pair_key
 from models.kernels.panes import add
 from models.kernels.table import enter, find, spot
@@ -163,18 +163,7 @@ def score_slot(
             out.quantile[d, i] = quantile_of(s, EVENTS, edges, max(best, 0.0))
     out.feature[d, i] = feature
     out.observed[d, i] = observed
-    out.severity[d, i] = crossed_now(s, r, p, slot, minute) if stirs(s, r, slot) else 0
-
-
-@inlined
-def stirs(s: ShardArrays, r: RuleArrays, slot: int) -> bool:
-    """Whether any rule can hold for the entity at all: most have nothing that a rule counts."""
-    if s.hot[slot] or s.rings[slot].celled > 0:
-        return True
-    for column in range(len(r.least)):
-        if s.rings[slot].ever[column] >= r.least[column]:
-            return True
-    return False
+    out.severity[d, i] = crossed_now(s, r, p, slot, minute) if s.hot[slot] or stirs(s, r, slot, 1) else 0
 
 
 @inlined

@@ -17,6 +17,7 @@ from models.kernels.layout import (
     RuleArrays,
     ShardArrays,
 )
+from models.kernels.meters import may_reach, stirs
 from models.kernels.sequence import suspicious
 
 OPEN, GO_ON, END, JUDGE = range(4)  # what a step of an incident says; JUDGE: look at the order of events first
@@ -144,6 +145,7 @@ def close_panes(
             if newest <= pane - longest and not hot:
                 continue
             looked = False
+            still = not hot and not stirs(s, r, slot, 1)
             for k in range(rules):
                 rule = due[k]
                 grid = r.grid[rule]
@@ -152,7 +154,7 @@ def close_panes(
                 if r.kind[rule] == ORDER:
                     if s.crossed[slot, rule] != NEVER or suspicious(s, slot, pane // grid, r.extra[rule]):
                         n = note(steps, numbers, n, JUDGE, rule, slot, pane // grid, 0.0, 0, False, 0, 0, -1.0, -1.0)
-                else:
+                elif not still:
                     n = look(s, r, p, rule, slot, pane // grid, minute_of(pane), steps, numbers, n)
                     looked = True
             if looked:
@@ -183,6 +185,8 @@ def open_early(
         first = pane * r.grid[rule]
         for slot in slots:
             if slot < 0 or s.newest[slot] < first or (s.hot[slot] and s.crossed[slot, rule] != NEVER):
+                continue
+            if not may_reach(s, r, rule, slot, 1.0):
                 continue
             count = counted(s, r, rule, slot, pane)
             if count == 0:

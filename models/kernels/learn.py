@@ -3,14 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.base import IP, USER
 from models.kernels.arrive import Learned
 from models.kernels.baseline import bucket_of, own, quantile_of, value_z
 from models.kernels.hours import count_minute, learn_spread, pass_minute, turn_hours, usual
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
     ACCEPTED,
     ACTIVE,
@@ -47,7 +46,7 @@ from models.kernels.layout import (
     ShardArrays,
 )
 from models.kernels.levels import rises
-from models.kernels.meters import may_reach, share
+from models.kernels.meters import may_reach, share, stirs
 from models.kernels.pairs import NEAR_TARGETS, near_at
 from models.kernels.panes import at5, sum5, sum30
 from models.kernels.table import release_before
@@ -88,7 +87,7 @@ def window_arrays(n: int) -> WindowArrays:
     )
 
 
-@kernel
+@inlined
 def window_values(s: ShardArrays, slot: int, pane: int, dimension: int, x: NDArray[np.float64]) -> None:
     """The learned values of the minute that ends with base pane `pane`."""
     events = sum5(s, slot, 0, pane)
@@ -181,7 +180,7 @@ def describe(
             values[10] = peaks[10] = met
 
 
-@kernel
+@inlined
 def teach(
     s: ShardArrays, p: Learned, record: int, minute: int, x: NDArray[np.float64], codes: NDArray[np.int64]
 ) -> None:
@@ -212,7 +211,7 @@ def teach(
     s.head[LEARNED] += 1
 
 
-@kernel
+@inlined
 def pass_over(s: ShardArrays, p: Learned, record: int, minute: int) -> None:
     """A guarded window teaches nothing, not that the entity was silent either: its baseline stays as it was before."""
     if s.records[record].count == 0 or minute <= s.records[record].last:
@@ -224,7 +223,7 @@ def pass_over(s: ShardArrays, p: Learned, record: int, minute: int) -> None:
     s.records[record].last = minute
 
 
-@kernel
+@inlined
 def sampled(entity: np.uint64, minute: int, share: float) -> bool:
     """A fixed share of (entity, window) pairs, by hash."""
     x = entity ^ (np.uint64(minute) * np.uint64(0x9E3779B97F4A7C15))
@@ -243,20 +242,12 @@ def cumulate(s: ShardArrays) -> None:
             s.below[row, b + 1] = s.below[row, b] + s.histogram[row, b]
 
 
-@njit(cache=True, nogil=True)
-def learn_minute(
-    s: ShardArrays,
-    r: RuleArrays,
-    p: Learned,
-    edges: NDArray[np.float64],
-    codes: NDArray[np.int64],
-    dimension: int,
-    half_life: int,
-    keep_quantile: float,
-    keep_share: float,
-    out: WindowArrays,
-) -> int:
-    """Score, keep, teach and forget at the end of the minute before head[NEXT]; how many windows are kept."""
+@kernel
+def begin_minute(s: ShardArrays, half_life: int, slots: NDArray[np.int64], owners: NDArray[np.uint64]) -> int:
+    """Before the minute before head[NEXT] is learned: forget by half-lives, turn hours, and find whose minute it is.
+
+    The rings with events in it go to `slots`, their entities to `owners`; how many there are.
+    """
     pane = s.head[NEXT] - 1
     minute = pane // MINUTE
     period = minute // half_life
@@ -270,27 +261,47 @@ def learn_minute(
         s.head[BEGAN] = minute
     turn_hours(s, minute)
     n = 0
-    slots = np.empty(s.head[ACTIVE], np.int64)
     for i in range(s.head[ACTIVE]):
         slot = s.active[i]
         if s.newest[slot] > pane - MINUTE and sum5(s, slot, 0, pane) > 0:
             slots[n] = slot
+            owners[n] = s.rings[slot].owner
             n += 1
-    owners = np.empty(n, np.uint64)
-    for i in range(n):
-        owners[i] = s.rings[slots[i]].owner
-    order = np.argsort(owners)
-    x = np.empty((n, VALUES), np.float64)
-    guarded = np.zeros(n, np.bool_)
-    usual_again = np.zeros(n, np.bool_)
-    scores = np.full(n, np.nan)
+    return n
+
+
+@kernel
+def learn_minute(
+    s: ShardArrays,
+    r: RuleArrays,
+    p: Learned,
+    edges: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    dimension: int,
+    keep_quantile: float,
+    keep_share: float,
+    slots: NDArray[np.int64],
+    x: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    guarded: NDArray[np.bool_],
+    usual_again: NDArray[np.bool_],
+    out: WindowArrays,
+) -> int:
+    """Score, keep, teach and forget at the end of the minute before head[NEXT]; how many windows are kept.
+
+    `slots` are the rings that `begin_minute` found, in the order of their entities' hashes; the four arrays after it
+    are room for what is known of each.
+    """
+    pane = s.head[NEXT] - 1
+    minute = pane // MINUTE
     kept = 0
-    for j in range(n):
-        slot = slots[order[j]]
+    for j in range(len(slots)):
+        slot = slots[j]
         record = s.rings[slot].record
         window_values(s, slot, pane, dimension, x[j])
         warm = s.records[record].count >= p.entity_warm_up
-        quantile = expected = np.nan
+        guarded[j] = False
+        quantile = expected = scores[j] = np.nan
         feature = codes[X_EVENTS]
         observed = x[j, X_EVENTS]
         if warm or s.head[SEEN] >= p.entity_warm_up:
@@ -321,7 +332,7 @@ def learn_minute(
                 guarded[j] = False
                 s.head[ACCEPTED] += 1
         guarded[j] |= floor
-        keep = quantile >= keep_quantile or half_way(s, r, slot, pane)
+        keep = quantile >= keep_quantile or (stirs(s, r, slot, 2) and half_way(s, r, slot, pane))
         if keep or sampled(s.rings[slot].owner, minute, keep_share):
             out.slot[kept] = slot
             out.feature[kept] = feature
@@ -333,8 +344,8 @@ def learn_minute(
             out.weight[kept] = 1.0 if keep else 1.0 / keep_share
             describe(s, slot, pane, dimension, out.values[kept], out.peaks[kept])
             kept += 1
-    for j in range(n):
-        record = s.rings[slots[order[j]]].record
+    for j in range(len(slots)):
+        record = s.rings[slots[j]].record
         count_it = True
         if guarded[j]:
             s.head[GUARDED] += 1
@@ -352,7 +363,7 @@ def learn_minute(
             s.histogram[WINDOWS, bucket] += 1
             s.histogram[EVENTS, bucket] += min(np.int64(x[j, X_EVENTS]), MOST_EVENTS)
         s.head[UNSCORED] += scores[j] != scores[j]
-    s.head[CLOSED] += n
+    s.head[CLOSED] += len(slots)
     pass_minute(s, minute, p.alpha)
     cumulate(s)
     release_before(s, pane + 1 - LINGER, pane + 1)

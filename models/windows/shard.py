@@ -43,7 +43,7 @@ from models.kernels.layout import (
     RuleArrays,
     ShardArrays,
 )
-from models.kernels.learn import WindowArrays, learn_minute, window_arrays
+from models.kernels.learn import WindowArrays, window_arrays
 from models.kernels.pairs import users_at
 from models.kernels.table import release_before
 from models.rules import Rule, SourceRule
@@ -57,6 +57,7 @@ from models.windows.hold_back import HoldBack
 from models.windows.incidents import Incidents
 from models.windows.joint import forget_idle
 from models.windows.kept import kept_windows, no_levels, reached
+from models.windows.minute import learn_minute
 from models.windows.recent import Recent
 from models.windows.rings import NO_ROWS, NO_UIDS, name_of, streaking, under_incidents
 from models.windows.rules import rule_arrays, sequences
@@ -66,7 +67,7 @@ from models.windows.waiting import Waiting, call_arrays, row_arrays, wait
 from models.windows.work import Steps, Work
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
-_CLOSE_PANES, _OPEN_EARLY, _LEARN_MINUTE = direct(close_panes), direct(open_early), direct(learn_minute)
+_CLOSE_PANES, _OPEN_EARLY = direct(close_panes), direct(open_early)
 _USERS_AT, _RELEASE_BEFORE, _SETTLE = direct(users_at), direct(release_before), direct(settle)
 NO_SLOTS = np.empty(0, np.int32)
 
@@ -377,7 +378,7 @@ class Shard:
         if active > len(self._kept.slot):
             self._kept = window_arrays(2 * active)
         kept = yield partial(
-            _LEARN_MINUTE, self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension,
+            learn_minute, self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension,
             self.settings.half_life_minutes, self.settings.keep_quantile, self.settings.keep_share, self._kept,
         )  # fmt: skip
         rows = WindowArrays._make(column[:kept].copy() for column in self._kept)
