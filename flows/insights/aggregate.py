@@ -69,7 +69,7 @@ def accumulate(events: pa.Table, hide: Hide) -> pa.Table:
     """The aggregates of some events (columns `TAKEN` and `READ`), as rows that `merged` adds to others.
 
     However events are cut into pieces, their merged rows are the same as long as no piece has more than `rows.KEYS`
-    names of something; of more the rarest are "other". About a microsecond an event in large pieces.
+    names of something; of more the rarest are "other". About two microseconds an event in large pieces.
     """
     if not events.num_rows:
         return ROWS.empty_table()
