@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from models.kernels.conditions import counted
-from models.kernels.kernel import inlined, kernel
+from models.kernels.kernel import inlined
 from models.kernels.layout import CELL_SUM, METERED, MINUTE, RuleArrays, ShardArrays
 from models.kernels.meters import may_reach, rest_holds, share
 
@@ -56,35 +57,22 @@ def level(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int, less: 
     return value
 
 
-@kernel
-def room_for_levels(s: ShardArrays, r: RuleArrays, slots: NDArray[np.int32], part: float) -> tuple[int, int]:
-    """How many lists and how many levels in all `levels` may write for some entities."""
-    lists = most = 0
+@njit(cache=True, nogil=True)
+def levels(
+    s: ShardArrays, r: RuleArrays, slots: NDArray[np.int32], pane: int, part: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """The levels of some entities' minute that ends with base pane `pane`, from `part` of each threshold on.
+
+    Rules whose panes are longer than a minute have none: their panes may end while the entity is silent.
+    """
+    most = lists = 0
     for slot in slots:
         for rule in range(len(r.kind)):
             if r.kind[rule] == METERED and r.grid[rule] <= MINUTE and may_reach(s, r, rule, slot, part):
                 lists += 1
                 most += MINUTE // r.grid[rule] + r.window[rule] - 1
-    return lists, most
-
-
-@kernel
-def levels(
-    s: ShardArrays,
-    r: RuleArrays,
-    slots: NDArray[np.int32],
-    pane: int,
-    part: float,
-    window: NDArray[np.int64],
-    of: NDArray[np.int64],
-    length: NDArray[np.int64],
-    value: NDArray[np.float64],
-) -> tuple[int, int]:
-    """Write the levels of some entities' minute that ends with base pane `pane`, from `part` of each threshold on.
-
-    Rules whose panes are longer than a minute have none: their panes may end while the entity is silent. Returns how
-    many lists there are and how many levels in all.
-    """
+    window, of, length = np.empty(lists, np.int64), np.empty(lists, np.int64), np.empty(lists, np.int64)
+    value = np.empty(most, np.float64)
     n = used = 0
     for i in range(len(slots)):
         slot = slots[i]
@@ -108,4 +96,4 @@ def levels(
                 window[n], of[n], length[n] = i, rule, last + 1
                 n += 1
                 used += last + 1
-    return n, used
+    return window[:n], of[:n], length[:n], value[:used]

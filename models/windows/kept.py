@@ -6,21 +6,17 @@ from numpy.typing import NDArray
 from models.kernels.direct import direct
 from models.kernels.layout import NEXT, PANE_US, RuleArrays, ShardArrays
 from models.kernels.learn import WindowArrays
-from models.kernels.levels import Levels, levels, room_for_levels
+from models.kernels.levels import Levels, levels
 from models.rules import Rule
 from models.windows.rings import names
 from models.windows.slice import ClosedWindows
 
-_LEVELS, _ROOM_FOR_LEVELS = direct(levels), direct(room_for_levels)
+_LEVELS = direct(levels)
 
 
 def reached(s: ShardArrays, r: RuleArrays, slots: NDArray[np.int32], keep_share: float) -> Levels:
     """What rules reached in some entities' minute: from half their threshold on, or all where every window is kept."""
-    part = 0.5 if keep_share < 1.0 else 0.0
-    lists, most = _ROOM_FOR_LEVELS(s, r, slots, part)
-    (window, rule, length), value = np.empty((3, lists), np.int64), np.empty(most)
-    n, used = _LEVELS(s, r, slots, int(s.head[NEXT]) - 1, part, window, rule, length, value)
-    return Levels(window[:n], rule[:n], length[:n], value[:used])
+    return Levels(*_LEVELS(s, r, slots, int(s.head[NEXT]) - 1, 0.5 if keep_share < 1.0 else 0.0))
 
 
 def no_levels() -> Levels:
