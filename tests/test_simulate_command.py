@@ -28,7 +28,7 @@ def test_help_names_every_kind_and_has_examples() -> None:
         (["--attack-every", "0"], "count of attacks"),
         (["--attack-every", "1us"], "seconds apart"),
         (["--start", "Monday"], "--start"),
-        (["--start", "2026-11-07T08:00:00"], "start must have an offset"),
+        (["--start", "2026-11-07T08:00:00"], "an RFC 3339 time with its offset"),
         (["--hours", "3", "--days", "1"], "leave one out"),
         (["--users", "3"], "--users"),
         (["--days", "0"], "--days"),
