@@ -2,11 +2,17 @@
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # its stub forgets it
+
+_SOON = (
+    KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC,
+)  # fmt: skip
+"""What a topic that has just been made may say of itself."""
 
 
 class Endpoint:
@@ -60,15 +66,21 @@ class Endpoint:
                 # A client asks again when a busy broker is late with its answer, and then is told of its own topic.
                 if name in there or error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
-        for name, (partitions, _) in topics.items():
-            _led(admin, name, partitions)
+        _led(admin, [TopicPartition(name, at) for name, (partitions, _) in topics.items() for at in range(partitions)])
 
 
-def _led(admin: AdminClient, name: str, partitions: int) -> None:
-    # Created is not yet known to every broker that a client may ask next.
+def _led(admin: AdminClient, places: Sequence[TopicPartition]) -> None:
+    """Wait until all partitions answer: created is not known yet to every broker that a client may ask next."""
     for _ in range(600):
-        known = admin.list_topics(name, timeout=10).topics[name].partitions
-        if len(known) == partitions and all(each.leader >= 0 for each in known.values()):
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = admin.list_offsets(dict.fromkeys(places, latest), request_timeout=30)
+        try:
+            for one in asked.values():
+                one.result(30)
+        except KafkaException as error:
+            if error.args[0].code() not in _SOON:
+                raise
+            time.sleep(0.05)
+        else:
             return
-        time.sleep(0.05)
-    raise TimeoutError(f"no leader for every partition of {name}")
+    raise TimeoutError(f"no leader for every partition of {', '.join(sorted({place.topic for place in places}))}")
