@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from flows.formats.reads import Path, Reads, place
 from flows.formats.source_format import SourceFormat
 from flows.formats.tree import Tree, joined
-from models.kernels.pick import (
+from models.kernels.pick import NONE
+from models.kernels.template import (
     ADDRESS,
     AS_IS,
     BARE,
@@ -21,7 +22,6 @@ from models.kernels.pick import (
     INNER,
     LONGEST_SIGNATURE,
     LOWERED,
-    NONE,
     QUOTED,
     REFUSED,
     TIME,
