@@ -1,4 +1,4 @@
-"""Which rows have the same values: exact, by the bytes themselves."""
+"""Members of many events by their spans: which rows have the same, byte by byte, and columns of them."""
 
 import numpy as np
 from numba import njit
