@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ign
 
 _SOON = (
     KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError._NOENT,
 )  # fmt: skip
 """What a topic that has just been made may say of itself."""
 
@@ -66,21 +66,22 @@ class Endpoint:
                 # A client asks again when a busy broker is late with its answer, and then is told of its own topic.
                 if name in there or error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
-        _led(admin, [TopicPartition(name, at) for name, (partitions, _) in topics.items() for at in range(partitions)])
+        self._led([TopicPartition(name, at) for name, (partitions, _) in topics.items() for at in range(partitions)])
 
-
-def _led(admin: AdminClient, places: Sequence[TopicPartition]) -> None:
-    """Wait until all partitions answer: created is not known yet to every broker that a client may ask next."""
-    for _ in range(600):
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = admin.list_offsets(dict.fromkeys(places, latest), request_timeout=30)
-        try:
-            for one in asked.values():
-                one.result(30)
-        except KafkaException as error:
-            if error.args[0].code() not in _SOON:
-                raise
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError(f"no leader for every partition of {', '.join(sorted({place.topic for place in places}))}")
+    def _led(self, places: Sequence[TopicPartition]) -> None:
+        """Wait until all partitions answer: created is not known yet to every broker that a client may ask next."""
+        for _ in range(600):
+            # A client that found no leader at all says so for ever, from what it remembers: each asks once.
+            admin = AdminClient(self.client())
+            latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            asked = admin.list_offsets(dict.fromkeys(places, latest), request_timeout=30)
+            try:
+                for one in asked.values():
+                    one.result(30)
+            except KafkaException as error:
+                if error.args[0].code() not in _SOON:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+        raise TimeoutError(f"no leader for every partition of {', '.join(sorted({place.topic for place in places}))}")
