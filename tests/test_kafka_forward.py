@@ -85,7 +85,7 @@ def test_killed_over_topics_it_loses_nothing(kafka: Endpoint, tmp_path: Path, mo
         words = ["forward", "--config", site.path, "--state", tmp_path / "forwarded"]
         server.faults.extend([None] * 10 + ["slow"] * 400)
         one = begun(*words)
-        eventually(lambda: len(delivered(server)) >= 100 and len(other.ids) == 300, "it waits for an answer in the middle")
+        eventually(lambda: len(delivered(server)) >= 100 and len(other.ids) == 300, "an answer is waited for")
         one.kill()
         one.communicate()
         server.faults.clear()

@@ -109,7 +109,7 @@ def test_a_sorted_day_is_opened_where_a_person_is(trail: Path) -> None:
     for one in users[:: len(users) // 20]:
         list(found.events(tenant=one.tenant, user=one.event["user"]))
         shares.append(found.opened[0])
-    # A person may stand on both sides of a row group's end, be seen under another name, and be in one by a filter's error.
+    # A person may stand on both sides of a row group's end, have another name, and be in one by a filter's error.
     assert sorted(shares)[len(shares) // 2] < found.opened[1]
     store = Store.open(str(trail / "trail"), "events")
     for file in store.files():
