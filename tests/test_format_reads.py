@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.rendered import MAPPING, RENDERERS
 from flows.format_block import formats
+from flows.formats.blank import Blanking
 from flows.formats.raw import raw_batch
 from flows.formats.reads import Reads, place
 from flows.formats.simulated import simulate
@@ -156,14 +157,15 @@ def written(form: SourceFormat, reads: Reads, records: list[dict[str, Any]]) -> 
     lines = [msgspec.json.encode(record) for record in records]
     read = [msgspec.json.decode(line) for line in lines]
     raw = raw_batch("", lines)
+    buffer, blanking = raw.buffer.copy(), Blanking(form.secrets)
     rows, extent = np.arange(len(lines)), raw.length.astype(np.int32)
     events = [form.event(record) for record in read]
     expected = [msgspec.json.encode(event) for event in events]
     for _ in range(2):
-        found = templates.write(raw.buffer, raw.start, extent, rows)
+        found = templates.write(buffer, raw.start, extent, rows, blanking)
         for record, event, signature in zip(read, events, found.signatures, strict=True):
             templates.learn(signature, record, event)
-    found = templates.write(raw.buffer, raw.start, extent, rows)
+    found = templates.write(buffer, raw.start, extent, rows, blanking)
     begins = np.concatenate(([0], found.ends[:-1]))
     wrong = []
     for row in np.flatnonzero(found.done).tolist():

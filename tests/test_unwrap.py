@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from flows.formats.blank import Blanking
 from flows.formats.dead_letter import hide
 from flows.formats.limits import Limits
 from flows.formats.mapped import Choice, Mapped
-from flows.formats.raw import RawBatch, raw_batch
+from flows.formats.raw import RawBatch, joined, raw_batch, tail
 from flows.formats.repair import Death
 from flows.formats.source_formats import FORMATS
 from flows.formats.unwrap import MOST_EVENTS, pieces, unwrap
@@ -153,6 +154,26 @@ def test_any_batch_size_gives_the_same_events(seed: int) -> None:
     assert len({one[:2] for one in whole}) == len(whole)
     for rows, size in ((1, 1), (3, 7), (7, 40)):
         assert [one for batch, _, _ in told(messages, rows, size) for one in batch] == whole
+
+
+def test_objects_that_were_found_stay_where_they_stand() -> None:
+    """However a batch is cut and joined, and whatever of it was found to be an object, events are read the same."""
+    inner = {"log_id": "9", "type": "s", "date": "2026-11-23T05:00:00Z", "ip": "203.0.113.7", "user_id": "u"}
+    streamed, alone = text({"log_id": "9", "data": inner}), text(inner)
+    ours = ONE[:-1] + b',"lapwing":1}'
+    messages = [ONE, streamed, b" \n" + ONE + b" ", ours, alone, b"5", streamed, text(okta(8))]
+    found, _ = unwrap(raw_batch("events", messages), 0, LIMITS)
+    assert found.objects is not None
+    assert (found.objects[1] > 0).tolist() == [True, True, True, False, True, False, True, True]
+    for batch in (
+        found, tail(found, 1), found.take(np.array([1, 2, 6]), ()), joined(found, tail(found, 2)),
+        joined(found, replace(found, objects=None)),
+    ):  # fmt: skip
+        got, wanted = (Mapped(AUTO, LIMITS).decode(one) for one in (batch, replace(batch, objects=None)))
+        assert len(got.time) > 2
+        assert got.dead == wanted.dead
+        for name in ("row", "time", "start", "length", "names", "name_start", "entity"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(wanted, name), name)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.formats.lapwing import Decoded
-from flows.formats.raw import RawBatch
+from flows.formats.raw import RawBatch, joined, tail
 from models.base import END_OF_TIME, LATE, NONE_TIME
 from models.event import DeadLetter, Envelopes, EventBatch
 from models.kernels.clock import batch_end, tick
@@ -118,7 +118,7 @@ class Partition:
         if raw is not None:
             raw = self._unseen(raw)
         if self._held is not None:
-            raw = self._held if raw is None else _joined(self._held, raw)
+            raw = self._held if raw is None else joined(self._held, raw)
             self._held = None
         if raw is None or not len(raw) + len(raw.oversize):
             return
@@ -136,7 +136,7 @@ class Partition:
         )  # fmt: skip
         dead = decoded.dead if raw.envelopes is None else _addressed(decoded.dead, raw, raw.envelopes)
         if decided < rows:
-            self._held = _tail(raw, int(decoded.row[decided]))
+            self._held = tail(raw, int(decoded.row[decided]))
             at = (int(decoded.offset[decided]), int(decoded.index[decided]))
             dead = tuple(letter for letter in dead if (letter.offset, letter.index) < at)
         if decided or dead:
@@ -187,16 +187,8 @@ class Partition:
         if all(letter.offset > offset for letter in raw.oversize) and (not len(raw) or raw.offset[0] > offset):
             return raw
         kept = (raw.offset > offset) | ((raw.offset == offset) & (raw.index > index))
-        return replace(
-            raw,
-            start=raw.start[kept],
-            length=raw.length[kept],
-            offset=raw.offset[kept],
-            index=raw.index[kept],
-            timestamp=raw.timestamp[kept],
-            envelopes=raw.envelopes and raw.envelopes.take(np.flatnonzero(kept)),
-            oversize=tuple(letter for letter in raw.oversize if (letter.offset, letter.index) > (offset, index)),
-        )
+        unseen = tuple(letter for letter in raw.oversize if (letter.offset, letter.index) > (offset, index))
+        return raw.take(np.flatnonzero(kept), unseen)
 
     def _batch(
         self,
@@ -331,35 +323,3 @@ def _addressed(dead: tuple[DeadLetter, ...], raw: RawBatch, envelopes: Envelopes
             letter = replace(letter, key=envelopes.keys[at], headers=headers, timestamp=timestamp)
         out.append(letter)
     return tuple(out)
-
-
-def _tail(raw: RawBatch, row: int) -> RawBatch:
-    """The messages from a row on, copied out so that the rest of the buffer can go."""
-    begin, stop = int(raw.start[row]), int(raw.start[-1] + raw.length[-1])
-    at = (int(raw.offset[row]), int(raw.index[row]))
-    return RawBatch(
-        source=raw.source,
-        buffer=raw.buffer[begin:stop].copy(),
-        start=raw.start[row:] - begin,
-        length=raw.length[row:],
-        offset=raw.offset[row:],
-        index=raw.index[row:],
-        timestamp=raw.timestamp[row:],
-        envelopes=raw.envelopes and raw.envelopes.take(np.arange(row, len(raw))),
-        oversize=tuple(letter for letter in raw.oversize if (letter.offset, letter.index) > at),
-    )
-
-
-def _joined(left: RawBatch, right: RawBatch) -> RawBatch:
-    """Two micro-batches that follow each other, as one."""
-    return replace(
-        right,
-        buffer=np.concatenate((left.buffer, right.buffer)),
-        start=np.concatenate((left.start, right.start + len(left.buffer))),
-        length=np.concatenate((left.length, right.length)),
-        offset=np.concatenate((left.offset, right.offset)),
-        index=np.concatenate((left.index, right.index)),
-        timestamp=np.concatenate((left.timestamp, right.timestamp)),
-        oversize=left.oversize + right.oversize,
-        envelopes=None if left.envelopes is None or right.envelopes is None else left.envelopes.joined(right.envelopes),
-    )

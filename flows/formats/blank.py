@@ -116,7 +116,7 @@ def _spans(text: bytes, paths: Paths, layer: int) -> Iterator[Span]:
             end = at if first not in b"{[" else _container_end(text, at)
             if first == b'"':
                 yield match.start(1) + 1, end - len(match[2]), True
-            elif not (first in b"{[" and end - match.start(1) < 4) and match[1] != b"null":
+            elif match[1] != b"null" and not (first in b"{[" and _is_empty(text[match.start(1) : end])):
                 yield match.start(1), end, False
             at = end
         elif first in b"{[":
@@ -142,6 +142,10 @@ def _name(token: bytes) -> str:
         return str(json.loads(token))
     except ValueError:
         return ""
+
+
+def _is_empty(container: bytes) -> bool:
+    return len(container) <= 3 and not container[1:-1].strip()
 
 
 def _container_end(text: bytes, at: int) -> int:

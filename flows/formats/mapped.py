@@ -85,9 +85,7 @@ class Mapped:
         batch = _Batch(raw, self._limits)
         batch.open()
         chosen = batch.chosen(self._choice)
-        for number, one in enumerate(self._blanking):
-            one.rows(batch.buffer, batch.begin, batch.extent, np.flatnonzero(chosen == number))
-        rows, canonical = batch.canonical(chosen, formats, self._templates)
+        rows, canonical = batch.canonical(chosen, formats, self._templates, self._blanking)
         decoded = decode(canonical, self._canonical, self._program, self._geography)
         mapped = chosen[rows][decoded.row] >= 0
         decoded.row = rows[decoded.row]
@@ -136,16 +134,22 @@ class _Batch:
     def open(self) -> None:
         """Find every message's object; what is unusual in any way is looked at, and repaired, in Python."""
         raw = self.raw
-        spans = spans_of(len(raw), 0)
-        buffer = sealed(raw.buffer, np.uint8)
-        start, length = (sealed(column, np.int64) for column in (raw.start, raw.length))
-        scan(
-            buffer, start, length, _WORDS, _KINDS, _SLOTS, self.limits.max_depth,
-            spans.at, spans.size, spans.tag, spans.begin, spans.extent, spans.state,
-        )  # fmt: skip
-        self.begin, self.extent = spans.begin, spans.extent
+        n = len(raw)
+        begin, extent = raw.objects or (np.zeros(n, np.int64), np.zeros(n, np.int32))
+        self.begin, self.extent = begin.copy(), extent.copy()
+        rows = np.flatnonzero(self.extent == 0)
+        plain = raw.length <= self.limits.max_message_bytes
+        if len(rows):
+            spans = spans_of(len(rows), 0)
+            buffer = sealed(raw.buffer, np.uint8)
+            start, length = (sealed(column[rows], np.int64) for column in (raw.start, raw.length))
+            scan(
+                buffer, start, length, _WORDS, _KINDS, _SLOTS, self.limits.max_depth,
+                spans.at, spans.size, spans.tag, spans.begin, spans.extent, spans.state,
+            )  # fmt: skip
+            self.begin[rows], self.extent[rows] = spans.begin, spans.extent
+            plain[rows] &= spans.state == PLAIN
         more = bytearray()
-        plain = (spans.state == PLAIN) & (raw.length <= self.limits.max_message_bytes)
         for row in np.flatnonzero(~plain).tolist():
             self._open_slowly(row, more)
         # One buffer takes all that comes: first touching memory costs more than what is done with it.
@@ -167,9 +171,13 @@ class _Batch:
         return chosen
 
     def canonical(
-        self, chosen: NDArray[np.int64], formats: Sequence[SourceFormat], templates: Sequence[Templates | None]
+        self,
+        chosen: NDArray[np.int64],
+        formats: Sequence[SourceFormat],
+        templates: Sequence[Templates | None],
+        blankings: Sequence[Blanking],
     ) -> tuple[NDArray[np.int64], RawBatch]:
-        """The canonical objects of the rows that are not dead, behind the source's own in one buffer."""
+        """The canonical objects of the rows that are not dead, behind the source's own, now blanked, in one buffer."""
         raw = self.raw
         start, length = raw.start.astype(np.int64), raw.length.astype(np.int64)
 
@@ -178,15 +186,17 @@ class _Batch:
             start[rows], length[rows] = len(self.buffer) + begins, ends - begins
             self._append(lines)
 
-        for number, (one, known) in enumerate(zip(formats, templates, strict=True)):
+        for number, (one, known, blanking) in enumerate(zip(formats, templates, blankings, strict=True)):
             rows = np.flatnonzero(chosen == number)
             if not len(rows):
                 continue
             signatures: list[bytes] = []
             if known is not None:
-                written = known.write(self.buffer, self.begin, self.extent, rows)
+                written = known.write(self.buffer, self.begin, self.extent, rows, blanking)
                 put(rows[written.done], written.lines, written.ends[written.done], 0)
                 rows, signatures = rows[~written.done], [*compress(written.signatures, (~written.done).tolist())]
+            else:
+                blanking.rows(self.buffer, self.begin, self.extent, rows)
             # One object after another: many that are held at once keep the collector of garbage busy.
             lines = np.frombuffer(b"".join(_events(one, self._read(rows.tolist()), known, signatures)), np.uint8)
             put(rows, lines, np.flatnonzero(lines == _LF), 1)

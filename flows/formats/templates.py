@@ -9,9 +9,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.formats.blank import Blanking
+from flows.formats.exposed import watched
 from flows.formats.reads import Path, Reads, place
 from flows.formats.source_format import SourceFormat
 from flows.formats.tree import Tree, joined
+from models.kernels.exposed import exposed
 from models.kernels.pick import NONE
 from models.kernels.template import (
     ADDRESS,
@@ -19,6 +22,7 @@ from models.kernels.template import (
     BARE,
     CARRIED,
     DECISIVE,
+    HIDDEN,
     INNER,
     LONGEST_SIGNATURE,
     LOWERED,
@@ -31,12 +35,12 @@ from models.kernels.template import (
 )
 
 MOST_SIGNATURES: Final = 4_096
-"""Signatures that are remembered; then all are forgotten."""
+"""Signatures that are remembered, of those seen once too; then all of their kind are forgotten."""
 
 _AT_ONCE: Final = 512
 """Rows whose places stay in a core's cache."""
 _NO_BYTES: Final = np.zeros(0, np.uint8)
-_UNSEEN, _SEEN, _NEVER = -1, -2, -3
+_UNSEEN, _NEVER = -1, -2
 _ENCODER: Final = msgspec.json.Encoder()
 _STAND_IN: Final = re.compile(
     rb'"[^"\\]{0,8}?(?P<letter>[Ll])w(?P<text>[0-9]{4})[Qq]~(?:z|\xc3\x89)"|"2015-06-07T08:09:10\.7351(?P<time>[0-9]{4})Z"'
@@ -90,26 +94,48 @@ class Templates:
         kind_of = dict.fromkeys(reads.carried, CARRIED) | dict.fromkeys(reads.times, TIME)
         kind_of |= dict.fromkeys(reads.addresses, ADDRESS)
         kind_of |= dict.fromkeys(reads.decisive, DECISIVE) | dict.fromkeys(reads.refused, REFUSED)
-        self._tree = Tree([*kind_of])
+        read = Tree([*kind_of]).nodes
+        kind_of = dict.fromkeys(read, INNER) | kind_of
+        rules = watched(form.secrets, read)
+        self._blank_first, rules = rules is None, rules or {}
+        self._tree = Tree([*read, *rules])
         self._paths = self._tree.nodes
-        self._kinds = np.array([kind_of.get(path, INNER) for path in self._paths], np.uint8)
+        self._kinds = np.array([kind_of.get(path, HIDDEN) for path in self._paths], np.uint8)
+        self._signed = [node for node, path in enumerate(self._paths) if node and path in kind_of]
+        watches = [(node, rules[path]) for node, path in enumerate(self._paths) if path in rules]
+        words = [sorted(watch.words) for _, watch in watches]
+        self._watched = (
+            np.array([node for node, _ in watches], np.int64),
+            np.array([watch.rule for _, watch in watches], np.uint8),
+            *joined([word.encode() for each in words for word in each]),
+            np.cumsum([0, *map(len, words)], dtype=np.int64),
+        )
         self._told = (*joined([word.encode() for word in reads.words]), *joined([one.encode() for one in reads.heads]))
         self._known: dict[bytes, int] = {}
+        self._once: set[bytes] = set()
         self._count = 0
         self._new: list[_Template] = []
         self._compiled = _compiled([])
         self._lock = Lock()
 
     def write(
-        self, buffer: NDArray[np.uint8], begin: NDArray[np.int64], extent: NDArray[np.int32], rows: NDArray[np.int64]
+        self,
+        buffer: NDArray[np.uint8],
+        begin: NDArray[np.int64],
+        extent: NDArray[np.int32],
+        rows: NDArray[np.int64],
+        blanking: Blanking,
     ) -> Written:
-        """The canonical objects of rows that templates know, one after the other; `done` says which."""
+        """The canonical objects of rows that templates know, one after the other; `done` says which.
+
+        Secrets are blanked in the buffer first, of all rows.
+        """
         with self._lock:
             if self._new:
                 self._compiled, self._new = _more(self._compiled, _compiled(self._new)), []
             known, compiled = self._known, self._compiled
         parts = [
-            self._part(buffer, begin, extent, rows[first : first + _AT_ONCE], known, compiled)
+            self._part(buffer, begin, extent, rows[first : first + _AT_ONCE], blanking, known, compiled)
             for first in range(0, len(rows), _AT_ONCE)
         ]
         used = np.cumsum([0, *(len(part.lines) for part in parts)])
@@ -126,10 +152,17 @@ class Templates:
         begin: NDArray[np.int64],
         extent: NDArray[np.int32],
         rows: NDArray[np.int64],
+        blanking: Blanking,
         known: dict[bytes, int],
         compiled: _Compiled,
     ) -> Written:
+        if self._blank_first:
+            blanking.rows(buffer, begin, extent, rows)
         found = self._tree.pick(buffer, begin, extent, rows)
+        if not self._blank_first:
+            nodes, rules, words, ends, last = self._watched
+            some = exposed(buffer, begin, rows, *found, nodes, rules, words, ends, last)
+            blanking.rows(buffer, begin, extent, rows[some])
         out = np.empty(LONGEST_SIGNATURE * (len(rows) + 1), np.uint8)
         stops = sign(buffer, begin, rows, *found, self._kinds, *self._told, out).tolist()
         text = out[: stops[-1]].tobytes()
@@ -144,15 +177,18 @@ class Templates:
 
     def learn(self, signature: bytes, record: dict[str, Any], event: dict[str, Any]) -> None:
         """Take notice of a record that went through `event`."""
-        if not signature or (seen := self._known.get(signature, _UNSEEN)) == _NEVER or seen >= 0:
+        if not signature or signature in self._known:
             return
         with self._lock:
+            if signature not in self._once:
+                if len(self._once) >= MOST_SIGNATURES:
+                    self._once.clear()
+                self._once.add(signature)
+                return
+            self._once.remove(signature)
             if len(self._known) >= MOST_SIGNATURES:
                 self._known, self._new, self._count = {}, [], 0
                 self._compiled = _compiled([])
-            if seen == _UNSEEN:
-                self._known[signature] = _SEEN
-                return
             made = self._template(signature, record, event)
             self._known[signature] = _NEVER if made is None else self._count
             if made is not None:
@@ -165,8 +201,8 @@ class Templates:
             return None
         stood_in = copy.deepcopy(record)
         values: dict[int, Any] = {}
-        forms = _forms(signature)
-        for node, form in enumerate(forms, 1):
+        forms = dict(zip(self._signed, _forms(signature), strict=True))
+        for node, form in forms.items():
             if (shown := _stand_in(node, form, self._reads.heads)) is not None:
                 values[node] = _put(stood_in, self._paths[node], shown)
         text = _ENCODER.encode(self._form.event(stood_in))
@@ -176,7 +212,7 @@ class Templates:
             literals.append(text[last : found.start()])
             nodes.append(node)
             last = found.end()
-            style = _style(found, forms[node - 1]) if node in values else None
+            style = _style(found, forms[node]) if node in values else None
             if style is None:
                 return None
             styles.append(style)

@@ -43,8 +43,8 @@ _SPLUNK: Final = frozenset(("time", "host", "source", "sourcetype", "index", "fi
 Piece = bytes
 """One event, or what stands where one should."""
 
-_MARKS: Final = ("Records", "records", "AuthEvents", "detail-type", "log_id", "@odata.context", "event")
-"""A member of each kind of wrapper."""
+_MARKS: Final = ("Records", "records", "AuthEvents", "detail-type", "log_id", "@odata.context", "event", "lapwing")
+"""A member of each kind of wrapper, and the one that no event may have."""
 _WORDS: Final = words_of(_MARKS)
 _NOT_STREAMED: Final = words_of(tuple(name for name in _MARKS if name != "log_id"))
 _STREAM: Final = Tree([("log_id",), ("data", "data"), *(("data", name) for name in _MARKS if name != "log_id")])
@@ -192,7 +192,7 @@ def unwrap(raw: RawBatch, first: int, limits: Limits) -> tuple[RawBatch, int]:
     opened: dict[int, list[Piece | Death]] = {}
     rows = size = 0
     stop = len(raw)
-    raw, unusual = _streamed(raw, _unusual(raw, first, limits.max_depth), limits.max_depth)
+    raw, unusual = _found(raw, first, limits.max_depth)
     for row in unusual.tolist():
         found = pieces(raw.message(row), limits)
         if len(found) == 1 and not isinstance(found[0], Death) and len(found[0]) == raw.length[row]:
@@ -204,14 +204,37 @@ def unwrap(raw: RawBatch, first: int, limits: Limits) -> tuple[RawBatch, int]:
             stop = row + 1
             break
     if not opened:
-        return (raw if first == 0 else _part(raw, first, stop)), stop
+        return (raw if first == 0 else raw.take(np.arange(first, stop), _refused(raw, first, stop))), stop
     return _expanded(raw, first, stop, opened), stop
 
 
-def _unusual(raw: RawBatch, first: int, max_depth: int) -> NDArray[np.int64]:
-    """The rows from `first` on that are no plain object without the members that wrappers have."""
+def _found(raw: RawBatch, first: int, max_depth: int) -> tuple[RawBatch, NDArray[np.int64]]:
+    """The batch with its `objects`, and the rows from `first` on that may be wrappers or no objects.
+
+    The events of Auth0's log streams stand in the place of their envelopes: what `pieces` does, for the one envelope
+    that a platform puts around every event, without reading it in Python.
+    """
     rows = np.arange(first, len(raw))
-    return rows[np.flatnonzero(_scanned(raw, rows, _WORDS, max_depth).state != PLAIN)]
+    spans = _scanned(raw, rows, _WORDS, max_depth)
+    begin, extent = np.zeros(len(raw), np.int64), np.zeros(len(raw), np.int32)
+    plain = spans.state == PLAIN
+    begin[rows[plain]], extent[rows[plain]] = spans.begin[plain], spans.extent[plain]
+    rows = rows[~plain]
+    if not len(rows):
+        return replace(raw, objects=(begin, extent)), rows
+    spans = _scanned(raw, rows, _NOT_STREAMED, max_depth)
+    plain = np.flatnonzero(spans.state == PLAIN)
+    found = _STREAM.pick(sealed(raw.buffer, np.uint8), spans.begin, spans.extent, plain)
+    there = found.tag != ABSENT
+    streamed = found.plain & there[:, _LOG_ID] & (found.tag[:, _DATA] == OPENED) & ~there[:, _INSIDE].any(axis=1)
+    alone = found.plain & ~there[:, _DATA]  # an event that has a member as the envelope has, and no other
+    begin[rows[plain[alone]]], extent[rows[plain[alone]]] = spans.begin[plain[alone]], spans.extent[plain[alone]]
+    where = rows[plain[streamed]]
+    begin[where] = spans.begin[plain[streamed]] + found.at[streamed, _DATA]
+    extent[where] = found.size[streamed, _DATA]
+    start, length = raw.start.astype(np.int64), raw.length.astype(np.int64)
+    start[where], length[where] = begin[where], extent[where]
+    return replace(raw, start=start, length=length, objects=(begin, extent)), rows[extent[rows] == 0]
 
 
 def _scanned(raw: RawBatch, rows: NDArray[np.int64], words: Words, max_depth: int) -> Any:
@@ -224,42 +247,6 @@ def _scanned(raw: RawBatch, rows: NDArray[np.int64], words: Words, max_depth: in
         spans.at, spans.size, spans.tag, spans.begin, spans.extent, spans.state,
     )  # fmt: skip
     return spans
-
-
-def _streamed(raw: RawBatch, rows: NDArray[np.int64], max_depth: int) -> tuple[RawBatch, NDArray[np.int64]]:
-    """The batch with the events of Auth0's log streams in the place of their envelopes, and the rows that are left.
-
-    What `pieces` does, for the one envelope that a platform puts around every event, without reading it in Python.
-    """
-    if not len(rows):
-        return raw, rows
-    spans = _scanned(raw, rows, _NOT_STREAMED, max_depth)
-    plain = np.flatnonzero(spans.state == PLAIN)
-    buffer = sealed(raw.buffer, np.uint8)
-    found = _STREAM.pick(buffer, spans.begin, spans.extent, plain)
-    there = found.tag != ABSENT
-    streamed = found.plain & there[:, _LOG_ID] & (found.tag[:, _DATA] == OPENED) & ~there[:, _INSIDE].any(axis=1)
-    alone = found.plain & ~there[:, _DATA]  # an event that has a member as the envelope has, and no other
-    inner, where = plain[streamed], rows[plain[streamed]]
-    start, length = raw.start.astype(np.int64), raw.length.astype(np.int64)
-    start[where] = spans.begin[inner] + found.at[streamed, _DATA]
-    length[where] = found.size[streamed, _DATA]
-    left = np.ones(len(rows), np.bool_)
-    left[plain[streamed | alone]] = False
-    return (replace(raw, start=start, length=length) if len(where) else raw), rows[left]
-
-
-def _part(raw: RawBatch, first: int, stop: int) -> RawBatch:
-    return replace(
-        raw,
-        start=raw.start[first:stop],
-        length=raw.length[first:stop],
-        offset=raw.offset[first:stop],
-        index=raw.index[first:stop],
-        timestamp=raw.timestamp[first:stop],
-        envelopes=raw.envelopes and raw.envelopes.take(np.arange(first, stop)),
-        oversize=_refused(raw, first, stop),
-    )
 
 
 def _refused(raw: RawBatch, first: int, stop: int) -> tuple[DeadLetter, ...]:

@@ -69,7 +69,7 @@ def blank(
             else:
                 stop = value_end(buffer, i, end, stack, DEEPEST)
                 if state == SECRET and stop > i:
-                    _overwrite(buffer, i, stop)
+                    overwrite(buffer, i, stop)
                 i = stop
             if i < 0:
                 break
@@ -119,12 +119,12 @@ def _column(buffer: NDArray[np.uint8], at: int, size: int, names: NDArray[np.uin
 
 
 @njit(cache=True, nogil=True)
-def _overwrite(buffer: NDArray[np.uint8], i: int, end: int) -> None:
+def overwrite(buffer: NDArray[np.uint8], i: int, end: int) -> None:
     """Overwrite the value in buffer[i : end]; an empty container, or null, holds nothing."""
     if buffer[i] == 0x22:
         buffer[i + 1 : end - 1] = 0x2A
         return
-    if (buffer[i] == 0x7B or buffer[i] == 0x5B) and end - i < 4:
+    if (buffer[i] == 0x7B or buffer[i] == 0x5B) and (end - i < 3 or (end - i == 3 and buffer[i + 1] <= 0x20)):
         return
     if end - i >= 4:
         buffer[i] = 0x6E

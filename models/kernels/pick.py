@@ -72,7 +72,7 @@ def pick(
                 at[k, node] = i - origin
                 inside = space_end(buffer, i + 1, end)
                 if inside < end and buffer[inside] == c + 2:
-                    tag[k, node], size[k, node] = EMPTY, 1
+                    tag[k, node], size[k, node] = EMPTY, inside + 1 - i
                     i = inside + 1
                 elif (inner[node] if c == 0x7B else steps[node, ELEMENT] >= 0) and depth < DEEPEST:
                     tag[k, node] = OPENED
@@ -83,6 +83,7 @@ def pick(
                 else:
                     tag[k, node] = CLOSED
                     i = value_end(buffer, i, end, stack, DEEPEST)
+                    size[k, node] = i - origin - at[k, node]
             else:
                 stop = value_end(buffer, i, end, stack, DEEPEST)
                 at[k, node], size[k, node], tag[k, node] = i - origin, stop - i, SCALAR

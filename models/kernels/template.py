@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from models.kernels.kernel import inlined, kernel
 from models.kernels.pick import ABSENT, CLOSED, EMPTY, OPENED, TEXT
 
-INNER, CARRIED, DECISIVE, TIME, REFUSED, ADDRESS = range(6)
-"""Kinds of nodes: on the way; its value is passed on; its value decides; a time; none may stand there; an address."""
+INNER, CARRIED, DECISIVE, TIME, REFUSED, ADDRESS, HIDDEN = range(7)
+"""Kinds of nodes: on the way; its value is passed on; its value decides; a time; none may stand there; an address; what
+stands there is not read."""
 AS_IS, LOWERED, BARE, QUOTED = range(4)
 """How a value is written: as it stands; with ASCII letters made small; a string without its quotes; in quotes."""
 LONGEST_SIGNATURE: Final = 1024
@@ -41,7 +42,8 @@ def sign(
 ) -> NDArray[np.int64]:
     """The signatures of rows, one after another in `out`, and where each ends; one without a byte is of none.
 
-    A signature says of every node what stands there: what is passed on by its kind, what decides byte for byte. So
+    A signature says of every node that is read what stands there: what is passed on by its kind, what decides byte for
+    byte. So
     rows of one signature differ in nothing but in what is passed on. `words`, in small letters and each up
     to its end, decide anywhere, however written; so does which of `heads` a string begins with.
     """
@@ -76,6 +78,8 @@ def _signed(
     most = used + LONGEST_SIGNATURE
     for node in range(1, len(kinds)):
         what, kind, i, n = tag[node], kinds[node], origin + at[node], np.int64(size[node])
+        if kind == HIDDEN:
+            continue
         if used + 2 + LONGEST_VERBATIM > most:
             return -1
         form = np.uint8(0)
@@ -84,7 +88,7 @@ def _signed(
         elif kind == REFUSED or what == CLOSED:
             return -1
         elif what == OPENED:
-            form = np.uint8(0x4F)
+            form = np.uint8(0x4F) if buffer[i] == 0x7B else np.uint8(0x4C)
         elif what == EMPTY:
             form = buffer[i]
         elif kind == CARRIED or kind == TIME or kind == ADDRESS:
