@@ -11,6 +11,8 @@ import pytest
 
 from flows.formats.blank import ANY, Blanking, Paths
 from flows.formats.exposed import watched
+from flows.formats.limits import Limits
+from flows.formats.mapped import Choice, Mapped
 from flows.formats.raw import raw_batch
 from flows.formats.reads import Path
 from flows.formats.source_format import SourceFormat
@@ -71,7 +73,8 @@ def hidden(records: list[dict[str, Any]], secrets: Paths, seed: int) -> list[byt
 
 
 def blanked(form: SourceFormat, lines: list[bytes]) -> tuple[list[bytes], float]:
-    """The messages after templates have been asked to write them, and the share of those that they wrote."""
+    """The messages after templates have been asked to write them, and the share of those that they wrote: what they
+    wrote is what the format makes of each, so no record has a word of another."""
     assert form.reads is not None
     templates, blanking = Templates(form, form.reads), Blanking(form.secrets)
     raw = raw_batch("", lines)
@@ -80,11 +83,15 @@ def blanked(form: SourceFormat, lines: list[bytes]) -> tuple[list[bytes], float]
         buffer = raw.buffer.copy()
         found = templates.write(buffer, raw.start, raw.length.astype(np.int32), np.arange(len(lines)), blanking)
         done = float(found.done.mean())
+        begins = np.concatenate(([0], found.ends[:-1]))
         ends = [*zip(raw.start.tolist(), raw.length.tolist(), strict=True)]
         out = [buffer[at : at + size].tobytes() for at, size in ends]
         for line, signature in zip(out, found.signatures, strict=True):
             record = msgspec.json.decode(line)
             templates.learn(signature, record, form.event(record))
+        for row in np.flatnonzero(found.done).tolist():
+            text = found.lines[begins[row] : found.ends[row]].tobytes()
+            assert text == msgspec.json.encode(form.event(msgspec.json.decode(out[row]))), lines[row]
     return out, done
 
 
@@ -116,9 +123,29 @@ def test_every_secret_of_a_declared_mapping_is_blanked(paths: str) -> None:
         (("a",), [(), ("a",), ("a", "b")], None),
         (("a", "*"), [(), ("a",), ("a", "b")], None),
         (("a", "*", "pin"), [(), ("a",), ("a", "b")], {(): 0, ("a",): 2}),
+        (("a", "pin"), [(), ("a",)], {(): 0, ("a",): 2}),
+        (("a", "*", "pin"), [(), ("a",), ("a", "[0]")], {(): 0, ("a",): 1, ("a", "[0]"): 2}),
         (("a", "b", "*"), [(), ("a",), ("a", "c")], {(): 0, ("a",): 0, ("a", "b"): 3}),
     ],
 )
 def test_what_is_read_itself_is_blanked_first(secret: Path, read: list[Path], rules: dict[Path, int] | None) -> None:
     found = watched((secret,), read)
     assert (None if found is None else {path: watch.rule for path, watch in found.items()}) == rules
+
+
+def test_a_list_or_object_that_decides_is_no_other_records() -> None:
+    """Auth0's bodies are read as a whole, and have secrets in them: three administrators' calls, each its own."""
+    (form,) = (one for one in READ if one.type == "auth0")
+    bodies = [{"email": f"{name}@example.com"} for name in ("ada", "ben", "cleo")] + [{"password": "hunter2"}]
+    call = {"method": "patch", "path": "/api/v2/users/auth0%7C64f1", "auth": {"user": {"user_id": "auth0|1"}}}
+    records = [
+        {"log_id": "1", "date": "2026-11-23T05:00:00Z", "type": "sapi", "client_id": "c",
+         "details": {"request": {**call, "body": body}, "response": {"statusCode": 200, "body": {}}}}
+        for body in bodies
+    ]  # fmt: skip
+    mapped = Mapped(Choice((form,), fixed=True), Limits())
+    for record in records:
+        decoded = mapped.decode(raw_batch("", [json.dumps(record).encode()]))
+        at, size = int(decoded.shown_start[0]), int(decoded.shown_length[0])
+        shown = msgspec.json.decode(decoded.buffer[at : at + size].tobytes())
+        assert shown == msgspec.json.decode(msgspec.json.encode(form.event(record)))

@@ -18,46 +18,50 @@ class Watch(NamedTuple):
 def watched(secrets: Paths, read: Collection[Path]) -> dict[Path, Watch] | None:
     """What to look at for secrets beside the nodes that are read.
 
-    A secret's path is followed as far as there are nodes that are read, and one step on. None where that does not do,
-    so that secrets must be blanked before anything is found: one is itself read, or its path begins with any member.
+    A secret's path is followed as far as something below is read, and one step on: into a value that is read as a whole
+    nothing looks, as records that differ in it would seem alike then. None where that does not do, so that secrets must
+    be blanked before anything is found: one is itself read, or its path begins with any member.
 
-    >>> found = watched((("debug", "cookie"), ("target", "*", "key")), [(), ("debug",), ("target",)])
-    >>> [(path, found[path].rule, *found[path].words) for path in sorted(found)]
-    [((), 0), (('debug',), 0), (('debug', 'cookie'), 4), (('target',), 2, 'key')]
+    >>> read = [(), ("debug",), ("debug", "id"), ("target",)]
+    >>> found = watched((("debug", "cookie"), ("target", "*", "key"), ("target", "pin")), read)
+    >>> [(path, found[path].rule, *sorted(found[path].words)) for path in sorted(found)]
+    [((), 0), (('debug',), 0), (('debug', 'cookie'), 4), (('target',), 2, 'key', 'pin')]
     >>> watched((("debug", "cookie"),), [(), ("debug",), ("debug", "cookie")]) is None
     True
     """
     rules: dict[Path, Watch] = {}
     known = frozenset(read)
+    inner = frozenset({(), *(path[:-1] for path in known if path)})
     for secret in filter(None, secrets):
         if secret[0] == ANY or any(_covers(secret, path) for path in known):
             return None
-        for path, rule in _followed(secret, known, ()):
+        for path, rule in _followed(secret, known, inner, ()):
             before = rules.get(path, Watch(INTO, frozenset()))
             words = {secret[-1]} if rule in (LIST, END) else set()
             rules[path] = Watch(max(rule, before.rule), before.words | words)
     return rules
 
 
-def _followed(secret: Path, known: frozenset[Path], above: Path) -> Iterator[tuple[Path, int]]:
-    """What to look at for a secret below `above`, which is read."""
+def _followed(secret: Path, known: frozenset[Path], inner: frozenset[Path], above: Path) -> Iterator[tuple[Path, int]]:
+    """What to look at for a secret below `above`."""
     step, rest = secret[0], secret[1:]
     end = ANYTHING if secret[-1] == ANY else END
-    if step == ANY:
+    if above not in inner:
+        yield above, end
+    elif step == ANY:
         elements = [path for path in known if path and path[:-1] == above and place(path[-1]) is not None]
         if not elements or not rest or any(path[-1] == LAST for path in elements):
             yield above, end
             return
         yield above, LIST
         for path in elements:
-            yield from _followed(rest, known, path)
-        return
-    path = (*above, step)
-    yield above, INTO
-    if rest and path in known:
-        yield from _followed(rest, known, path)
+            yield from _followed(rest, known, inner, path)
     else:
-        yield path, end if rest else SECRET
+        yield above, INTO
+        if rest:
+            yield from _followed(rest, known, inner, (*above, step))
+        else:
+            yield (*above, step), SECRET
 
 
 def _covers(secret: Path, path: Path) -> bool:
