@@ -123,6 +123,23 @@ def by_topic(blocks: tuple[FormatBlock, ...]) -> dict[str, Choice]:
     return {topic: Choice((block.made(),), fixed=True) for block in blocks for topic in block.topics}
 
 
+def unread(name: str, blocks: tuple[FormatBlock, ...]) -> list[str]:
+    """What to say of blocks that nothing is read as.
+
+    >>> unread("lapwing", (MappingBlock(id="idp"), MappingBlock(id="gate", topics=("gate",))))
+    ['format idp: declared, but nothing is read as it; name it with --format or in [input] format, or give it topics']
+    """
+    how = "declared, but nothing is read as it; name it with --format or in [input] format, or give it topics"
+    never = "auto does not choose it; say in its when what auto recognises it by"
+    chosen = {block.id for block in blocks if name in (block.id, AUTO)}
+    odd = {block.id for block in blocks if name == AUTO and isinstance(block, MappingBlock) and not block.when}
+    return [
+        f"format {block.id}: {never if block.id in odd else how}"
+        for block in blocks
+        if not block.topics and (block.id not in chosen or block.id in odd)
+    ]
+
+
 def read_as(name: str, blocks: tuple[FormatBlock, ...]) -> dict[str, Any]:
     """What is read as what: the input's format, the types it stands for, and the format of each topic with its own."""
     found = choice(name, blocks)

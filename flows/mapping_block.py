@@ -21,7 +21,9 @@ MOST_PATHS: Final = 256
 ENTITIES: Final = ("ip", "user", "username", "actor", "endpoint")
 CLOSED: Final = {"action": ACTIONS, "outcome": OUTCOMES, "reason": REASONS[1:]}
 """The members whose values are a closed list."""
-_KEYS: Final = ("path", "constant", "table", "default", "format", "timezone", "forwarded", "peer", "each")
+_KEYS: Final = (
+    "path", "constant", "after", "until", "table", "default", "format", "timezone", "forwarded", "peer", "each",
+)  # fmt: skip
 _ONLY: Final = {
     "format": ("time", "received"), "timezone": ("time", "received"), "forwarded": ("ip",), "peer": ("ip",),
     "each": ("changes",),
@@ -165,6 +167,7 @@ def _table(name: str, row: Mapping[str, Any], at: str, faults: list[str]) -> lis
     peer = _path(row["peer"], f"{at}.peer", faults) if "peer" in row else ()
     each = _each(row["each"], f"{at}.each", faults) if "each" in row else None
     passing = row.get("format", RFC_3339) in PASSING
+    after, until = (_mark(row, key, at, faults) for key in ("after", "until"))
     many = isinstance(row["path"], list)
     texts = row["path"] if many else [row["path"]]
     if not texts or len(texts) > MOST_CANDIDATES:
@@ -173,8 +176,19 @@ def _table(name: str, row: Mapping[str, Any], at: str, faults: list[str]) -> lis
     for i, text in enumerate(texts[:MOST_CANDIDATES]):
         steps = _path(text, f"{at}.path[{i}]" if many else f"{at}.path", faults)
         last = default if i + 1 == len(texts) else None
-        found.append(Candidate(steps, None, table, last, time, row.get("forwarded") is True, peer, each, passing))
+        forwarded = row.get("forwarded") is True
+        found.append(Candidate(steps, None, table, last, time, forwarded, peer, each, passing, after, until))
     return found
+
+
+def _mark(row: Mapping[str, Any], key: str, at: str, faults: list[str]) -> str:
+    """What a part of a string begins behind, or ends before."""
+    text = row.get(key, "x")
+    if not isinstance(text, str) or not text:
+        faults.append(f'Expected a text such as "/users/", got {shown(text)} - at {at}.{key}')
+    elif key in row and "each" in row:
+        faults.append(f"Expected either each or {key} - at {at}")
+    return text if key in row and isinstance(text, str) else ""
 
 
 def _words(name: str, table: object, at: str, faults: list[str]) -> dict[str, Scalar]:

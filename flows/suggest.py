@@ -4,15 +4,15 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from functools import partial
-from ipaddress import ip_address
 from typing import Any, Final
 
 import msgspec
 
 from flows.coverage import leaves
-from flows.formats.dead_letter import is_secret_name
+from flows.formats.dead_letter import is_secret_name, is_secret_value
 from flows.formats.mapping import text_of
 from flows.formats.paths import LONGEST, MOST_ANY, MOST_STEPS, Steps, spell
+from flows.formats.proxied import address_of
 from flows.formats.timestamps import RFC_3339, Reader, reader
 
 MOST_CANDIDATES: Final = 3
@@ -28,6 +28,7 @@ FORMS: Final = (
 """The formats of time that are tried; those without %z as of UTC, which the suggestion says."""
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_AGENT: Final = re.compile(r"[A-Za-z][\w.-]*/\d[\w.]*(?: .*)?")
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -82,13 +83,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_address(value: Any) -> bool:
-    if not isinstance(value, str) or len(value) > 64:
-        return False
-    try:
-        ip_address(value.strip())
-    except ValueError:
-        return False
-    return True
+    return isinstance(value, str) and len(value) <= 64 and address_of(value.strip()) is not None
 
 
 def _is_chain(value: Any) -> bool:
@@ -99,8 +94,14 @@ def _is_path(value: Any) -> bool:
     return _is_text(value) and re.fullmatch(r"/[\w./{}%~:@-]*(\?.*)?", value) is not None
 
 
+def _is_url(value: Any) -> bool:
+    return _is_text(value) and re.fullmatch(r"https?://[^/\s]+/\S*", value) is not None
+
+
 def _is_status(value: Any) -> bool:
-    return type(value) is int and 100 <= value <= 599
+    return (type(value) is int and 100 <= value <= 599) or (
+        type(value) is str and re.fullmatch(r"[1-5]\d\d", value) is not None
+    )
 
 
 def _is_number(value: Any) -> bool:
@@ -147,17 +148,19 @@ _GUESSES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
     ("ip", _is_chain, r"forwarded xff client "),
     ("ip", _is_address, r"client src source remote peer "),
     ("user_agent", _is_text, r"user_agent useragent agent browser \bua\b"),
+    ("user_agent", lambda v: isinstance(v, str) and _AGENT.fullmatch(v) is not None, ""),
     ("username", _is_text, r"user_?name \bupn\b principal e_?mail \bmail\b \blogin\b account_name \bwho\b"),
     ("username", lambda v: isinstance(v, str) and _EMAIL.fullmatch(v) is not None, ""),
     ("actor", _is_id, r"actor_id admin_id performed_by initiat operator_id changed_by \bactor\b"),
     ("target", _is_id, r"target_id target object_id subject_id resource_id"),
     ("user", _is_id, r"user_id \buid\b user_uuid \bsub\b account_id customer_id identity subject \buser\b"),
-    ("action", _is_text, r"event_type event_name action operation activity \bevent\b \bevt\b \btype\b \bop\b"),
+    ("action", _is_text, r"event_type event_name (\b|_)action operation activity \bevent\b \bevt\b \btype\b \bop\b"),
     ("outcome", lambda v: _is_text(v) or isinstance(v, bool), r"outcome result \bres\b success \bok\b status decision"),
     ("reason", _is_text, r"reason failure cause why deny"),
     ("status", _is_status, r"http_status status_code status response code"),
     ("method", lambda v: isinstance(v, str) and v in _METHODS, r"method verb "),
     ("endpoint", _is_path, r"endpoint path route uri url resource "),
+    ("endpoint", _is_url, r"endpoint \bpath\b route \buri\b \burl\b"),
     ("tenant", _is_id, r"tenant org_id organi[sz]ation realm workspace \borg\b customer\b"),
     ("id", _is_id, r"event_id log_id \buuid\b ^id$ record_id \beid\b"),
     ("session", _is_text, r"session_id session \bsid\b"),
@@ -206,18 +209,23 @@ def suggest(records: Iterable[dict[str, Any]], name: str) -> tuple[str, list[str
                 values = seen.setdefault(general, [])
                 if len(values) < _MOST_VALUES:
                     values.append(value)
-    secrets = [way for way in seen if any(isinstance(step, str) and is_secret_name(step) for step in way)]
+    secrets = [
+        way
+        for way, values in seen.items()
+        if any(isinstance(step, str) and is_secret_name(step) for step in way) or any(map(is_secret_value, values))
+    ]
     free = {way: values for way, values in seen.items() if way not in secrets and len(spell(way)) <= LONGEST}
     lines = _time(free)
     found = {"time"} if lines and not lines[0].startswith("#") else set()
     for member, shape, names in _GUESSES:
-        chosen = [] if member in found else _chosen(free, shape, names, 1 if member == "ip" else events)
+        fit = {way: values for way, values in free.items() if _distinct(values)} if member == "id" else free
+        chosen = [] if member in found else _chosen(fit, shape, names, events, one=member == "ip")
         if chosen:
             lines.append(f"{member} = {_written(member, {way: free.pop(way) for way in chosen}, free)}")
             found.add(member)
     lacking = [] if "time" in found else ["time"]
     lacking += [] if found & {"ip", "user", "username", "actor", "endpoint"} else ["ip, user, username or endpoint"]
-    head = ["[[format]]", 'type = "mapping"', f"id = {_quoted(name)}"]
+    head = ["[input]", f"format = {_quoted(name)}", "", "[[format]]", 'type = "mapping"', f"id = {_quoted(name)}"]
     if secrets:
         ways = [tuple([None if isinstance(s, int) else s for s in way]) for way in secrets]
         texts = dict.fromkeys(spell(way) for way in ways if way.count(None) <= MOST_ANY and len(spell(way)) <= LONGEST)
@@ -227,6 +235,11 @@ def suggest(records: Iterable[dict[str, Any]], name: str) -> tuple[str, list[str
     left = [f"# {_quoted(spell(way))} = {_example(values)}" for way, values in free.items()]
     more = ["", "# Left over, with an example of each:", *left] if left else []
     return "\n".join([*head, "", "[format.member]", *lines, *more]), lacking
+
+
+def _distinct(values: Values) -> bool:
+    """Whether hardly two of the values are the same, as those of an event's own id."""
+    return 4 * len(set(map(text_of, values))) >= 3 * len(values)
 
 
 def _time(free: dict[Steps, Values]) -> list[str]:
@@ -248,8 +261,11 @@ def _time(free: dict[Steps, Values]) -> list[str]:
     return [f"time = {{path = {_quoted(spell(path))}, format = {_quoted(form)}{zone}}}"]
 
 
-def _chosen(free: dict[Steps, Values], shape: Callable[[Any], bool], names: str, events: int) -> list[Steps]:
+def _chosen(
+    free: dict[Steps, Values], shape: Callable[[Any], bool], names: str, events: int, one: bool = False
+) -> list[Steps]:
     """The path of that shape whose words fit best, and further ones where not every event has the first."""
+    whole = min(events, _MOST_VALUES)
     alternatives = names.split(" ")
     rated = []
     for path, values in free.items():
@@ -265,12 +281,12 @@ def _chosen(free: dict[Steps, Values], shape: Callable[[Any], bool], names: str,
         ]
         if hits:
             rated.append(
-                (min(rank for _, rank in hits), min(where for where, _ in hits), -len(values), len(path), path)
+                (min(hit[1] for hit in hits), min(hit[0] for hit in hits), -min(len(values), whole), len(path), path)
             )
-    rated.sort(key=lambda one: one[:4])
-    if not rated or -rated[0][2] >= min(events, _MOST_VALUES):
-        return [one[4] for one in rated[:1]]
-    return [one[4] for at, one in enumerate(rated[:MOST_CANDIDATES]) if at == 0 or one[1] == 0]
+    rated.sort(key=lambda row: row[:4])
+    if not rated or one or -rated[0][2] >= whole:
+        return [row[4] for row in rated[:1]]
+    return [row[4] for at, row in enumerate(rated[:MOST_CANDIDATES]) if at == 0 or row[1] == 0]
 
 
 def _written(member: str, chosen: dict[Steps, Values], free: dict[Steps, Values]) -> str:
@@ -279,7 +295,7 @@ def _written(member: str, chosen: dict[Steps, Values], free: dict[Steps, Values]
     paths = [_quoted(spell(way)) for way in chosen]
     path = paths[0] if len(paths) == 1 else f"[{', '.join(paths)}]"
     if member == "ip" and any(map(_is_chain, values)):
-        peers = _chosen(free, _is_address, r"remote peer connection", 1)[:1]
+        peers = _chosen(free, _is_address, r"remote peer connection", 1, one=True)
         peer = "".join(f", peer = {_quoted(spell(way))}" for way in peers if free.pop(way))
         return f"{{path = {path}, forwarded = true{peer}}}"
     if member in _TABLES:

@@ -101,5 +101,36 @@ def test_check_says_what_is_read_as_what(tmp_path: Path) -> None:
     assert "format auto: okta" in shown
     assert "or lapwing, message by message" in shown
     assert "topic audit.events, format okta" in shown
+    assert "nothing is read as it" not in shown
     code, shown, _ = command("check", "--format", "okta", "--json")
     assert json.loads(shown)["input"]["reads"] == ["okta"]
+
+
+def test_a_block_that_nothing_is_read_as_is_told(tmp_path: Path) -> None:
+    mapping = '[[format]]\ntype = "mapping"\nid = "idp"\n[format.member]\ntime = "t"\nuser = "u"\n'
+    unnamed = "format idp: declared, but nothing is read as it; name it with --format or in [input] format, or give"
+    code, shown, _ = command("check", config(tmp_path, mapping))
+    assert code == 0
+    assert f"{unnamed} it topics" in shown
+    code, shown, _ = command("check", config(tmp_path, mapping), "--format", "auto", "--json")
+    assert json.loads(shown)["input"]["unread"] == [
+        "format idp: auto does not choose it; say in its when what auto recognises it by"
+    ]
+    code, shown, _ = command("check", config(tmp_path, mapping), "--format", "idp", "--json")
+    assert json.loads(shown)["input"]["unread"] == []
+    (tmp_path / "in.ndjson").write_text('{"t": "2026-11-23T05:00:00Z", "u": "sam"}\n')
+    run = (
+        "detect",
+        "--config",
+        tmp_path / "config.toml",
+        "--input",
+        tmp_path / "in.ndjson",
+        "--output",
+        tmp_path / "o",
+    )
+    code, _, said = command(*run)
+    assert code == 0
+    assert any(line.endswith(f"{unnamed} it topics") for line in said)
+    assert "no message became an event" in said[-1]
+    code, _, said = command(*run, "--format", "idp")
+    assert not any("nothing is read as it" in line or "became" in line for line in said)

@@ -136,7 +136,7 @@ def test_a_terminal_is_safe(tmp_path: Path) -> None:
         assert "\x1b" not in out + "".join(said)
         assert "\u202e" not in out
         if words == ["--suggest"]:
-            assert [*tomllib.loads(out)] == ["format"]
+            assert [*tomllib.loads(out)] == ["input", "format"]
 
 
 @settings(max_examples=25, deadline=None)
@@ -161,6 +161,25 @@ def test_a_good_guess() -> None:
     same = [name for name in golden["member"] if golden["member"][name] == guess["member"].get(name)]
     assert {*golden["member"]} - {*same} == {"tenant"}
     assert guess["secrets"] == golden["secrets"]
+
+
+def test_a_guess_by_shape_and_by_whole_words() -> None:
+    records: list[dict[str, Any]] = [
+        {"wann": f"2026-06-14T07:00:{at:02}Z", "adresse": f"203.0.113.7:{at + 1024}", "kennung": "Firma/3.1 (Android)",
+         "kennwortHash": "8f3a", "beleg": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "anfrage": {"url": "https://x.example/a?b"},
+         "internal": {"transactionId": f"tx-{at}"}, "action": {"type": "USER.LOGIN"}, "antwortCode": "401",
+         "objects": [{"id": "env"}, {"id": "u-1"}], "id": f"e-{at}"}
+        for at in range(8)
+    ]  # fmt: skip
+    text, lacking = suggest(records, "haus")
+    found = tomllib.loads(text)
+    assert (lacking, found["input"]) == ([], {"format": "haus"})
+    [block] = found["format"]
+    assert block["secrets"] == ["kennwortHash", "beleg"]
+    assert block["member"] == {
+        "time": "wann", "ip": "adresse", "user_agent": "kennung", "endpoint": "anfrage.url", "status": "antwortCode",
+        "id": "id", "action": {"path": "action.type", "default": "other", "table": {"USER.LOGIN": "login"}},
+    }  # fmt: skip
 
 
 def test_a_detection_is_off_only_where_it_cannot_fire() -> None:

@@ -16,6 +16,7 @@ from flows.config import load
 from flows.errors import ConfigError
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
+from flows.formats.mapped import Choice, Mapped
 from flows.formats.mapping import MAPPED, DeclaredMapping
 from flows.formats.paths import MOST_ANY, getter, parse, spell
 from flows.formats.proxied import MOST_HOPS, client_of
@@ -225,6 +226,38 @@ def test_candidates_are_asked_in_their_order() -> None:
     ]  # fmt: skip
 
 
+def test_a_part_of_a_string() -> None:
+    table = {"up": "login", "down": "logout"}
+    mapping = made(
+        member={
+            "time": "t",
+            "user": [{"path": "url", "after": "/users/", "until": "/"}, {"path": "who", "until": "@"}],
+            "action": {"path": "evt", "after": ".", "table": table, "default": "other"},
+            "received": {"path": "log", "after": "at ", "until": ";", "format": "%Y-%m-%d %H:%M", "timezone": "UTC"},
+        }
+    )
+    assert mapping.event({"t": 1, "url": "https://x/users/sam/up?users=/users/eve/", "evt": "a.up"}) == {
+        "time": 1, "user": "sam", "action": "login"
+    }  # fmt: skip
+    assert mapping.event({"url": "/users/sam", "log": "came at 2026-11-23 05:00; ok"}) == {
+        "user": "sam", "action": "other", "received": "2026-11-23T05:00:00+00:00"
+    }  # fmt: skip
+    for url in ("/user/sam", "/users/", "/users//up", 17, None, ["/users/sam"]):
+        assert mapping.event({"url": url, "who": "kim@x"})["user"] == "kim"
+    assert mapping.unlisted({"evt": "a.side"}) == [("action", ("evt",), "side")]
+
+
+def test_a_part_is_each_records_own() -> None:
+    form = made(member={"time": "t", "user": {"path": "url", "after": "/users/", "until": "/"}})
+    mapped = Mapped(Choice((form,), fixed=True), Limits())
+    lines = [f'{{"t":1795410000,"url":"/users/{name}/up"}}'.encode() for name in ("sam", "kim", "eve", "ada")]
+    for _ in range(3):
+        decoded = mapped.decode(raw_batch("", lines))
+        shown = [*zip(decoded.shown_start.tolist(), decoded.shown_length.tolist(), strict=True)]
+        users = [json.loads(decoded.buffer[at : at + size].tobytes())["user"] for at, size in shown]
+        assert users == ["sam", "kim", "eve", "ada"]
+
+
 def test_when_recognises_records() -> None:
     mapping = made(when={"kind": ["auth", 5], '"a.b"': "*"}, member={"time": "t", "user": "u"})
     assert mapping.matches({"kind": "auth", "a.b": 0})
@@ -258,6 +291,7 @@ target = {}
 city = "a..b"
 changes = {path = "diff", each = {old = "x"}}
 app = {path = "a", constant = "b"}
+error = {path = "e", after = "", until = 5}
 """
 
 FAULTS = """
@@ -278,6 +312,8 @@ Expected either path or constant - at $.format[0].member.target
 Expected a path such as client.ip, targets[0].id or "a.b".c at character 2, got "a..b" - at $.format[0].member.city
 Expected a table such as { path = "field", old = "from", new = "to" } - at $.format[0].member.changes.each
 Expected either path or constant - at $.format[0].member.app
+Expected a text such as "/users/", got "" - at $.format[0].member.error.after
+Expected a text such as "/users/", got 5 - at $.format[0].member.error.until
 No time is mapped: expected the member time - at $.format[0].member
 Expected a path such as client.ip, targets[0].id or "a.b".c at character 6, got "event kind"
  - at $.format[0].when."event kind"

@@ -154,8 +154,26 @@ def test_an_evidence_has_no_other_member() -> None:
 
 
 def test_an_address_that_is_none_is_kept_as_data() -> None:
-    found = evidence({"ip": "203.0.113.7:443", "time": 5}, "acme")
-    assert found == {"data": {"ip": "203.0.113.7:443", "time": "5"}}
+    found = evidence({"ip": "203.0.113", "time": 5}, "acme")
+    assert found == {"data": {"ip": "203.0.113", "time": "5"}}
+
+
+@pytest.mark.parametrize(
+    ("ip", "is_shown"),
+    [("203.0.113.7:443", "203.0.113.7"), ("[2001:DB8::1]:443", "2001:db8::1"), ("::ffff:1.2.3.4", "1.2.3.4")],
+)
+def test_an_address_is_shown_as_the_entity_is(ip: str, is_shown: str) -> None:
+    assert evidence({"ip": ip}, "acme") == {"src_endpoint": {"ip": is_shown}, "data": {}}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_shown"),
+    [("/reset?token=8f3a", "/reset"), ("https://x.example/in?code=1?2", "https://x.example/in"), ("?pin=77", "/")],
+)
+def test_what_is_asked_with_a_path_is_not_shown(endpoint: str, is_shown: str) -> None:
+    found = evidence({"endpoint": endpoint, "method": "GET"}, "acme")
+    assert found["http_request"]["url"] == {"path": is_shown}
+    assert found["api"] == {"operation": f"GET {is_shown}"}
 
 
 @pytest.mark.parametrize(

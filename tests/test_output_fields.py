@@ -52,7 +52,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def rarer_alerts() -> list[dict[str, Any]]:
     """What the sample's incidents do not have, by the encoder that the flow has."""
-    strange = {"time": 5, "ip": "203.0.113.7:443", "actor_type": "service", "tenant": "globex"}
+    strange = {"time": 5, "ip": "203.0.113", "actor_type": "service", "tenant": "globex"}
     related = (Related("cd" * 16, "brute_force_user", "user", "sam@example.com", 3),)
     reasons = (Reason("calls", 0.98, 0.02, 0.31),)
     learned = next(at for at, rule in enumerate(default_rules()) if rule.id.startswith("behaviour"))

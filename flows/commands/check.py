@@ -17,7 +17,7 @@ from flows.detection_block import WINDOW_OF
 from flows.detector_block import behaviour_of, default_detections
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
-from flows.format_block import read_as
+from flows.format_block import read_as, unread
 from flows.formats.explain import described, filled
 from flows.geo_block import silenced
 from flows.kafka_block import RESULTS
@@ -108,6 +108,7 @@ def _input(config: Config) -> dict[str, Any]:
     path = config.input.path
     about: dict[str, Any] = {"path": path, "partitions": [], "problem": ""}
     about |= read_as(config.input.format, config.format)
+    about["unread"] = unread(config.input.format, config.format)
     if path == "kafka":
         about["topic"] = config.kafka.topics.events
     elif path and path != "-" and path != "synthetic":
@@ -264,6 +265,7 @@ def _text(found: dict[str, Any], file: str | None) -> str:
     where += f", topic {source['topic']}" if "topic" in source else ""
     lines.append(f"input          {where}, format {source['format']}{_meaning(source)}")
     lines += [f"               topic {topic}, format {name}" for topic, name in source["topics"].items()]
+    lines += [f"               {plain(line)}" for line in source["unread"]]
     if source["problem"]:
         lines.append(f"               {plain(source['problem'])}")
     if names:

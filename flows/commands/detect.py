@@ -17,6 +17,7 @@ from flows.commands.progress import live
 from flows.commands.stopping import say_stopped, stoppable
 from flows.config import Config, config_hash, load
 from flows.errors import UsageError
+from flows.format_block import unread
 from flows.geo_block import silenced
 
 _COUNTED = ("scored", "dead_letters", "incidents", "alerts", "late", "evictions", "restarts")
@@ -112,7 +113,7 @@ def detect(
         if fresh and kept is None:
             raise UsageError("--fresh starts a state from nothing: give --state DIR")
         tell = log.hushed if quiet else log.say
-        for warning in silenced(chosen.input.geo, chosen.detection):
+        for warning in (*unread(chosen.input.format, chosen.format), *silenced(chosen.input.geo, chosen.detection)):
             tell(warning)
         settle = kernels_cache.announce(tell)
         run = _running(chosen)
@@ -143,6 +144,8 @@ def detect(
             log.record("stop", _summary(done), exit_code=stop.exit_code, interrupted=done.interrupted, **counts)
         else:
             tell(_summary(done))
+        if done.dead_letters and not done.scored and not done.restarts:
+            tell("no message became an event: lapwing map --sample FILE, with the same --config and --format, says why")
         if json:
             result(done)
         raise typer.Exit(stop.exit_code)

@@ -9,7 +9,7 @@ from flows import kernels_cache
 from flows.commands.console import columns, plain, result, say
 from flows.commands.options import ConfigFile, InputFormat, Json
 from flows.config import Config, load
-from flows.errors import UsageError
+from flows.errors import InputError, UsageError
 from flows.format_block import choice
 from flows.formats.source_formats import AUTO
 from flows.mapping_block import CLOSED
@@ -34,10 +34,10 @@ def map_samples(
 ) -> None:
     """Show what samples of a log become: each member with its source, what is left over, what is off by what lacks.
 
-    The values are shown as they are, those at secret paths never. Nothing is run or kept. With --suggest a [[format]]
-    block is written to stdout instead, guessed from the names and the shapes of the values: read it, put it right,
-    then look at it again with --config. Without --format it is the configuration's, else its only [[format]], else
-    auto.
+    The values are shown as they are, those at secret paths never. Nothing is run or kept. With --suggest a
+    configuration is written to stdout instead, guessed from the names and the shapes of the values: read it, put it
+    right, then look at it again with --config; lapwing detect --config runs with the same file. Without --format it is
+    the configuration's, else its only [[format]], else auto.
 
     \b
     Examples:
@@ -61,6 +61,8 @@ def map_samples(
     limits = limits_of(settings)
     found = read(sample, limits, limit)
     if suggest:
+        if not found.records:
+            raise InputError(f"{plain(sample)}: no JSON object in it to guess from")
         _suggest(found, sample)
         return
     kernels_cache.announce(say)  # not all of them are needed here: whether all are compiled, a run will say

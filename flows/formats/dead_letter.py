@@ -28,7 +28,7 @@ Body = Literal["redacted", "raw", "none"]
 # Every quantifier is bounded or possessive, and no alternative can begin where another has failed far behind: the time
 # is linear in the body, whatever the body is.
 _VALUE: Final = re.compile(
-    rb"(?i)(?:(?<![a-z])(?:otp|totp|pin|pass|jwt)(?![a-z])|passw(?:or)?d|passphrase|passcode|pwd|secret|token"
+    rb"(?i)(?:(?<![a-z])(?:otp|totp|pin|pass|jwt)(?![a-z])|passw(?:or)?[dt]|passphrase|passcode|kennwort|pwd|secret|token"
     rb"|authorization|cookie|credential|private[_-]?key|signature|assertion)"
     rb"[\w.\-\[\]]{0,64}+(?:\\{0,8}+[\"'])?[ \t\r\n]{0,64}+[:=][ \t\r\n]{0,64}+"
 )
@@ -43,6 +43,7 @@ _ESCAPE: Final = re.compile(rb"\\{1,8}+(?:u((?:[dD][89abAB][0-9a-fA-F]{2}\\{1,8}
 _GZIP: Final = b"\x1f\x8b"
 _JWT: Final = re.compile(rb"(?<![\w\-])eyJ[\w\-]{8,}+(?:\.[\w\-]*+){0,4}+")
 _BEARER: Final = re.compile(rb"(?i)(?<![a-z])(?:bearer|basic)[ \t]{1,8}+[\w.~+/=\-]++")
+_SECRET: Final = re.compile(r"eyJ[\w\-]{8,}\.[\w\-]*\.|(?i:bearer )|\$(?:2[abxy]|5|6|argon2\w{1,2}|pbkdf2[\w-]*)\$")
 BLANK: Final = b"***"
 
 
@@ -67,6 +68,15 @@ def bury(
         body=message[:BODY_BYTES],
         detail=detail,
     )
+
+
+def is_secret_value(value: Any) -> bool:
+    """Whether a value looks like a secret, whatever it is called: a token of JWT's form, a bearer's, a password's hash.
+
+    >>> is_secret_value("Bearer 8f3a"), is_secret_value("$2b$12$q"), is_secret_value("basic plan"), is_secret_value(7)
+    (True, True, False, False)
+    """
+    return isinstance(value, str) and _SECRET.match(value) is not None
 
 
 def is_secret_name(name: str) -> bool:

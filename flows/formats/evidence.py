@@ -3,8 +3,9 @@
 import math
 import unicodedata
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any
+
+from flows.formats.proxied import address_of
 
 LONGEST = 256
 """No string of an evidence has more characters than this."""
@@ -49,15 +50,19 @@ def evidence(members: Mapping[str, Any], tenant: str) -> dict[str, Any]:
     """An OCSF evidence of the event's canonical members; any other member is left out.
 
     A member of the wrong type or with a bad value never costs the evidence: it is left out, and what OCSF has no
-    field for stands under `data`. Of `changes` only the paths are kept, never the values.
+    field for stands under `data`. Of `changes` only the paths are kept, never the values; of `endpoint` only the path,
+    as what is asked with it may be a token.
 
-    >>> evidence({"action": "login", "ip": "203.0.113.7", "status": 401}, "acme")["src_endpoint"]
-    {'ip': '203.0.113.7'}
+    >>> found = evidence({"action": "login", "ip": "203.0.113.7:4711", "endpoint": "/reset?token=8f3a"}, "acme")
+    >>> found["src_endpoint"], found["http_request"]
+    ({'ip': '203.0.113.7'}, {'url': {'path': '/reset'}})
     """
     text = {name: clean(value) for name, value in members.items() if isinstance(value, str) and value}
     whole = {name: value for name, value in members.items() if _is_whole(value)}
     real = {name: float(value) for name, value in members.items() if _is_whole(value) or _is_real(value)}
     data: dict[str, Any] = {name: text[name] for name in _PLAIN if name in text}
+    if "endpoint" in text:
+        text["endpoint"] = text["endpoint"].partition("?")[0] or "/"
     if "time" in whole:
         data["time"] = str(whole["time"])
     if text.get("tenant", tenant) != tenant:
@@ -74,8 +79,8 @@ def evidence(members: Mapping[str, Any], tenant: str) -> dict[str, Any]:
         data["actor_type"] = actor.pop("user")["type"]
     source: dict[str, Any] = {}
     if "ip" in text:
-        if _is_address(text["ip"]):
-            source["ip"] = text["ip"]
+        if (address := address_of(text["ip"])) is not None:
+            source["ip"] = str(address)
             source |= _named(autonomous_system=_named(number=whole.get("asn")), location=_location(text, real))
         else:
             data["ip"] = text["ip"]
@@ -118,14 +123,6 @@ def _is_whole(value: object) -> bool:
 
 def _is_real(value: object) -> bool:
     return isinstance(value, float) and math.isfinite(value)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _location(text: Mapping[str, str], real: Mapping[str, float]) -> dict[str, Any]:

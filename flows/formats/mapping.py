@@ -46,6 +46,9 @@ class Candidate:
         Of `changes`: where path, old and new stand in each element.
     passing
         Whether ordinary times are passed on as they are.
+    after, until
+        Of a string only what stands behind the first `after`, up to the next `until`; without `after` in it there is no
+        value.
     """
 
     path: Steps = ()
@@ -57,6 +60,8 @@ class Candidate:
     peer: Steps = ()
     each: Mapping[str, Steps] | None = None
     passing: bool = False
+    after: str = ""
+    until: str = ""
 
 
 class _Bad:
@@ -150,7 +155,7 @@ class DeclaredMapping:
         found = []
         for name, candidates in self.members.items():
             for one in candidates:
-                word = None if one.table is None else text_of(getter(one.path)(record))
+                word = None if one.table is None else text_of(_at(one)(record))
                 if one.table is not None and word is not None and word not in one.table:
                     found.append((name, one.path, word))
         return found
@@ -163,6 +168,7 @@ def _reads(members: Mapping[str, Sequence[Candidate]]) -> Reads | None:
         for one in candidates:
             timed = one.time is not None
             made = one.forwarded or bool(KINDS[name] & ARRAY_KIND) or (timed and not one.passing)
+            made = made or bool(one.after or one.until)
             for steps in (one.path, one.peer):
                 path = _path(steps)
                 if steps and not path:
@@ -204,7 +210,7 @@ def _find(name: str, one: Candidate, client: Callable[[Any, Any], str | None]) -
 
 
 def _values(name: str, one: Candidate, client: Callable[[Any, Any], str | None]) -> Find:
-    at = getter(one.path)
+    at = _at(one)
     if one.table is not None:
         table = one.table
 
@@ -221,6 +227,22 @@ def _values(name: str, one: Candidate, client: Callable[[Any, Any], str | None])
     if KINDS[name] & ARRAY_KIND:
         return _changes(at, one.each)
     return _number(at) if not KINDS[name] & STRING_KIND else _string(at, bool(KINDS[name] & NUMBER_KIND))
+
+
+def _at(one: Candidate) -> Callable[[Any], Any]:
+    at = getter(one.path)
+    return _part(at, one.after, one.until) if one.after or one.until else at
+
+
+def _part(at: Callable[[Any], Any], after: str, until: str) -> Find:
+    def part(record: dict[str, Any]) -> Any:
+        value = at(record)
+        if not isinstance(value, str):
+            return None
+        _, found, rest = value.partition(after) if after else ("", True, value)
+        return ((rest.partition(until)[0] if until else rest) or None) if found else None
+
+    return part
 
 
 def _time(at: Callable[[Any], Any], read: Reader) -> Find:
