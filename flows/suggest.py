@@ -28,7 +28,7 @@ FORMS: Final = (
 """The formats of time that are tried; those without %z as of UTC, which the suggestion says."""
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_AGENT: Final = re.compile(r"[A-Za-z][\w.-]*/\d[\w.]*(?: .*)?")
+_AGENT: Final = re.compile(r"(?!HTTP/)[A-Za-z][\w.-]*/\d[\w.]*(?: .*)?")
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

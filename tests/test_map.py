@@ -166,7 +166,8 @@ def test_a_good_guess() -> None:
 def test_a_guess_by_shape_and_by_whole_words() -> None:
     records: list[dict[str, Any]] = [
         {"wann": f"2026-06-14T07:00:{at:02}Z", "adresse": f"203.0.113.7:{at + 1024}", "kennung": "Firma/3.1 (Android)",
-         "kennwortHash": "8f3a", "beleg": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "anfrage": {"url": "https://x.example/a?b"},
+         "kennwortHash": "8f3a", "proto": "HTTP/1.1", "beleg": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+         "anfrage": {"url": "https://x.example/a?b"},
          "internal": {"transactionId": f"tx-{at}"}, "action": {"type": "USER.LOGIN"}, "antwortCode": "401",
          "objects": [{"id": "env"}, {"id": "u-1"}], "id": f"e-{at}"}
         for at in range(8)

@@ -101,7 +101,7 @@ _EVIDENCE: Final = (
     Field("evidences[].data.app_version", "keyword", '"5.2.0"', "the application's version"),
     Field("evidences[].data.tenant", "keyword", '"globex"', "the event's tenant, where it is not the alert's"),
     Field("evidences[].data.changed[]", "keyword", '"email"', "paths of changed members, never their values"),
-    Field("evidences[].data.ip", "keyword", '"203.0.113.7:443"', "an address that is none"),
+    Field("evidences[].data.ip", "keyword", '"203.0.113"', "an address that is none"),
     Field("evidences[].data.actor_type", "keyword", '"service"', "the actor's type, where nobody is named"),
 )
 
