@@ -121,6 +121,9 @@ def test_what_cannot_be_shown_is_one_line(tmp_path: Path) -> None:
         1, [f"lapwing: {tmp_path / 'none'}: cannot be read (No such file or directory)"]
     )  # fmt: skip
     assert command("map", "--sample", empty)[::2] == (1, [f"lapwing: {empty}: no message in it"])
+    empty.write_bytes(b"no json\n")
+    said_so = [f"lapwing: {empty}: no JSON object in it to guess from"]
+    assert command("map", "--sample", empty, "--suggest")[::2] == (1, said_so)
     code, _, said = command("map", "--sample", SAMPLE, "--format", "nothing")
     assert code == 2
     assert said[0].startswith("command line: Expected a format (known: lapwing, auto, ")

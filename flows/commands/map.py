@@ -47,7 +47,7 @@ def map_samples(
       lapwing map --sample mixed.ndjson --format auto --json
 
     \b
-    Exit codes: 0 shown, 1 no such file, 2 a wrong configuration or format.
+    Exit codes: 0 shown, 1 no such file or nothing in it, 2 a wrong configuration or format.
     """
     if suggest and json:
         raise UsageError("--suggest writes TOML: leave --json out")
