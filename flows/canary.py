@@ -5,7 +5,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from flows.connectors.topic_tail import TopicTail
 from flows.durable import cannot_write, sync
 from flows.errors import ConfigError, InputError, Refused
 from flows.formats.canary import attack, attacker_of, finding, incident_of, tick, username
+from flows.log import Say
 from flows.result_lines import lines, raw_lines
 from flows.steps.deliver import ALERT_HEADERS
 from models.alert import CANARY
@@ -195,9 +196,7 @@ def read(path: Path) -> dict[str, Attack]:
     return attacks
 
 
-def watch(
-    config: Config, state: str, stop: threading.Event, seen: Seen, tell: Callable[[str], None], count: int | None = None
-) -> int:
+def watch(config: Config, state: str, stop: threading.Event, seen: Seen, tell: Say, count: int | None = None) -> int:
     """Attack, wait for the incident, say so when it stays away; again until `stop`, or `count` times. How many missed.
 
     What was sent before a stop or a crash is waited for by the next watch, which sends the next attack when it is due.
@@ -261,16 +260,16 @@ class Told:
     def __init__(self, config: Config, open: list[str]) -> None:
         self._config, self._open = config, open
 
-    def missing(self, one: Attack, tell: Callable[[str], None]) -> None:
+    def missing(self, one: Attack, tell: Say) -> None:
         """One stayed away. The same attack gives the same finding, if a crash has it told again."""
-        tell(f"canary {one.user}: no incident within {self._config.canary.within}")
+        tell(f"canary {one.user}: no incident within {self._config.canary.within}", "canary_missing", "warning")
         self._write([self._finding(one.user)])
         self._open.append(one.user)
 
-    def over(self, tell: Callable[[str], None]) -> None:
+    def over(self, tell: Say) -> None:
         """One was found: what was open is closed."""
         if self._open:
-            tell("the canary was found again")
+            tell("the canary was found again", "canary_found")
             now = int(time.time() * 1000)
             self._write([self._finding(user, now) for user in self._open])
             self._open.clear()

@@ -136,7 +136,8 @@ def lapwing(
     \b
     Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused, 130 Ctrl-C.
 
-    With LAPWING_LOG=json in the environment stderr has one JSON object a line.
+    LAPWING_LOG=json or text in the environment says how stderr is written. Without it a run that goes on until it is
+    stopped (over Kafka, forward --follow, canary run) writes one JSON object a line where stderr is no terminal.
     """
     if (chosen := os.environ.get(log.VARIABLE, "text")) not in log.FORMATS:
         raise UsageError(f"{log.VARIABLE} is {' or '.join(log.FORMATS)}, not {chosen[:20]!r}")

@@ -1,4 +1,7 @@
-"""What a command says of its life on stderr: a line for people, or with LAPWING_LOG=json one JSON object a line.
+"""What a command says of its life on stderr: a line for people, or one JSON object a line.
+
+`LAPWING_LOG` says which. Without it what runs until it is stopped writes JSON where stderr is no terminal, since a log
+collector reads that, and all else writes for people, also in a pipe.
 
 What is said names places, counts and what the operator configured, never what an event, a key or a header holds, nor a
 secret of the environment.
@@ -21,6 +24,14 @@ Level = Literal["info", "warning", "error"]
 def as_json() -> bool:
     """Whether lines are for machines."""
     return os.environ.get(VARIABLE) == "json"
+
+
+def lasting() -> None:
+    """From here on this is a run that lasts until it is stopped: JSON unless a terminal reads it, or LAPWING_LOG says.
+
+    It is said in the environment, which the other processes of a run are given.
+    """
+    os.environ.setdefault(VARIABLE, "text" if sys.stderr.isatty() else "json")
 
 
 def line(event: str, message: str, level: Level = "info", **members: Any) -> str:

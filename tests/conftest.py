@@ -15,6 +15,9 @@ from tests.command import ROOT, lapwing, said, simulate
 
 pytest_plugins = ["tests.kafka.fixture", "tests.opensearch.fixture"]
 
+# Else a run over Kafka would write JSON in every test: none of them has a terminal.
+os.environ.setdefault("LAPWING_LOG", "text")
+
 # Kernels compile inside a first example, and machines differ: time decides nothing.
 settings.register_profile("lapwing", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("lapwing")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows import detect
-from tests.command import begun, command, lapwing
+from tests.command import begun, command, lapwing, said
 from tests.kafka_runs import eventually
 from tests.scrape import Scraper
 from tests.test_metrics import give
@@ -156,3 +156,30 @@ def test_a_stop_is_a_line(tmp_path: Path) -> None:
         assert one.wait(60) == 0
     assert [line["event"] for line in told(log.read_bytes()) if line["event"] != "note"] == ["start", "ready", "stop"]
     assert told(log.read_bytes())[-1]["interrupted"] is True
+
+
+@pytest.mark.parametrize("words", [
+    ("detect", "--input", "kafka", "--output", "kafka", "--state", "state"),
+    ("archive", "--input", "kafka", "--trail", "trail", "--keys", "keys"),
+    ("forward", "--state", "state"),
+    ("canary", "run", "--state", "state"),
+])  # fmt: skip
+def test_what_runs_until_it_is_stopped_writes_lines_for_machines(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """No terminal reads it here. What ends by itself is for people, and so is all where LAPWING_LOG says so."""
+    (tmp_path / "c.toml").write_text(
+        '[kafka]\nbootstrap = "127.0.0.1:1"\nstartup_timeout = "1s"\nstart = "earliest"\n[canary]\ntenant = "canary"\n'
+        '[[destination]]\ntype = "webhook"\nid = "soc"\nurl = "http://127.0.0.1:1"\nplaintext = true\n'
+        'secret_env = "SOC"\n'
+    )
+    given = {"LAPWING_CANARY_KEY": "k" * 32, "SOC": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+    env = {name: value for name, value in os.environ.items() if name != "LAPWING_LOG"} | given
+    ended = lapwing(*words, "--config", "c.toml", cwd=tmp_path, env=env)
+    assert ended.returncode == 1
+    lines = [one for one in told(ended.stderr) if one["event"] != "note"]
+    assert [one["event"] for one in lines] == ["start", "error"]
+    assert lines[0].keys() >= {"version", "config_hash", "pid"}
+    assert "no answer" in lines[1]["message"]
+    for_people = env | {"LAPWING_LOG": "text"}
+    if words[0] in ("detect", "archive"):
+        words, for_people = (*words, "--until", "end"), env
+    assert said(lapwing(*words, "--config", "c.toml", cwd=tmp_path, env=for_people).stderr)[-1].startswith("lapwing: ")

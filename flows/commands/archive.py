@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from flows import kernels_cache
-from flows.commands.console import result, say
+from flows import kernels_cache, log
+from flows.commands.console import result
 from flows.commands.engine import noise_held_back
+from flows.commands.life import began
 from flows.commands.options import ConfigFile, Json, Keys, Quiet, TrailPlace
 from flows.commands.progress import live
 from flows.commands.stopping import stoppable
@@ -72,8 +73,11 @@ def archive(
     with stoppable() as stop:
         flags = {"kafka.start": start, "kafka.until": until, "kafka.on_gap": on_gap}
         chosen = load(config, {key: value for key, value in flags.items() if value is not None})
-        tell = (lambda _: None) if quiet else say
+        if source == "kafka" and not chosen.kafka.until:
+            log.lasting()
+        tell = log.hushed if quiet else log.say
         settle = kernels_cache.announce(tell)
+        began(chosen, input="kafka" if source == "kafka" else "files", raw=raw)
         from flows.archive import run
 
         with noise_held_back(), live(quiet) as on_progress:
@@ -90,8 +94,10 @@ def archive(
         rate = done.events / done.seconds if done.seconds else 0
         tell(
             f"{done.events:,} events{records}, {done.dead_letters:,} dead letters archived in {done.seconds:.1f} s "
-            f"({rate:,.0f} events/s)"
-        )
+            f"({rate:,.0f} events/s)",
+            "stop", exit_code=stop.exit_code, interrupted=done.interrupted, events=done.events,
+            dead_letters=done.dead_letters, records=done.records,
+        )  # fmt: skip
         if json:
             result(done)
         raise typer.Exit(stop.exit_code)

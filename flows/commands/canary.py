@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows import log
 from flows.commands.console import columns, plain, result, say
+from flows.commands.life import began
 from flows.commands.moments import micros
 from flows.commands.options import ConfigFile, Json, Quiet
 from flows.commands.stopping import stoppable
@@ -57,11 +59,17 @@ def run(
 
     flags = {"metrics.listen": metrics}
     chosen = load(config, {key: value for key, value in flags.items() if value is not None})
-    tell = (lambda _: None) if quiet else say
+    if count is None:
+        log.lasting()
+    tell = log.hushed if quiet else log.say
+    began(chosen, every=chosen.canary.every, within=chosen.canary.within)
     seen = Seen(chosen.canary.every_s)
     with stoppable() as stop, observing(chosen.metrics.listen, seen, tell):
         missed = watch(chosen, state, stop.event, seen, tell, count)
-        tell(f"{seen.sent:,} attacks so far, {seen.found:,} found, {seen.missed:,} missed")
+        tell(
+            f"{seen.sent:,} attacks so far, {seen.found:,} found, {seen.missed:,} missed",
+            "stop", exit_code=stop.exit_code, sent=seen.sent, found=seen.found, missed=seen.missed,
+        )  # fmt: skip
         if count is not None and missed and not stop.event.is_set():
             raise Refused(f"{missed} of {count} attacks raised no incident within {chosen.canary.within}")
         raise typer.Exit(stop.exit_code)

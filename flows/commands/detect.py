@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +11,11 @@ import typer
 from flows import kernels_cache, log
 from flows.commands.console import plain, result
 from flows.commands.engine import noise_held_back
+from flows.commands.life import began
 from flows.commands.options import ConfigFile, InputFormat, Json, Quiet
 from flows.commands.progress import live
 from flows.commands.stopping import say_stopped, stoppable
-from flows.config import Config, config_hash, load
+from flows.config import Config, load
 from flows.errors import UsageError
 from flows.format_block import unread
 from flows.geo_block import silenced
@@ -112,14 +112,16 @@ def detect(
             raise UsageError("a topic has no end, and a run over it must know where to go on: give --state DIR")
         if fresh and kept is None:
             raise UsageError("--fresh starts a state from nothing: give --state DIR")
+        if where_from == "kafka" and not chosen.kafka.until:
+            log.lasting()
         tell = log.hushed if quiet else log.say
         for warning in (*unread(chosen.input.format, chosen.format), *silenced(chosen.input.geo, chosen.detection)):
             tell(warning)
         settle = kernels_cache.announce(tell)
         run = _running(chosen)
-        log.record(
-            "start", "a run begins", version=version("lapwing"), config_hash=config_hash(chosen), pid=os.getpid(),
-            input=_kind(where_from), output=_kind(where_to), processes=chosen.run.processes, keeps_state=bool(kept),
+        began(
+            chosen, input=_kind(where_from), output=_kind(where_to), processes=chosen.run.processes,
+            keeps_state=bool(kept),
         )  # fmt: skip
         from flows.connectors.output_directory import existing_results
         from flows.metrics import observing

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from flows import log
 from flows.commands.console import columns, plain, result, say
 from flows.commands.engine import noise_held_back
+from flows.commands.life import began
 from flows.commands.options import Json, Quiet
 from flows.commands.stopping import stoppable
 from flows.config import load
@@ -79,12 +81,18 @@ def forward(
         from flows import forward as flow
         from flows.forward_metrics import ForwardSeen, observing
 
-        tell = (lambda _: None) if quiet else say
         if check:
             jobs = flow.prepared(chosen, source, stop=stop.event, state=None, only=only or (), follow=True, tell=say)
             _checked([job.told for job in jobs], json)
             return
         following = source == "kafka" if follow is None else follow
+        if following:
+            log.lasting()
+        tell = log.hushed if quiet else log.say
+        began(
+            chosen, input="kafka" if source == "kafka" else "files", destinations=len(only or chosen.destination),
+            keeps_state=bool(state),
+        )  # fmt: skip
         seen = ForwardSeen()
         with noise_held_back(), observing(chosen.metrics.listen, seen, tell), _live(quiet) as show:
 
@@ -97,9 +105,13 @@ def forward(
                 on_progress=on_progress,
             )  # fmt: skip
         for one in done.destinations:
-            tell(_told(one))
+            tell(
+                _told(one), "destination", destination=one.id, sent=one.sent, batches=one.batches,
+                filtered=one.filtered, refused=one.refused, behind=one.behind, failing=bool(one.failing),
+            )  # fmt: skip
         for name in done.unfinished:
             tell(f"{name}: gave no answer before the end; what it has not confirmed is sent again by the next run")
+        log.record("stop", "forwarding has ended", exit_code=stop.exit_code, unfinished=list(done.unfinished))
         if json:
             result(done)
         if done.unfinished:
