@@ -127,11 +127,11 @@ def test_one_that_is_down_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.
             write(out / "alerts.ndjson", found[100:])
             eventually(lambda: len(up.ids) == 300, "it is served on")
             assert down.ids == []
-            assert run.seen["webhook"].failing == "HTTP 503: "
+            assert run.seen["webhook"].failing == "HTTP 503"
             down.faults.clear()
             eventually(lambda: len(down.ids) == 300, "the other gets all")
         assert down.ids == up.ids == ids(found)
-        assert said == ["webhook: HTTP 503: ; trying again", "webhook: is being served again"]
+        assert said == ["webhook: HTTP 503; trying again", "webhook: is being served again"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -290,6 +290,21 @@ def test_secrets_are_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             told = [one.failing for one in run.seen.values()]
     text = "\n".join([*said, *told, repr(run.done)])
     assert not [secret for secret in (*SECRETS.values(), SUMO_PATH) if secret in text]
+
+
+@pytest.mark.parametrize("type", ["splunk_hec", "elasticsearch", "webhook"])
+def test_no_log_tells_what_a_destination_quotes(type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "alerts.ndjson", alerts(1))
+    said: list[str] = []
+    quoting = b"cannot read mark-user"
+    with serving(type, monkeypatch) as server:
+        server.faults.extend([Response(500, quoting), Response(200, quoting), Response(413, quoting)])
+        path = config(tmp_path, block(type, server, ack=False) if type == "splunk_hec" else block(type, server))
+        done = forwarded(path, source, tell=said.append, state=str(tmp_path / "state"))[type]
+    assert f"{type}: HTTP 500; trying again" in said
+    assert not [line for line in said if "mark-user" in line]
+    if done.refused:
+        assert "mark-user" in (tmp_path / "state" / "forward-dead-letters.ndjson").read_text(), "it is kept"
 
 
 def test_two_runs_on_one_state_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

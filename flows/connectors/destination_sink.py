@@ -175,4 +175,5 @@ class _Sending(StatefulSinkPartition[Selected, None]):
         self._progress.refused += 1
         self._refusals.add(self._one.id, message, id, reason, answer)
         if self._progress.refused == 1:
-            self._tell(f"{self._one.id}: refused a record, which is kept as dead letter ({answer})")
+            # Not the answer: it may quote what was sent. It is kept with the record.
+            self._tell(f"{self._one.id}: refused a record, which is kept as dead letter with the answer ({reason})")

@@ -11,6 +11,7 @@ from flows.forward_block import JSON_FORMS
 
 LONGEST_TOLD: Final = 512
 """Characters of an answer that are kept."""
+_NOT_OF_WHAT_WAS_SENT: Final = (401, 403, 404, 407, 408, 429, 503)
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,6 +56,18 @@ class Client(Protocol):
 def text_or_json(body: bytes, form: str) -> msgspec.Raw | str:
     """A body as a member of a JSON object: as it is where it is JSON, else as a string."""
     return msgspec.Raw(body) if form in JSON_FORMS else body.decode("utf-8", "replace")
+
+
+def shown(status: int, text: str | bytes) -> str:
+    """What a log may tell of an answer: its text only where that is of who asks or of the service.
+
+    Else it may quote what was sent, and that is personal.
+
+    >>> shown(403, "Invalid token"), shown(500, "cannot read sam@example.com")
+    ('HTTP 403: Invalid token', 'HTTP 500')
+    """
+    text = told(text) if status in _NOT_OF_WHAT_WAS_SENT else ""
+    return f"HTTP {status}: {text}" if text else f"HTTP {status}"
 
 
 def told(text: str | bytes) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from flows.connectors.destinations.answer import Answer, told
+from flows.connectors.destinations.answer import Answer, shown, told
 from flows.connectors.destinations.http import Http, judged
 from flows.connectors.destinations.tls import secrets
 from flows.formats.forwarded import Record
@@ -68,7 +68,7 @@ class ElasticsearchClient:
         except (msgspec.DecodeError, UnicodeDecodeError):
             items = []
         if len(items) != len(records):
-            return Answer(again=records, why=f"no answer of _bulk: {told(reply.body)}")
+            return Answer(again=records, why="the answer is none of _bulk")
         taken, again, refused, why = [], [], [], ""
         for record, found in zip(records, items, strict=True):
             item = next(iter(found.values()), _Item(0))
@@ -79,7 +79,7 @@ class ElasticsearchClient:
             text = told(f"status {item.status}: {error.type}: {error.reason}")
             if item.status in _LATER or item.status >= 500 or item.status < 400:
                 again.append(record)
-                why = text
+                why = shown(item.status, f"{error.type}: {error.reason}")
             else:
                 refused.append((record, text))
         return Answer(taken=[taken] if taken else (), again=again, refused=refused, why=why)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import urllib3
 
-from flows.connectors.destinations.answer import Answer, told
+from flows.connectors.destinations.answer import Answer, shown, told
 from flows.connectors.destinations.tls import context
 from flows.formats.forwarded import Record
 from flows.forward_block import Destination
@@ -29,8 +29,13 @@ class Reply(NamedTuple):
 
     @property
     def why(self) -> str:
-        """The answer as a person reads it."""
+        """The answer whole, for what is kept of a record that it refuses."""
         return f"HTTP {self.status}: {told(self.body)}" if self.status else told(self.body)
+
+    @property
+    def failing(self) -> str:
+        """The answer as a log may tell it."""
+        return shown(self.status, self.body) if self.status else told(self.body)
 
 
 class Http:
@@ -87,7 +92,7 @@ def judged(reply: Reply, records: Sequence[Record]) -> Answer:
         return Answer(taken=(records,))
     if reply.status in _REFUSED:
         return Answer(again=records, why=reply.why, halve=True)
-    return Answer(again=records, why=reply.why, wait_s=reply.wait_s)
+    return Answer(again=records, why=reply.failing, wait_s=reply.wait_s)
 
 
 def wait_s(text: str) -> float:

@@ -45,7 +45,7 @@ class SentinelClient:
     def send(self, records: Sequence[Record]) -> Answer:
         """As `Client`."""
         if time.monotonic() >= self._until and (refused := self._sign_in()) is not None:
-            return Answer(again=records, why=f"no token: {refused.why}", wait_s=refused.wait_s)
+            return Answer(again=records, why=f"no token: {refused.failing}", wait_s=refused.wait_s)
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         reply = self._http.post(self._url, b"[" + b",".join(map(_row, records)) + b"]", headers)
         if reply.status == 401:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from flows.connectors.destinations.answer import Answer, text_or_json, told
+from flows.connectors.destinations.answer import Answer, text_or_json
 from flows.connectors.destinations.http import Http, judged
 from flows.connectors.destinations.tls import secrets
 from flows.durations import microseconds
@@ -75,7 +75,7 @@ class SplunkHecClient:
         if not self._asked:
             reply = self._http.post(self._acks, b'{"acks":[0]}', self._headers)
             if reply.status != 200:
-                why = reply.why
+                why = reply.failing
                 if _said(reply.body).code == _NO_ACK:
                     why = "the token has no indexer acknowledgement: switch it on, or set ack = false"
                 return Answer(again=records, why=why, wait_s=reply.wait_s)
@@ -83,12 +83,12 @@ class SplunkHecClient:
         reply = self._http.post(self._url, b"\n".join(map(self._event, records)), self._headers)
         said = _said(reply.body)
         if reply.status == 400 and said.code not in _ABOUT_THE_EVENT:
-            return Answer(again=records, why=reply.why)
+            return Answer(again=records, why=reply.failing if said.code < 0 else reply.why)
         answer = judged(reply, records)
         if answer.again or not self._one.ack:
             return answer
         if said.ack is None:
-            return Answer(again=records, why=f"no ackId: {told(reply.body)}")
+            return Answer(again=records, why="the answer has no ackId")
         until = time.monotonic() + microseconds(self._one.ack_timeout) / 1e6
         self._open.append(_Sent(said.ack, records, until))
         return Answer()
@@ -113,7 +113,7 @@ class SplunkHecClient:
         over = [sent for sent in waiting if sent.until <= now]
         self._open = [sent for sent in waiting if sent.until > now]
         again = [record for sent in over for record in sent.records]
-        why = reply.why if reply.status != 200 else f"not acknowledged within {self._one.ack_timeout}"
+        why = reply.failing if reply.status != 200 else f"not acknowledged within {self._one.ack_timeout}"
         pending_s = microseconds(self._one.ack_poll) / 1e6 if self._open else 0.0
         return Answer(taken=taken, again=again, why=why if again else "", pending_s=pending_s)
 
