@@ -131,8 +131,12 @@ class KafkaReader:
 
     @property
     def silent(self) -> bool:
-        """Whether the leader says that there is nothing more for now."""
-        return self._at_end and time.monotonic() - self._confirmed < _CONFIRMED_S
+        """Whether the leader says that there is nothing more for now.
+
+        The client says nothing of an end while messages come faster than one for each wait of a fetch: then it is the
+        statistics that tell that all has been read.
+        """
+        return (self._at_end or self.lag == 0) and time.monotonic() - self._confirmed < _CONFIRMED_S
 
     @property
     def confirmed(self) -> float:

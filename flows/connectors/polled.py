@@ -18,6 +18,8 @@ from models.event import EventBatch
 SNAPSHOT_VERSION: Final = 1
 _NAP: Final = timedelta(milliseconds=5)
 _SOON_S: Final = 0.2
+_FRESH_S: Final = 1.0
+"""So old is, at most, that the reader had nothing more to give, for the partition to be idle."""
 
 Snapshot = tuple[int, Any, int, int, int, int, bool]
 """(version, reader's position, offset, index, greatest, candidate, ended), plain values only."""
@@ -35,7 +37,7 @@ class Reader(Protocol):
 
     @property
     def silent(self) -> bool:
-        """Whether the source had nothing to say at the last `read` (and may have later)."""
+        """Whether the source had no more to say at the last `read`, having given all (it may have more later)."""
 
     def position(self, offset: int) -> Any:
         """A plain value from which reading can go on after the message at `offset`."""
@@ -48,7 +50,8 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
     """Plays a reader through a `Partition` for Bytewax: at most one item a call, never blocking.
 
     The first item is a heartbeat with the saved watermark, before the reader is touched (TIME.md 5.2). While nothing
-    else leaves, an empty item follows every `heartbeat_s`, idle once the reader has been silent for `idle_after_s`.
+    else leaves, an empty item follows every `heartbeat_s`, idle once the reader has been silent for `idle_after_s`. One
+    that has caught up and brings nothing but dead letters is idle too: rubbish has no time, so nobody can wait for it.
     A finite reader ends with one idle item, at the end of time with `close_at_end`, then StopIteration. When `stop`
     is set, StopIteration comes at once and nothing is flushed, so that the next run goes on (TIME.md 1.9). An input
     that cannot be read any more is told to `on_failure`, if there is one, and stops the run in the same way: raised
@@ -80,6 +83,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         self._wait = False
         self._epochs = 0
         self._spoken = self._heard = time.monotonic()
+        self._caught_up = float("-inf")
 
     def next_batch(self) -> list[EventBatch]:
         """One batch, one heartbeat, or nothing; StopIteration at the end or when stopped."""
@@ -108,9 +112,12 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         if not partition.pending:
             ended = self._reader.ended
             raw = None if ended else self._reader.read()
-            if not self._reader.silent:
-                self._heard = time.monotonic()
             partition.feed(raw, ended)
+            now = time.monotonic()
+            if self._reader.silent:
+                self._caught_up = now
+            if partition.front != NONE_TIME:
+                self._heard = now
             if ended and not partition.pending:
                 self._over = True
                 self._board.leave(partition.source)
@@ -119,6 +126,9 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
             batch = partition.take()
             if not partition.pending:
                 self._board.returned(partition.source, partition.reached.greatest)
+            if not len(batch) and self._idle():
+                batch.idle = True
+                self._board.leave(partition.source)
             return self._say(batch)
         return self._nothing()
 
@@ -151,10 +161,15 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         if now - self._spoken < (_SOON_S if held else self._partition.params.heartbeat_s):
             return []
         self._told = self._partition.front
-        idle = not pending and now - self._heard >= self._partition.params.idle_after_s
+        idle = self._idle()
         if idle:
             self._board.leave(self._partition.source)
         return self._say(self._partition.heartbeat(idle))
+
+    def _idle(self) -> bool:
+        """Whether no event has come for long, though all that there is was read a moment ago."""
+        now, after = time.monotonic(), self._partition.params.idle_after_s
+        return not self._partition.pending and now - self._heard >= after and now - self._caught_up < _FRESH_S
 
     def _say(self, batch: EventBatch) -> list[EventBatch]:
         self._spoken = time.monotonic()
