@@ -1,6 +1,7 @@
 """Surges of dead letters: where a letter counts, and when a surge is told of, beside slow definitions."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from models.rules.dead_letter_surge import DeadLetterSurge
 from models.windows.dead_letters import BEFORE, WINDOW, DeadLetters
 from models.windows.outage import PANE30_US
 from models.windows.sources import Sources
+from tests.command import command
 from tests.test_decode import batch
 
 START = 1_795_410_000_000_000
@@ -215,3 +217,12 @@ def test_a_share_is_part_of_the_configuration_s_hash() -> None:
     plain = msgspec.structs.replace(load(), detection=(DeadLetterSurge(),))
     asking = msgspec.structs.replace(load(), detection=(DeadLetterSurge(share=0.01),))
     assert config_hash(plain) != config_hash(asking)
+
+
+def test_a_check_says_what_a_share_asks_for(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('[[detection]]\ntype = "dead_letter_surge"\nid = "share"\nshare = 0.01\nat_least = 20\n')
+    code, text, _ = command("check", path)
+    assert code == 0
+    assert "At least 20 dead letters of a source in 5 minutes, and 0.01 of its messages." in text
+    assert "21 default detections are not in this configuration" in text

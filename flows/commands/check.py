@@ -27,6 +27,7 @@ from models.base import WATCHED
 from models.exceptions import MATCH_KEYS, AlertException
 from models.rules.base_detection import BaseDetection
 from models.rules.behaviour_anomaly import BehaviourAnomaly
+from models.rules.dead_letter_surge import DeadLetterSurge
 from models.rules.describe import describe
 from models.rules.source_silence import SourceSilence
 from models.rules.success_after_attack import SuccessAfterAttack
@@ -220,6 +221,8 @@ def _limit(rule: rules.Rule) -> str:
     if isinstance(rule, SuccessAfterAttack):  # its two dimensions are two detections
         about = rules.about(rule)
         return f"{about.measure}, {filled(about.not_at, rule)}"
+    if isinstance(rule, DeadLetterSurge) and rule.share:
+        return filled("At least `at_least` dead letters of a source in 5 minutes, and `share` of its messages.", rule)
     return described(rule)
 
 
