@@ -1,8 +1,10 @@
 """Ordinary tools see how far a run is; no run reads what they see."""
 
+import threading
 from pathlib import Path
 
 from tests.kafka.endpoint import Endpoint
+from tests.kafka.records import Record
 from tests.kafka_admin import group_offsets, move_group
 from tests.kafka_runs import Site, eventually
 from tests.test_kafka_start import events, scored
@@ -36,3 +38,25 @@ def test_no_run_begins_at_committed_offsets(kafka: Endpoint, tmp_path: Path) -> 
     site.produce(events(range(10, 12)))
     site.run()
     assert scored(site) == list(range(12))
+
+
+def test_one_partition_of_nothing_but_dead_letters_holds_up_no_other(kafka: Endpoint, tmp_path: Path) -> None:
+    site = Site(kafka, tmp_path, 2, counts={"scored": 1}, config='[time]\nidle_after = "1s"\n')
+    site.produce([*events(range(0, 300, 10), 0), *events(range(3), 1)])
+    over = threading.Event()
+
+    def rubbish() -> None:
+        while not over.is_set():
+            site.produce([Record(b"rubbish", partition=1)])
+
+    sending = threading.Thread(target=rubbish)
+    sending.start()
+    try:
+        with site.running("--start", "earliest") as process:
+            eventually(lambda: len(scored(site)) == 33, "who is five minutes ahead of it waits no longer")
+            process.terminate()
+            assert process.wait(60) == 0
+    finally:
+        over.set()
+        sending.join()
+    assert len(site.read("dead_letters")) > 3, "it never rested for long"

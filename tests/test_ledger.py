@@ -217,6 +217,20 @@ def test_a_change_of_keys_that_was_interrupted_is_finished(tmp_path: Path) -> No
     assert new.text in report.keys
 
 
+def test_a_run_that_goes_on_finishes_a_change_of_keys_that_was_interrupted(tmp_path: Path) -> None:
+    running = grown(tmp_path, [(0, 30), (30, 60)], every_s=1e6)
+    keys = tmp_path / "keys"
+    old = (keys / "signing.pem").read_bytes()
+    other = Ledger(str(tmp_path / "trail"), keys, KeyStore.open(keys).identity, tmp_path / "witness.ndjson")
+    other.rotate()
+    (keys / "signing.pem").rename(keys / "signing.next.pem")  # killed before it was put in the old one's place
+    (keys / "signing.pem").write_bytes(old)
+    running.finish()
+    assert not (keys / "signing.next.pem").exists()
+    (tmp_path / "public-keys.txt").write_bytes((keys / "public-keys.txt").read_bytes())
+    assert verified(tmp_path).findings == []
+
+
 def test_keys_of_another_trail(tmp_path: Path) -> None:
     grown(tmp_path, [(0, 30)])
     other = tmp_path / "other"

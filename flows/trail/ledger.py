@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from flows.errors import InputError, Refused
@@ -148,7 +149,7 @@ class Ledger:
         if not grown:
             return
         with self._keys.held():
-            now, key = self._clock(), self._keys.secret()
+            key, now = self._key(), self._clock()
             notes = []
             for place, one in sorted(grown.items()):
                 root, frontier = one.tree.root(), tuple(one.tree.nodes)
@@ -184,10 +185,14 @@ class Ledger:
         all others stay proven. A note has so many runs at most that it can always be read. Raises as `look`.
         """
         with self._keys.held():
-            now, key = self._clock(), self._keys.secret()
+            key, now = self._key(), self._clock()
             some = (runs[at : at + _RUNS] for at in range(0, len(runs), _RUNS))
             texts = (Expired(self.trail, place, now, reason, each).text() for each in some)
             self._publish([Note(EXPIRED, sign(text, self.trail, [key])) for text in texts])
+
+    def _key(self) -> Ed25519PrivateKey:
+        """The key that signs now, asked for before the time of what it signs. Within `held`."""
+        return self._keys.current(self._table, self._witness, self._clock())
 
     def _publish(self, notes: list[Note]) -> None:
         """To the second place first: so whatever is in the trail is there too."""

@@ -77,6 +77,15 @@ class SigningKeys:
         """
         return _load(self._folder / SECRET)
 
+    def current(self, table: NoteTable, witness: Witness | None, time: int) -> Ed25519PrivateKey:
+        """The key that signs now, an interrupted change finished first. Within `held`; raises as `begin`.
+
+        The trail may name the next key already, and what the old one signs after that is believed by nobody.
+        """
+        if (self._folder / NEXT).exists():
+            self._change(table, witness, time)
+        return self.secret()
+
     def begin(self, table: NoteTable, witness: Witness | None, time: int) -> None:
         """Make the first key if the trail has none; finish a change that was interrupted. Within `held`.
 
