@@ -21,7 +21,8 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     `days` are the calendar days (UTC) that it touches, `partial_days` those of them that it does not cover whole.
     `events` are the scored events in it, `first_event` and `last_event` those of the whole input. `warm_up_s` is the
     event time before it from which was learned, `begins` where that began: `stream` (at its first message), `state`
-    (a saved one) or `middle` (of a stream, so that not all is as live).
+    (a saved one) or `middle` (of a stream, so that not all is as live). `lost` are the messages of a trail up to its
+    end that could not be played again, because their retention is over or somebody they are about was erased.
     """
 
     start: str
@@ -34,6 +35,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     last_event: str
     warm_up_s: float
     begins: str
+    lost: int = 0
 
 
 class Rate(msgspec.Struct, frozen=True):

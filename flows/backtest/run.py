@@ -12,7 +12,7 @@ from flows import log
 from flows.backtest import figures, inputs, judged, labels, told, words
 from flows.backtest.figures import Span, moment
 from flows.backtest.report import Range, Report, Side
-from flows.backtest.side import run_side
+from flows.backtest.side import lost, run_side
 from flows.config import Config, config_hash
 from flows.durations import microseconds
 from flows.errors import Refused, UsageError
@@ -78,8 +78,6 @@ def backtest(
             )  # fmt: skip
         if not done:
             return None
-    if asked.replay and asked.replay.lost:
-        tell(f"{asked.replay.lost:,} messages are kept no longer, or of somebody erased: they were not played again")
     return _report(asked, truth, said)
 
 
@@ -133,6 +131,7 @@ def _range(asked: Asked, events: told.Events) -> tuple[Span, Range]:
     warm = events.first + max(map(_remembered_ms, asked.new[1].detection), default=0) if begins == "middle" else 0
     span = Span(start, end, warm)
     before = sum(count for minute, count in events.minutes.items() if minute * _MINUTE_MS < start)
+    gone = sum(count for minute, count in lost(asked.output / "new").items() if minute * _MINUTE_MS < end)
     return span, Range(
         start=moment(start),
         end=moment(end),
@@ -144,6 +143,7 @@ def _range(asked: Asked, events: told.Events) -> tuple[Span, Range]:
         last_event=moment(events.last),
         warm_up_s=max(0.0, (start - events.first) / 1000) if asked.start is not None else 0.0,
         begins=begins,
+        lost=gone,
     )
 
 

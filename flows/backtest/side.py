@@ -28,11 +28,12 @@ READ_ON_MS: Final = 3_600_000
 class Note(msgspec.Struct):
     """What a side was made of, and the event time (epoch ms) up to which it is done; -1 while it is not.
 
-    `ENDED` is all of the input.
+    `ENDED` is all of the input. `lost` counts, by minute, messages of a trail that could not be played again.
     """
 
     made_of: dict[str, str]
     done_to: int = -1
+    lost: dict[int, int] = {}
 
 
 ENDED: Final = 1 << 62
@@ -104,8 +105,14 @@ def run_side(
     )  # fmt: skip
     if stop.is_set():
         return False
-    _write(directory, Note(made_of, limit if threading.Event.is_set(ending) else ENDED))
+    done_to = limit if threading.Event.is_set(ending) else ENDED
+    _write(directory, Note(made_of, done_to, dict(replay.lost) if replay else {}))
     return True
+
+
+def lost(directory: Path) -> dict[int, int]:
+    """Messages that were not played again in a side that is done, by minute of event time."""
+    return msgspec.json.decode((directory / _NOTE).read_bytes(), type=Note).lost
 
 
 def _begun(directory: Path, made_of: dict[str, str], tell: Callable[[str], None]) -> Note:

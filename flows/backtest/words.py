@@ -29,6 +29,10 @@ def notes(
         )
     learned = f"{duration(span.warm_up_s)} ({span.events_before:,} events)" if span.warm_up_s else "nothing"
     out.append(f"Learned before the range from: {learned}. {BEGINS[span.begins]}")
+    if span.lost:
+        out.append(
+            f"{span.lost:,} messages of the trail are kept no longer, or of somebody erased, and were not played again."
+        )
     if span.partial_days == span.days:
         out.append("The range has no whole day (UTC): medians and p95 are over the parts of days that it has.")
     elif span.partial_days:

@@ -1,6 +1,7 @@
 """The trail's raw messages, log by log in the order in which they came, to be played again."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from flows.config import Config
 from flows.connectors.replay_source import ReplaySource
 from flows.errors import InputError, LapwingError, Refused
 from flows.formats.raw import RawBatch, raw_batch
+from flows.formats.windows import MINUTE_US
 from flows.parts import clock_params, reading_of
 from flows.trail.access import Access
 from flows.trail.files import batches
@@ -37,14 +39,14 @@ class Replay:
     All are read and sorted once, before the first is given: log by log into a temporary file, sealed as they are. It
     takes as much disk as the messages and their places do; memory is a few megabytes.
 
-    `lost` counts messages that are there no more, because their retention is over or somebody they are about was
-    erased; nor are dead letters, which no detector ever saw.
+    `lost` counts, by minute of event time, messages that are there no more, because their retention is over or somebody
+    they are about was erased; nor are dead letters, which no detector ever saw. A new `source` counts anew.
     """
 
     trail: str
     keys: KeyStore
     store: Store = field(init=False)
-    lost: int = 0
+    lost: Counter[int] = field(default_factory=Counter)
     _sorted: "_Sorted | None" = None
 
     def __post_init__(self) -> None:
@@ -127,6 +129,7 @@ class Replay:
     ) -> ReplaySource:
         """The trail as a flow's source; arguments as of `flows.parts.make_source`."""
         rows = config.input.batch_rows
+        self.lost.clear()
         return ReplaySource(
             self.logs(), lambda log, offset, index: _Log(self.messages(log, rows), (offset, index)),
             reading_of(config), clock_params(config), stop, close_at_end, rows, on_failure=on_failure,
@@ -154,7 +157,7 @@ class Replay:
                 where = f"leaf {row['leaf']} of log {log}, tree {row['tree']}"
                 raise InputError(f"{self.store.place}: {where} cannot be opened ({error})") from None
             if message is None:
-                self.lost += 1
+                self.lost[row["time"] // MINUTE_US] += 1
                 continue
             kept.append(
                 (row["offset"], row["index"], NONE_TIME if row["received"] is None else row["received"], message)
