@@ -71,7 +71,7 @@ def in_browser(rows: pa.Table, moves: int) -> list[float]:
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
-    from tests.system.browsing import chromium, elements, served, text_of
+    from tests.system.browsing import chromium, elements, pictures, served, text_of
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -83,7 +83,8 @@ def in_browser(rows: pa.Table, moves: int) -> list[float]:
         with served("tune", folder / "log", *words) as address, chromium(folder / "profile") as chrome:
             chrome.get(address)
             wait = WebDriverWait(chrome, 120, poll_frequency=0.05)
-            wait.until(lambda b: elements(b, '[role="slider"]') and "chosen" in text_of(b))
+            # Nobody moves a slider of a page that is not drawn yet.
+            wait.until(lambda b: pictures(b) and "This is the limit in force" in text_of(b))
             taken = []
             for move in range(moves):
                 slider = elements(chrome, '[role="slider"]')[0]

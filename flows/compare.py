@@ -21,6 +21,7 @@ __all__ = [
     "Incident",
     "KindResult",
     "compare",
+    "epoch_ms",
     "is_of",
     "match",
     "read_alerts",
@@ -209,7 +210,7 @@ def match(incidents: Iterable[Incident], truth: Iterable[Truth]) -> Comparison:
     results = []
     for attack in truth:
         attacking.update(attack.events)
-        start, end = _ms(attack.start), _ms(attack.end)
+        start, end = epoch_ms(attack.start), epoch_ms(attack.end)
         expected = attack.expected or [attack.kind]
         named = any(attack.entities.values())
         candidates = (
@@ -270,7 +271,17 @@ def _by_kind(results: list[AttackResult]) -> tuple[KindResult, ...]:
     )
 
 
-def _ms(time: str) -> int:
+def epoch_ms(time: str) -> int:
+    """A label's time.
+
+    Raises
+    ------
+    InputError
+        It is none, or lacks the offset.
+
+    >>> epoch_ms("2026-11-23T05:00:00Z")
+    1795410000000
+    """
     try:
         moment = datetime.fromisoformat(time)
     except ValueError as error:

@@ -3,6 +3,7 @@
 docs/tuning-budget.md says which detections a table of windows answers, from which limit on, and why.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -25,6 +26,7 @@ COLUMNS: Final = ("tenant", "dimension", "entity", "detector", "start", "sample_
 """What is read of a table of windows."""
 _PANE_BITS: Final = 32  # more than any pane since 1970 has: an entity's number and a pane make one key
 _PANE: Final = (1 << _PANE_BITS) - 1
+_LAYERS: Final = 2.0 ** np.arange(1, 6)
 
 
 class FiredIncident(msgspec.Struct, frozen=True):
@@ -48,6 +50,14 @@ class Share(msgspec.Struct, frozen=True):
     entity: str
     incidents: int
     share: float
+
+
+class _Layer(NamedTuple):
+    """The panes that reach at least so much, in order of entity and time."""
+
+    least: float
+    key: NDArray[np.int64]
+    level: NDArray[np.float64]
 
 
 class Fired(NamedTuple):
@@ -92,6 +102,14 @@ class Fired(NamedTuple):
             FiredIncident(incident_uid(tenant, self.detection, entity, start), tenant, entity, start, end, value)
             for tenant, entity, start, end, value in zip(tenants, entities, *columns, strict=True)
         ]
+
+    def only(self, entities: Iterable[str]) -> "Fired":
+        """What fires of these entities alone, whatever their tenant."""
+        wanted = pc.is_in(self.names[1], value_set=pa.array([*entities], self.names[1].type))
+        mine = wanted.to_numpy(zero_copy_only=False)[self.entity]
+        return self._replace(
+            entity=self.entity[mine], start=self.start[mine], end=self.end[mine], value=self.value[mine]
+        )
 
     def burners(self, most: int = 5) -> list[Share]:
         """Who has the most incidents, at most so many."""
@@ -159,7 +177,8 @@ def least_answered(rule: Rule, window_sample: float) -> float:
 class Rethreshold:
     """An index of what one detection reached in each pane, sorted once; `at` then answers for any limit.
 
-    Cost: 16 bytes for each pane in which half the limit was reached; see benchmarks/slider.py for the time.
+    Cost: 16 bytes for each pane in which half the limit was reached, and at most as much again; see
+    benchmarks/slider.py for the time.
 
     Parameters
     ----------
@@ -245,8 +264,14 @@ class Rethreshold:
         step = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - length, length)
         level = values[np.repeat(begin, length) + step]
         there = np.flatnonzero(level)
-        self._key = (np.repeat(key[row], length) + step)[there]
         self._level = level[there]
+        self._layers = [_Layer(self.floor, (np.repeat(key[row], length) + step)[there], self._level)]
+        # What does not reach a limit is nothing to it: a high one need not pass over all that is low.
+        for least in self.floor * _LAYERS:
+            below = self._layers[-1]
+            high = np.flatnonzero(np.abs(below.level) >= least)
+            if 2 * len(high) <= len(below.level):  # all layers together are at most twice the first
+                self._layers.append(_Layer(least, below.key[high], below.level[high]))
         self._whole = bool((rows["sample_weight"].to_numpy()[row] == 1.0).all())
 
     def at(self, limit: float) -> Fired:
@@ -263,7 +288,8 @@ class Rethreshold:
             )
         if not self._whole:
             raise Refused("some windows that reached half the limit are only a sample, so the run had another limit")
-        first, last, value = chains(self._key, self._level, limit, self.quiet)
+        layer = next(one for one in reversed(self._layers) if one.least <= limit)
+        first, last, value = chains(layer.key, layer.level, limit, self.quiet)
         return Fired(
             self.detection.id, limit, self.days, first >> _PANE_BITS, (first & _PANE) * self.pane,
             ((last & _PANE) + 1) * self.pane, value, self.names,

@@ -2,23 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Final
 
 import msgspec
 import numpy as np
 
 from flows import query
 from flows.budget import Proposal, counted, propose, whole_days
-from flows.compare import Incident, is_of, match
+from flows.compare import Incident, epoch_ms, is_of, match
 from flows.config import Config, config_hash
 from flows.errors import Refused, UsageError
 from flows.formats.truth import Truth
 from flows.rethreshold import COLUMNS, Fired, Rethreshold, Share, answered, moment
 from flows.verdicts import Verdict
 from models.rules import Rule, about, dimension
-
-_EVERYTHING: Final = 10**9
 
 
 class Now(msgspec.Struct, frozen=True):
@@ -170,22 +166,33 @@ def recall(index: Rethreshold, limit: float, truth: Iterable[Truth]) -> Recall:
         Not one of the labels is of the time of the windows.
     """
     name = index.detection.id
-    truth = list(truth)
-    if truth and all(_minute(one.end) < index.start or _minute(one.start) > index.end for one in truth):
-        raise Refused(
-            f"the labels are of another range, {min(one.start for one in truth)} to {max(one.end for one in truth)}; "
-            f"the windows are from {moment(index.start)} to {moment(index.end)}"
-        )
-    expected = [one for one in truth if is_of(name, one.expected or [one.kind])]
+    labels = of_its_time(index, truth)
+    expected = [one for one in labels if is_of(name, one.expected or [one.kind])]
     now, then = (
-        {one.attack for one in match(_incidents(index, index.at(at)), expected).attacks if one.detected}
+        {one.attack for one in match(_incidents(index, index.at(at), expected), expected).attacks if one.detected}
         for at in (limit_of(index.detection), limit)
     )
     return Recall(len(expected), len(now), len(then), tuple(sorted(now - then)))
 
 
-def _minute(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp() / 60
+def of_its_time(index: Rethreshold, truth: Iterable[Truth]) -> list[Truth]:
+    """All labels, at least one of which must be of the time of the windows.
+
+    Raises
+    ------
+    Refused
+        Not one is.
+    InputError
+        A time is none.
+    """
+    labels = list(truth)
+    start, end = 60_000 * index.start, 60_000 * index.end
+    if labels and all(epoch_ms(one.end) < start or epoch_ms(one.start) > end for one in labels):
+        raise Refused(
+            f"the labels are of another range, {min(one.start for one in labels)} to {max(one.end for one in labels)}; "
+            f"the windows are from {moment(index.start)} to {moment(index.end)}"
+        )
+    return labels
 
 
 def judged(directory: str, detection: Rule, limit: float, verdicts: Mapping[str, Verdict]) -> Judged:
@@ -219,24 +226,37 @@ class Beside(msgspec.Struct, frozen=True):
 
 
 def beside(index: Rethreshold, fired: Fired, truth: Iterable[Truth]) -> Beside:
-    """Count what fires beside labels."""
-    labels = list(truth)
-    compared = match(_incidents(index, fired), labels)
+    """Count what fires beside labels.
+
+    Raises
+    ------
+    Refused
+        Not one of the labels is of the time of the windows.
+    """
+    labels = of_its_time(index, truth)
+    named = _incidents(index, fired, labels)
+    compared = match(named, labels)
     expected = [
         one
         for given, one in zip(labels, compared.attacks, strict=True)
         if is_of(index.detection.id, given.expected or [given.kind])
     ]
-    return Beside(fired.total, len(compared.false), len(expected), sum(one.detected for one in expected))
+    right = len(named) - len(compared.false)
+    return Beside(fired.total, fired.total - right, len(expected), sum(one.detected for one in expected))
 
 
-def _incidents(index: Rethreshold, fired: Fired) -> list[Incident]:
-    """What fired as the incidents that an attack is matched with; they begin no later than the minute that crosses."""
+def _incidents(index: Rethreshold, fired: Fired, labels: Sequence[Truth]) -> list[Incident]:
+    """What fired as the incidents that attacks are matched with, but for entities that no label is about.
+
+    They begin no later than the minute that crosses.
+    """
     by, name = dimension(index.detection), index.detection.id
+    if all(any(one.entities.values()) for one in labels):  # a label without any is about all
+        fired = fired.only({entity for one in labels for entity in one.entities.get(by, ())})
     return [
         Incident(
             one.uid, one.tenant, name, by, one.entity, (one.start + index.pane) // 1000, one.start // 1000,
             one.end // 1000,
         )
-        for one in fired.incidents(_EVERYTHING)
+        for one in fired.incidents(fired.total)
     ]  # fmt: skip

@@ -20,21 +20,24 @@ def _():
     from flows.config import load
     from flows.config_diff import diff, with_limits
     from flows.errors import LapwingError
+    from flows.html_page import table
     from flows.intervals import wilson
     from flows.rethreshold import answered as can_answer
+    from flows.rethreshold import moment
 
-    return LapwingError, Path, alt, can_answer, diff, load, mo, read_truth, tuning, wilson, with_limits
+    return (
+        LapwingError, Path, alt, can_answer, diff, load, mo, moment, read_truth, table, tuning, wilson, with_limits,
+    )  # fmt: skip
 
 
 @app.cell
-def _(LapwingError, Path, can_answer, load, mo, read_truth):  # noqa: N803
+def _(LapwingError, Path, can_answer, load, mo):  # noqa: N803
     given = {
         name: str(mo.cli_args().get(name) or mo.query_params().get(name) or "") for name in ("dir", "config", "truth")
     }
     directory, file = given["dir"] or "demo", given["config"]
     labels = given["truth"] or next((str(path) for path in sorted(Path(directory).glob("*.truth.ndjson"))), "")
     config = load(file or None)
-    truth = read_truth(labels) if labels else []
     answered, unanswered = {}, []
     for rule in config.detection:
         try:
@@ -55,7 +58,7 @@ def _(LapwingError, Path, can_answer, load, mo, read_truth):  # noqa: N803
         ),
         detection,
     ])  # fmt: skip
-    return config, detection, directory, file, truth, unanswered
+    return config, detection, directory, file, labels, unanswered
 
 
 @app.cell
@@ -78,30 +81,42 @@ def _(LapwingError, config, detection, directory, mo, tuning):  # noqa: N803
 
 
 @app.cell
-def _(before, index):
-    now = index.at(before) if index is not None else None
-    return (now,)
-
-
-@app.cell
-def _(index, limit, mo, now, truth, tuning, wilson):
-    fired = index.at(limit.value) if index is not None else None
-
+def _(LapwingError, index, labels, read_truth, tuning, wilson):  # noqa: N803
     def share(count, of):
         low, high = wilson(count, of)
         return f"{count / of:.0%} ({low:.0%} to {high:.0%})" if of else "not known"
 
-    numbers = []
-    for name, found in (("in force", now), ("chosen", fired)):
-        if found is not None:
-            row = {"": name, "limit": found.limit, "incidents": found.total, "a day": round(found.a_day, 2),
-                   "entities": found.entities}  # fmt: skip
-            if truth:
-                seen = tuning.beside(index, found, truth)
-                row |= {"precision": share(seen.incidents - seen.false, seen.incidents),
-                        "recall": share(seen.found, seen.attacks)}  # fmt: skip
-            numbers.append(row)
-    mo.ui.table(numbers, selection=None) if numbers else mo.md("")
+    def told(name, found):
+        row = {"": name, "limit": found.limit, "incidents": found.total, "a day": round(found.a_day, 2),
+               "entities": found.entities}  # fmt: skip
+        if truth:
+            seen = tuning.beside(index, found, truth)
+            row |= {"precision": share(seen.incidents - seen.false, seen.incidents),
+                    "recall": share(seen.found, seen.attacks)}  # fmt: skip
+        return row
+
+    truth, fault = [], ""
+    if index is not None and labels:
+        try:
+            truth = tuning.of_its_time(index, read_truth(labels))
+        except LapwingError as error:
+            fault = str(error)
+    return fault, told
+
+
+@app.cell
+def _(before, index, told):
+    now = told("in force", index.at(before)) if index is not None else None
+    return (now,)
+
+
+@app.cell
+def _(fault, index, limit, mo, now, table, told):
+    # What hangs on the slider is sent as it is: a table of marimo's own would ask for its rows once more.
+    fired = index.at(limit.value) if index is not None else None
+    numbers = [now, told("chosen", fired)] if fired is not None else []
+    cells = [[f"{value:,g}" if isinstance(value, float) else value for value in row.values()] for row in numbers]
+    mo.vstack([mo.Html(table([*numbers[0]], cells)), mo.plain_text(fault)]) if numbers else mo.md("")
     return fired, numbers
 
 
@@ -129,9 +144,7 @@ def _(alt, curve, fired, limit, line, mo):
 
 
 @app.cell
-def _(fired, mo):
-    from flows.rethreshold import moment
-
+def _(fired, mo, moment, table):
     listed = [
         {"from": moment(one.start // 60_000_000), "to": moment(one.end // 60_000_000), "entity": one.entity,
          "tenant": one.tenant, "reached": one.value}
@@ -139,8 +152,10 @@ def _(fired, mo):
     ]  # fmt: skip
     burners = [{"entity": one.entity, "tenant": one.tenant, "incidents": one.incidents, "share": f"{one.share:.0%}"}
                for one in (fired.burners(5) if fired is not None else [])]  # fmt: skip
-    parts = [mo.md("## What would have fired"), mo.ui.table(listed, selection=None, page_size=10)]
-    parts += [mo.md("## Who has the most"), mo.ui.table(burners, selection=None)] if burners else []
+    shown = mo.ui.table(listed, selection=None, page_size=10, show_column_summaries=False, show_data_types=False)
+    parts = [mo.md("## What would have fired"), shown]
+    if burners:
+        parts += [mo.md("## Who has the most"), mo.Html(table([*burners[0]], [[*row.values()] for row in burners]))]
     mo.vstack(parts) if fired is not None else mo.md("")
     return burners, listed
 

@@ -256,6 +256,13 @@ def test_tune_says_in_words_why_there_is_no_answer(out: str, tmp_path: Path, mon
     made = run("tune", monkeypatch, "--dir", out, "--config", str(other))
     assert made["index"] is None
     assert "another configuration" in made["why"]
+    (tmp_path / "labels").write_text(
+        '{"attack":"x","kind":"brute_force","entities":{"user":["sam"]},"events":[],'
+        '"start":"2025-01-01T00:00:00Z","end":"2025-01-01T00:01:00Z"}\n'
+    )
+    made = run("tune", monkeypatch, "--dir", out, "--truth", str(tmp_path / "labels"))
+    assert made["fault"].startswith("the labels are of another range, 2025-01-01T00:00:00Z to 2025-01-01T00:01:00Z; ")
+    assert "recall" not in made["numbers"][0]
 
 
 def test_compare_says_what_each_detector_found(out: str, monkeypatch: pytest.MonkeyPatch) -> None:

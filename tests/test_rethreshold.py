@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows import query
-from flows.compare import read_alerts, read_truth
+from flows.compare import Incident, match, read_alerts, read_truth
 from flows.config import config_hash, load
 from flows.detect import run
 from flows.errors import InputError, Refused
@@ -20,7 +21,7 @@ from flows.mixed import attacks, merged, simulated_recall
 from flows.recast import Range
 from flows.rethreshold import Rethreshold, answered
 from flows.simulate import simulate, write
-from flows.tuning import index_of, limit_of, recall
+from flows.tuning import beside, index_of, limit_of, recall
 from models.rules import (
     BaseDetection,
     BruteForceUser,
@@ -127,6 +128,50 @@ def test_recall_is_what_compare_says(runs: Runs) -> None:
     assert found.now >= found.proposed >= 1
     assert victims & there
     assert recall(index, 1_000, truth).lost == tuple(sorted(one.attack for one in kinds))[: found.now]
+    fired = index.at(2)
+    whole = [
+        Incident(one.uid, one.tenant, index.detection.id, "user", one.entity, one.start // 1000 + 30_000,
+                 one.start // 1000, one.end // 1000)
+        for one in fired.incidents(fired.total)
+    ]  # fmt: skip
+    named = [one for one in truth if any(one.entities.values())]
+    unnamed = msgspec.structs.replace(kinds[0], entities={}, events=[])
+    for labels in (named, [*named, unnamed]):
+        told = [msgspec.structs.replace(one, events=[]) for one in labels]
+        said, compared = beside(index, fired, told), match(whole, told)
+        assert (said.incidents, said.false) == (len(whole), len(compared.false))
+        assert said.incidents > said.false > 0 or labels is not named
+
+
+def test_labels_of_another_range_or_without_a_time_are_told(runs: Runs) -> None:
+    config = load(str(runs.config(0)))
+    index = index_of(runs.out(0), config, config.detection[0])
+    one = read_truth(runs.folder / "events.ndjson.truth.ndjson")[0]
+    elsewhere = msgspec.structs.replace(one, start="2025-01-01T00:00:00Z", end="2025-01-01T00:01:00Z")
+    for ask in (lambda labels: beside(index, index.at(7), labels), lambda labels: recall(index, 7, labels)):
+        with pytest.raises(Refused, match="the labels are of another range, 2025-01-01"):
+            ask([elsewhere])
+        for bad, why in (("yesterday", "not a time: yesterday"), ("2026-11-23T05:00:00", "without an offset")):
+            with pytest.raises(InputError, match=why):
+                ask([msgspec.structs.replace(one, end=bad)])
+
+
+def test_a_limit_is_answered_from_the_panes_that_reach_it() -> None:
+    """High limits look at few panes only: the same fires as of all of them."""
+    rng = np.random.default_rng(5)
+    minutes = np.arange(0, 4_000, 2)
+    peaks = np.floor(5 + 3 * rng.pareto(1.0, len(minutes)))
+    levels = [[float(peak), -float(peak)] for peak in peaks]
+    index = Rethreshold(windows({"minute": minutes.tolist(), "levels": levels}), BruteForceUser())
+    assert len(index._layers) > 3
+    panes = {4 * k + at: peak for k, peak in enumerate(peaks) for at in (0, 1)}
+    for limit in (5.0, 9.0, 10.0, 20.0, 39.5, 40.0, 160.0):
+        began, crossed = [], -QUIET - 1
+        for pane, peak in panes.items():
+            if peak >= limit:
+                began += [pane] if pane - crossed > QUIET else []
+                crossed = pane
+        assert (index.at(limit).start // 30_000_000).tolist() == began
 
 
 def test_simulated_attacks_go_through_the_flow_among_the_events(runs: Runs, tmp_path: Path) -> None:
