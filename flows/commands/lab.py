@@ -53,12 +53,15 @@ def lab(
     load(config)  # a fault in what was given is told here, in words, and not by the notebook
     if truth:
         read_truth(truth)
-    if directory is None:
-        directory = str(made.day())
-        if not Path(directory).is_dir():
-            _make_day(Path(directory))
-    elif not Path(directory).is_dir():
+    if directory is not None and not Path(directory).is_dir():
         raise InputError(f"{directory}: no such folder; `lapwing detect --output {directory}` makes it")
+    fresh = not made.ready(name)
+    if (directory is None or fresh) and not made.day().is_dir():
+        _make_day(made.day())
+    if fresh:
+        say(f"compiling what {name} needs, once for this installation (half a minute to a minute) ...")
+        made.make_ready(name)
+    directory = directory or str(made.day())
     files = {"table": table, "config": config, "truth": truth}
     more = {key: value for key, value in files.items() if value} | ({"uid": uid} if uid else {})
     line = made.command(path, directory, more, port, edit=edit, browser=browser)

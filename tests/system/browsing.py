@@ -30,7 +30,7 @@ def served(name: str, log: Path, *words: str) -> Iterator[str]:
     ):
         address = f"http://127.0.0.1:{port}/"
         try:
-            for _ in range(300):
+            for _ in range(1_500):  # the first start compiles what the notebook needs
                 try:
                     urllib.request.urlopen(address, timeout=5).close()
                     break
