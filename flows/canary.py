@@ -31,6 +31,8 @@ from models.rules.brute_force_user import BruteForceUser
 LOG: Final = "canary.ndjson"
 _TICK_S: Final = 10.0
 _LOOK_S: Final = 0.5
+_CATCH_UP_S: Final = 5.0
+"""So long a watch that begins looks for what came before it, ere it calls that missed."""
 _DAY_S: Final = 86_400
 _SHOWN_MISSED: Final = 50
 Moment = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -224,6 +226,7 @@ def watch(config: Config, state: str, stop: threading.Event, seen: Seen, tell: S
             seen.ready = True
             sent = missed = 0
             ticked = 0.0
+            began = time.time()
             while not stop.is_set() and (count is None or sent < count or waiting):
                 now = time.time()
                 if (count is None or sent < count) and now >= last + canary.every_s:
@@ -237,13 +240,25 @@ def watch(config: Config, state: str, stop: threading.Event, seen: Seen, tell: S
                         sender.send(tick(canary.tenant, canary.endpoint, int(now * 1000)), one.user.encode())
                     sender.flush()
                 for line in tail.take(_LOOK_S):
-                    name = incident_of(line, canary.tenant, CANARY)
-                    if name is not None and (found := waiting.pop(name[0], None)) is not None:
-                        found.outcome, found.uid, found.delay_s = "found", name[1], max(0.0, time.time() - found.sent)
-                        log.add(Line(user=found.user, what="found", time=int(time.time() * 1000), uid=found.uid))
-                        seen.take(found)
-                        told.over(tell)
-                for one in [one for one in waiting.values() if time.time() > one.sent + canary.within_s]:
+                    there = incident_of(line, canary.tenant, CANARY)
+                    if there is None or (found := waiting.get(there[0])) is None:
+                        continue
+                    delay_s = time.time() - found.sent
+                    if delay_s > canary.within_s:  # nobody looked meanwhile: it may have come in time
+                        delay_s = there[2] / 1000 - found.sent
+                    if delay_s > canary.within_s:
+                        continue
+                    del waiting[found.user]
+                    found.outcome, found.uid, found.delay_s = "found", there[1], max(0.0, delay_s)
+                    log.add(
+                        Line(user=found.user, what="found", time=int((found.sent + found.delay_s) * 1000), uid=there[1])
+                    )
+                    seen.take(found)
+                    told.over(tell)
+                now = time.time()
+                for one in [
+                    one for one in waiting.values() if now > max(one.sent + canary.within_s, began + _CATCH_UP_S)
+                ]:
                     del waiting[one.user]
                     told.missing(one, tell)
                     log.add(Line(user=one.user, what="missed", time=int(time.time() * 1000)))

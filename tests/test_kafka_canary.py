@@ -2,14 +2,18 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from flows.canary import LOG
+from flows.formats.canary import username
 from tests import command
 from tests.command import ROOT
 from tests.kafka.endpoint import Endpoint
+from tests.kafka.records import Record, produce
 from tests.kafka_runs import Site
 from tests.scrape import Scraper
 
@@ -113,13 +117,30 @@ def test_an_attack_is_found_and_all_that_is_watched_exists(
 def test_without_a_flow_it_is_missed_and_told(kafka: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAPWING_CANARY_KEY", KEY)
     site = Site(kafka, tmp_path, 1, config=CONFIG.format(within="10s"))
+    sent = int(time.time()) - 100
+    names = {delay_s: username(KEY.encode(), "canary", sent - delay_s) for delay_s in (4, 30)}
+    (tmp_path / "canary").mkdir()
+    (tmp_path / "canary" / LOG).write_text(
+        "".join(json.dumps({"user": name, "what": "sent", "time": sent * 1000}) + "\n" for name in names.values())
+    )
+    # Of two attacks that an earlier watch has sent: what came while nobody looked, one in time and one not
+    told = [
+        {
+            "finding_info": {"uid": "f" * 32}, "status_detail": "canary",
+            "metadata": {"tenant_uid": "canary", "processed_time": (sent + delay_s) * 1000},
+            "unmapped": {"dimension": "user", "entity": name},
+        } for delay_s, name in names.items()
+    ]  # fmt: skip
+    settings = kafka.client()
+    produce(settings, site.topics["suppressed"], [Record(json.dumps(one).encode(), partition=0) for one in told])
     done = command.lapwing(
         "canary", "run", "--config", site.path, "--state", tmp_path / "canary", "--count", "1"
     )  # fmt: skip
     assert done.returncode == 3
-    assert done.stderr.decode().splitlines()[-1] == "lapwing: 1 of 1 attacks raised no incident within 10s"
-    [alert] = site.values("alerts")
+    assert done.stderr.decode().splitlines()[-1] == "lapwing: attacks that raised no incident within 10s: 2"
+    alert, _ = site.values("alerts")
     assert alert["unmapped"]["detection"] == "canary_missing"
     assert alert["finding_info"]["uid"].encode() == site.read("alerts")[0].key
-    code, _, said = command.command("canary", "report", "--state", tmp_path / "canary")
-    assert (code, said) == (3, ["lapwing: 1 of 1 attacks raised no incident in time"])
+    code, text, said = command.command("canary", "report", "--state", tmp_path / "canary", "--json")
+    assert (code, said) == (3, ["lapwing: 2 of 3 attacks raised no incident in time"])
+    assert (json.loads(text)["found"], json.loads(text)["delay_most_s"]) == (1, 4.0)

@@ -71,7 +71,7 @@ def run(
             "stop", exit_code=stop.exit_code, sent=seen.sent, found=seen.found, missed=seen.missed,
         )  # fmt: skip
         if count is not None and missed and not stop.event.is_set():
-            raise Refused(f"{missed} of {count} attacks raised no incident within {chosen.canary.within}")
+            raise Refused(f"attacks that raised no incident within {chosen.canary.within}: {missed}")
         raise typer.Exit(stop.exit_code)
 
 

@@ -99,6 +99,7 @@ class _Info(msgspec.Struct):
 
 class _Metadata(msgspec.Struct):
     tenant_uid: str = ""
+    processed_time: int = 0
 
 
 class _Unmapped(msgspec.Struct):
@@ -116,8 +117,8 @@ class _Finding(msgspec.Struct):
 _FINDING: Final = msgspec.json.Decoder(_Finding)
 
 
-def incident_of(line: bytes, tenant: str, by: str) -> tuple[str, str] | None:
-    """User and uid of an incident that was suppressed `by` the canary; None for any other line."""
+def incident_of(line: bytes, tenant: str, by: str) -> tuple[str, str, int] | None:
+    """User and uid of an incident that was suppressed `by` the canary, and when (ms); None for any other line."""
     if b'"canary-' not in line:
         return None
     try:
@@ -126,7 +127,7 @@ def incident_of(line: bytes, tenant: str, by: str) -> tuple[str, str] | None:
         return None
     if found.status_detail != by or found.metadata.tenant_uid != tenant or found.unmapped.dimension != "user":
         return None
-    return found.unmapped.entity, found.finding_info.uid
+    return found.unmapped.entity, found.finding_info.uid, found.metadata.processed_time
 
 
 class _Event(msgspec.Struct):
