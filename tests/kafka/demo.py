@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -110,7 +111,8 @@ def _line(alert: dict[str, Any]) -> str:
 
 @contextmanager
 def _command(*arguments: object) -> "Iterator[subprocess.Popen[bytes]]":
-    process = subprocess.Popen([LAPWING, *map(str, arguments)])
+    # People look at this, also through a pipe, where a flow else writes for machines.
+    process = subprocess.Popen([LAPWING, *map(str, arguments)], env={**os.environ, "LAPWING_LOG": "text"})
     try:
         yield process
     finally:
