@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -172,6 +173,7 @@ class _Pausing(Disturbance):
             assert isinstance(part._reader, ReadAhead)
             part._reader._given = part._reader._given._replace(silent=True)
             part._heard = part._spoken = 0.0
+            part._caught_up = time.monotonic()
             items = part._nothing()
             self.idle_beats += sum(item.idle for item in items)
             return items
