@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows import kernels_cache
 from tests.command import LAPWING, ROOT, begun, lapwing, run, said, simulate, whole_lines
 
 EVENTS = 6_000
@@ -129,11 +130,14 @@ def test_a_signal_finishes_the_epoch(
     out = tmp_path / "out"
     arguments = ["detect", "--config", slow, "--input", events, "--output", out]
     arguments += ["--state", tmp_path / "state"] * kept
+    complete = kernels_cache.prepare() / "complete"
+    complete.unlink(missing_ok=True)
     with begun(*arguments) as child:
         wait_for_results(out, child)
         child.send_signal(number)
         found, lines = ended(child)
     assert found == code
+    assert complete.exists(), "a flow that runs until it is stopped says at each start that it compiles"
     assert lines[:-2] == ([STOPPING] if code else [])
     assert lines[-2].startswith("lapwing: stopped; ")
     assert f"{len(ids_of(out / 'scored.ndjson')):,} scored" in lines[-1]

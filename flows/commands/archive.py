@@ -88,7 +88,7 @@ def archive(
             )  # fmt: skip
         if done.interrupted:
             tell("stopped; run it again to go on where it ended")
-        else:
+        if done.events or not done.interrupted:
             settle()
         records = "".join(f", {count:,} {kind.replace('_', ' ')}" for kind, count in done.records.items())
         rate = done.events / done.seconds if done.seconds else 0

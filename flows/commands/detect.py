@@ -139,7 +139,7 @@ def detect(
             )  # fmt: skip
         if done.interrupted:
             say_stopped(stop, kept)
-        else:
+        if done.scored or not done.interrupted:
             settle()
         if log.as_json():
             counts = {name: getattr(done, name) for name in _COUNTED}
