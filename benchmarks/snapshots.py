@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,6 +37,7 @@ from models.windows.joint import joints
 from models.windows.saved import changes, replayed
 from models.windows.shard import Shard
 
+Pointer = bytes
 _BEGIN = datetime(2026, 11, 23, 5, tzinfo=UTC)
 _BATCH = 4096
 _BESIDE = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_BESIDE))
@@ -44,7 +45,9 @@ _BESIDE = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_BESIDE))
 
 @dataclass(slots=True)
 class Pass:
-    """One epoch's snapshots. Bytes are of all shards together, seconds too, as they follow each other."""
+    """One epoch's snapshots. Bytes and seconds of work are of all shards together; they save themselves beside each
+    other, as in the flow, and the epoch stands still until the last one has.
+    """
 
     plain_bytes: int = 0
     bytes: int = 0
@@ -52,27 +55,29 @@ class Pass:
     writing_s: float = 0.0
     cpu_s: float = 0.0
     longest_s: float = 0.0
+    stall_s: float = 0.0
 
-    def take(self, shard: Shard, log: ShardLog, seen: Changes, folder: Path) -> bytes:
-        """Save a shard as the flow does; where that is."""
-        before = sum(path.stat().st_size for path in folder.iterdir())
+    def take(self, saved: Sequence[tuple[Shard, ShardLog, Changes]], folder: Path) -> list[Pointer]:
+        """Save shards as the flow does; where each is."""
+
+        def save(shard: Shard, log: ShardLog, seen: Changes) -> tuple[Pointer, int, float, float]:
+            began = perf_counter()
+            taken = changes(shard, seen)
+            looked = perf_counter()
+            pointer = log.append(taken)
+            return pointer, len(taken), looked - began, perf_counter() - looked
+
+        before = _size(folder)
         cpu, began = process_time(), perf_counter()
-        taken = changes(shard, seen)
-        looked = perf_counter()
-        pointer = log.append(taken)
-        ended = perf_counter()
-        self.cpu_s += process_time() - cpu
-        self.looking_s += looked - began
-        self.writing_s += ended - looked
-        self.longest_s = max(self.longest_s, ended - began)
-        self.plain_bytes += len(taken)
-        self.bytes += sum(path.stat().st_size for path in folder.iterdir()) - before
-        return pointer
-
-    @property
-    def seconds(self) -> float:
-        """How long the epoch stands still."""
-        return self.looking_s + self.writing_s
+        done = [one.result() for one in [_BESIDE.submit(save, *one) for one in saved]]
+        self.stall_s, self.cpu_s = perf_counter() - began, process_time() - cpu
+        self.bytes = _size(folder) - before
+        for _, size, looking, writing in done:
+            self.plain_bytes += size
+            self.looking_s += looking
+            self.writing_s += writing
+            self.longest_s = max(self.longest_s, looking + writing)
+        return [pointer for pointer, *_ in done]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,10 @@ class Measured:
     first: Pass
     later: Pass
     reading_s: float
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def raw(people: np.ndarray, first: datetime, seconds: float, offset: int) -> Iterator[RawBatch]:
@@ -138,12 +147,11 @@ def measure(entities: int, share: float, hours: float) -> Measured:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         first, later = Pass(), Pass()
-        logs = {key: (ShardLog(folder, shard.dimension, n), Changes()) for n, (key, shard) in enumerate(shards.items())}
-        for key, shard in shards.items():
-            first.take(shard, *logs[key], folder)
+        saved = [(shard, ShardLog(folder, shard.dimension, n), Changes()) for n, shard in enumerate(shards.values())]
+        first.take(saved, folder)
         again = np.random.default_rng(1).choice(people, int(share * len(people)), replace=False)
         touched = feed(raw(again, _BEGIN + timedelta(hours=hours), 1.0, len(people)))
-        pointers = [later.take(shard, *logs[key], folder) for key, shard in shards.items()]
+        pointers = later.take(saved, folder)
         began = perf_counter()
         for pointer in pointers:
             replayed(frames(folder, pointer))
@@ -181,7 +189,7 @@ def main() -> None:
                 "snapshots.entities": found.entities,
                 "snapshots.bytes_an_entity": found.first.bytes / found.entities,
                 "snapshots.later_mib": found.later.bytes / 2**20,
-                "snapshots.stall_s": found.later.seconds,
+                "snapshots.stall_s": found.later.stall_s,
             },
             bars.svg("An epoch's snapshots", "MiB", [*mib.items()]),
         )
@@ -192,7 +200,8 @@ def table(found: Measured) -> str:
     """The figures to be read."""
 
     def stall(found: Pass) -> str:
-        return f"{found.seconds:.2f} s, of which looking {found.looking_s:.2f}; one shard {found.longest_s:.2f} at most"
+        looking = found.looking_s / (found.looking_s + found.writing_s)
+        return f"{found.stall_s:.2f} s, {looking:.0%} of it looking; one shard {found.longest_s:.2f} at most"
 
     rows = (
         ("entities known", f"{found.entities:,} in {', '.join(DIMENSIONS)}"),
