@@ -51,7 +51,7 @@ def test_an_answer_that_trickles_is_given_up(tmp_path: Path, monkeypatch: pytest
     source = write(tmp_path / "alerts.ndjson", alerts(30))
     with serving("elasticsearch", monkeypatch) as server:
         server.faults.append(TRICKLE)
-        done = forwarded(config(tmp_path, block("elasticsearch", server, timeout="50ms")), source)["elasticsearch"]
+        done = forwarded(config(tmp_path, block("elasticsearch", server, timeout="2s")), source)["elasticsearch"]
         assert (done.sent, done.retries, server.posts, server.connections) == (30, 1, 2, 2)
 
 
