@@ -77,18 +77,10 @@ def tail(raw: RawBatch, row: int) -> RawBatch:
     """The messages from a row on, copied out so that the rest of the buffer can go."""
     begin, stop = int(raw.start[row]), int(raw.start[-1] + raw.length[-1])
     at = (int(raw.offset[row]), int(raw.index[row]))
-    return RawBatch(
-        source=raw.source,
-        buffer=raw.buffer[begin:stop].copy(),
-        start=raw.start[row:] - begin,
-        length=raw.length[row:],
-        offset=raw.offset[row:],
-        index=raw.index[row:],
-        timestamp=raw.timestamp[row:],
-        envelopes=raw.envelopes and raw.envelopes.take(np.arange(row, len(raw))),
-        objects=raw.objects and (raw.objects[0][row:] - begin, raw.objects[1][row:]),
-        oversize=tuple(letter for letter in raw.oversize if (letter.offset, letter.index) > at),
-    )
+    after = tuple(letter for letter in raw.oversize if (letter.offset, letter.index) > at)
+    rest = raw.take(np.arange(row, len(raw)), after)
+    objects = rest.objects and (rest.objects[0] - begin, rest.objects[1])
+    return replace(rest, buffer=raw.buffer[begin:stop].copy(), start=rest.start - begin, objects=objects)
 
 
 def joined(left: RawBatch, right: RawBatch) -> RawBatch:
