@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.command import ROOT, lapwing, said, simulate
 
-pytest_plugins = ["tests.kafka.fixture", "tests.opensearch.fixture"]
+pytest_plugins = ["tests.kafka.fixture", "tests.object_store.fixture", "tests.opensearch.fixture"]
 
 # Else a run over Kafka would write JSON in every test: none of them has a terminal.
 os.environ.setdefault("LAPWING_LOG", "text")

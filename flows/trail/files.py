@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 
 from flows.errors import InputError
+from flows.trail.cause import cause
 
 _ROWS: Final = 8_192
 """Rows of a batch read: enough to be cheap, few enough for memory."""
@@ -46,8 +47,7 @@ class Folder:
             with self._system.open_input_file(path) as source, pq.ParquetFile(source) as file:
                 yield file, source
         except (OSError, pa.ArrowException) as error:
-            said = (str(error).splitlines() or ["damaged"])[0][:200]
-            raise InputError(f"{self._place}/{path}: cannot be read ({said})") from None
+            raise InputError(f"{self._place}/{path}: cannot be read ({cause(error)})") from None
 
     def table(self, paths: Sequence[str], schema: pa.Schema, where: pads.Expression) -> pa.Table:
         """Columns of many small files as one table, of the rows that are wanted.
@@ -61,8 +61,7 @@ class Folder:
             found = pads.dataset(list(paths), schema, format="parquet", filesystem=self._system)
             return found.to_table(schema.names, filter=where)
         except (OSError, pa.ArrowException) as error:
-            said = (str(error).splitlines() or ["damaged"])[0][:200]
-            raise InputError(f"{self._place}: cannot be read ({said})") from None
+            raise InputError(f"{self._place}: cannot be read ({cause(error)})") from None
 
 
 def batches(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from flows import durable
 from flows.errors import InputError, OutputError
+from flows.trail.cause import cause
 from flows.trail.checkpoints import CHECKPOINT, EXPIRED, KEY, Checkpoint, Expired, KeyChange
 from flows.trail.files import Folder
 from flows.trail.notes import LONGEST, BadNote, text_of
-from flows.trail.store import first_line
 
 TABLE: Final = "checkpoints"
 MANY: Final = 64
@@ -86,7 +86,7 @@ class NoteTable:
             if not create:
                 return None
         except (DeltaError, OSError, ValueError) as error:
-            raise InputError(f"{place}: {first_line(error)}") from None
+            raise InputError(f"{place}: {cause(error)}") from None
         try:
             if "://" not in place:
                 Path(place).mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ class NoteTable:
                 place, schema=_SCHEMA, name=TABLE, configuration={"delta.dataSkippingStatsColumns": "what"}
             )
         except (DeltaError, OSError) as error:
-            raise OutputError(f"{place}: {first_line(error)}") from None
+            raise OutputError(f"{place}: {cause(error)}") from None
         return cls(place, made)
 
     def append(self, notes: Sequence[Note]) -> None:
@@ -117,7 +117,7 @@ class NoteTable:
                 self._table.optimize.compact()
                 self._table.vacuum(_SWEEP_H, dry_run=False, enforce_retention_duration=False)
         except (DeltaError, OSError) as error:
-            raise OutputError(f"{self.place}: {first_line(error)}") from None
+            raise OutputError(f"{self.place}: {cause(error)}") from None
 
     def notes(self, *, blocks: bool = False) -> Iterator[Note]:
         """All notes, in no particular order; without the blocks unless they are asked for.

@@ -13,6 +13,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from flows import durable
 from flows.errors import InputError, OutputError
+from flows.trail.cause import cause
 from flows.trail.files import Folder
 from flows.trail.schema import day_of, schema_of
 from flows.trail.written import FOUND_BY, writing
@@ -78,7 +79,7 @@ class Store:
             if not create:
                 raise InputError(f"{place}: no such table; `lapwing archive` makes it") from None
         except (DeltaError, OSError, ValueError) as error:
-            raise InputError(f"{place}: {first_line(error)}") from None
+            raise InputError(f"{place}: {cause(error)}") from None
         else:
             if create:
                 found.check_keys(create)
@@ -100,7 +101,7 @@ class Store:
         except (DeltaError, OSError) as error:
             if cls.exists(trail, kind):  # another process was faster
                 return cls.open(trail, kind, create=create)
-            raise OutputError(f"{place}: {first_line(error)}") from None
+            raise OutputError(f"{place}: {cause(error)}") from None
         return cls(place, kind, made)
 
     @staticmethod
@@ -116,7 +117,7 @@ class Store:
         try:
             return bool(DeltaTable.is_deltatable(place))
         except (DeltaError, OSError, ValueError) as error:
-            raise InputError(f"{place}: {first_line(error)}") from None
+            raise InputError(f"{place}: {cause(error)}") from None
 
     def check_keys(self, identity: str) -> None:
         """Refuse keys that are not the table's.
@@ -270,9 +271,9 @@ class Store:
             if "://" not in self.place:
                 self._sync(before)
         except CommitFailedError as error:
-            raise Conflict(f"{self.place}: {first_line(error)}") from None
+            raise Conflict(f"{self.place}: {cause(error)}") from None
         except (DeltaError, OSError) as error:
-            raise OutputError(f"{self.place}: {first_line(error)}") from None
+            raise OutputError(f"{self.place}: {cause(error)}") from None
 
     def _sync(self, before: int) -> None:
         root = Path(self.place)
@@ -320,11 +321,6 @@ class Store:
         last = "9" if end is None else day_of(max(0, end - 1))
         found = [StoredFile(*row) for row in rows if (trees is None or row[0] in trees) and first <= row[1] <= last]
         return sorted(found, key=lambda file: (file.day, file.tree, file.path))
-
-
-def first_line(error: Exception) -> str:
-    """What a library says, in one line of a bearable length."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def stored(schema: pa.Schema) -> pa.Schema:
