@@ -43,6 +43,7 @@ from flows.connectors.kafka_client import topics
 from flows.connectors.kafka_lines import LineSender
 from flows.connectors.output_directory import ALERTS, SCORED
 from flows.connectors.refusals import FILE, FileRefusals, Refusals, TopicRefusals
+from flows.durable import cannot_write
 from flows.durations import microseconds
 from flows.errors import InputError, UsageError
 from flows.formats.forwarded import Read, Selected
@@ -300,7 +301,10 @@ def prepared(
         if strange := [name for name in one.detections if name not in known]:
             tell(f"{one.id}: this configuration has no detection {', '.join(strange)}; is that a mistake?")
     if state is not None:
-        Path(state).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(state).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(Path(state), error) from error
     dead_letters = Path(state or ".") / FILE
     jobs, faults = [], []
     for one in wanted:

@@ -418,3 +418,13 @@ def test_the_example_of_the_documentation_is_valid(tmp_path: Path) -> None:
     assert {one.__struct_config__.tag for one in load(str(path)).destination} == {
         "splunk_hec", "sumo_logic", "elasticsearch", "syslog", "sentinel", "webhook",
     }  # fmt: skip
+
+
+def test_a_state_directory_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    write(out / "alerts.ndjson", alerts(1))
+    with serving("webhook", monkeypatch) as server:
+        path = config(tmp_path, block("webhook", server))
+        state = f"{path}/state"
+        code, _, lines = command("forward", "--config", str(path), "--input", str(out), "--state", state)
+    assert (code, lines) == (1, [f"lapwing: {state}: cannot be written (Not a directory)"])
