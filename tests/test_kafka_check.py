@@ -202,6 +202,28 @@ def test_permissions_are_named_and_given_by_what_is_printed(
     assert scored(site) == list(range(4))
 
 
+def test_what_forward_and_the_canary_may_not_is_named_too(
+    guarded: SecuredBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, settings = Endpoint(guarded.bootstrap), guarded.scram.settings
+    more = '[canary]\ntenant = "canary"\n[[destination]]\ntype = "syslog"\nid = "siem"\naddress = "siem.example:6514"'
+    site = Site(plain, tmp_path, 1, 1, settings=GOOD, config=more)
+    monkeypatch.setenv("LAPWING_TEST_PASSWORD", str(settings["sasl.password"]))
+    monkeypatch.setenv("LAPWING_CANARY_KEY", "ab" * 32)
+    site.write(
+        bootstrap=guarded.scram.bootstrap, security="sasl_ssl", ca_file=str(guarded.certificates.authority),
+        username="lapwing", password_env="LAPWING_TEST_PASSWORD",
+    )  # fmt: skip
+    found = checked(site, 3)["missing"]
+    for key, operations in (("events", "Read, Write"), ("alerts", "Read, Write"), ("suppressed", "Read, Write"),
+                            ("scored", "Write"), ("forward_dead_letters", "Write")):  # fmt: skip
+        what = f"topic {site.topics[key]} (whether there is one is not known)"
+        assert f"User:lapwing may not DescribeConfigs, {operations} on {what}" in [lack["what"] for lack in found]
+    assert f"User:lapwing may not Read on group {site.prefix}.forward.siem" in [lack["what"] for lack in found]
+    pasted(found, plain)
+    eventually(lambda: lapwing("check", site.path, "--connect").returncode == 0, "all is open")
+
+
 def test_a_timeout_that_the_brokers_do_not_allow_is_named(guarded: SecuredBroker, tmp_path: Path) -> None:
     site = Site(Endpoint(guarded.bootstrap), tmp_path, 1, settings=GOOD, keys={"transaction_timeout": "2m"})
     (lack,) = checked(site, 3)["missing"]

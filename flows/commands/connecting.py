@@ -16,12 +16,14 @@ def tried(config: Config) -> dict[str, Any]:
     ends = config.input.path, config.output.path
     if _KAFKA not in ends and all(ends):
         raise UsageError("nothing to connect to: neither the input nor the output of this configuration is kafka")
+    from flows.connectors.forward_kafka import group
     from flows.connectors.kafka_check import try_out
 
     reading, writing = (end in ("", _KAFKA) for end in ends)
     found = try_out(
         config.kafka, config.input.max_message_bytes, reading=reading, writing=writing, more=config.topics_beside,
-        forwarding=bool(config.destination),
+        destinations={group(config.kafka, one.id): one.kind for one in config.destination},
+        canary=bool(config.canary.tenant),
     )  # fmt: skip
     return dict(msgspec.to_builtins(found))
 

@@ -1,8 +1,9 @@
 """Do the brokers have and allow all that a run will need? Tried for real, and nothing is left behind."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -33,6 +34,7 @@ _GROWTH: Final = 4096
 """Bytes by which a scored event's record may be larger than the event's."""
 _NO_PARTITION: Final = (1 << 31) - 1
 _DEFAULT_PARTITIONS: Final = 4
+_NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 _ALSO: Final = "events "
 """Before the name of a topic that is read too, where others have their key."""
 
@@ -54,11 +56,19 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def try_out(
-    block: Kafka, most_bytes: int, *, reading: bool, writing: bool, more: Iterable[str] = (), forwarding: bool = False
+    block: Kafka,
+    most_bytes: int,
+    *,
+    reading: bool,
+    writing: bool,
+    more: Iterable[str] = (),
+    destinations: Mapping[str, str] = _NOBODY,
+    canary: bool = False,
 ) -> Found:
     """Ask for topics, their settings and permissions; begin a transaction and abort it.
 
-    `more` are topics that are read beside that of events; `forwarding` asks for what `lapwing forward` writes too.
+    `more` are topics that are read beside that of events; `destinations` the consumer groups of `lapwing forward`, with
+    the key of the topic that each reads; `canary` asks for what `lapwing canary` needs too.
 
     The transaction has an id of its own under the application's prefix, so that a running flow is not fenced, and its
     one record, to the topic of markers, is never seen by whoever reads what is committed. No offset is committed.
@@ -70,17 +80,25 @@ def try_out(
     UsageError
         Options or secrets are wrong.
     """
-    return _Trial(block, most_bytes, reading, writing, more, forwarding).found()
+    return _Trial(block, most_bytes, reading, writing, more, destinations, canary).found()
 
 
 class _Trial:
     def __init__(
-        self, block: Kafka, most_bytes: int, reading: bool, writing: bool, more: Iterable[str], forwarding: bool
+        self,
+        block: Kafka,
+        most_bytes: int,
+        reading: bool,
+        writing: bool,
+        more: Iterable[str],
+        destinations: Mapping[str, str],
+        canary: bool,
     ) -> None:
         also = sorted({*more} - {block.topics.events}) if reading else []
         self._also = {f"{_ALSO}{name}": name for name in also}
         self._block, self._most, self._reading, self._writing = block, most_bytes, reading, writing
-        self._forwarding = forwarding
+        self._destinations, self._canary = destinations, canary
+        self._read_back = {"markers", _SPARED, *destinations.values()} | ({"suppressed"} if canary else set())
         self._marked = writing and block.delivery == "exactly-once"
         self._failures = Failures()
         self._client: AdminClient = admin(block, self._failures)
@@ -99,8 +117,8 @@ class _Trial:
             if name in self._settings:
                 self._check(key, name, self._settings[name])
         self._compare(names)
-        if self._reading:
-            self._try_group()
+        for group in [self._block.application] * self._reading + [*self._destinations]:
+            self._try_group(group)
         if self._marked:
             self._try_transaction(names["markers"])
         return Found(self._block.bootstrap, self._partitions, self._missing, self._advice)
@@ -108,7 +126,7 @@ class _Trial:
     def _wanted(self) -> list[str]:
         keys = [*RESULTS, _SPARED]
         wanted = ["events"] * self._reading + keys * self._writing + ["markers"] * self._marked
-        return wanted + ["forward_dead_letters"] * self._forwarding
+        return wanted + ["forward_dead_letters"] * bool(self._destinations)
 
     def _lacking(self, key: str, lack: Lack) -> None:
         (self._advice if key == _SPARED else self._missing).append(lack)
@@ -121,8 +139,8 @@ class _Trial:
         )
         unseen = []
         for key, name in names.items():
-            needed = {_LOOK} | ({_READ} if _is_read(key) or key in ("markers", _SPARED) else set())
-            needed |= {_WRITE} if not _is_read(key) else set()
+            needed = {_LOOK} | ({_READ} if _is_read(key) or key in self._read_back else set())
+            needed |= {_WRITE} if not _is_read(key) or (self._canary and key == "events") else set()
             topic, refused = self._tried(asked[name])
             if refused == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 unseen.append(key)
@@ -192,9 +210,8 @@ class _Trial:
 
     # Permissions
 
-    def _try_group(self) -> None:
+    def _try_group(self, group: str) -> None:
         """Commit to a partition that no topic has: a broker says first whether we may."""
-        group = self._block.application
         nowhere = TopicPartition(self._block.topics.events, _NO_PARTITION, 0)
         asked = self._client.alter_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group, [nowhere])], request_timeout=self._timeout
