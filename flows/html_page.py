@@ -43,6 +43,19 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], numbers: Seque
     return "\n".join(["<table>", line("th", heads), *(line("td", row) for row in rows), "</table>"]) if rows else ""
 
 
+def listing(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """Rows as lines of text in columns: for many of them, since a browser takes them as one element.
+
+    >>> print(listing(["who", "n"], [["<sam>", 3]]))
+    <pre>who    n
+    &lt;sam&gt;  3</pre>
+    """
+    lines = [[shown(str(cell), _LONGEST) for cell in row] for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return f"<pre>{escape(text)}</pre>"
+
+
 def text(value: object, longest: int = _LONGEST) -> str:
     """Any value as text that is neither markup nor a command to a terminal.
 

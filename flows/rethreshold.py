@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flows.errors import Refused
 from flows.formats.windows import MINUTE_US
-from models.kernels.chains import chains
+from models.kernels.chains import LAST_PANE, PANE_BITS, chains
 from models.rules import Rule, dimension, span, threshold
 from models.rules.threshold import Threshold, kind_of
 from models.windows.incidents import incident_uid
@@ -24,8 +24,6 @@ DAY_MINUTES: Final = 1_440
 DAY_US: Final = DAY_MINUTES * MINUTE_US
 COLUMNS: Final = ("tenant", "dimension", "entity", "detector", "start", "sample_weight", "config_hash", "levels")
 """What is read of a table of windows."""
-_PANE_BITS: Final = 32  # more than any pane since 1970 has: an entity's number and a pane make one key
-_PANE: Final = (1 << _PANE_BITS) - 1
 _LAYERS: Final = 2.0 ** np.arange(1, 6)
 
 
@@ -53,10 +51,11 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class _Layer(NamedTuple):
-    """The panes that reach at least so much, in order of entity and time."""
+    """The panes that reach at least so much, in order of entity and time: runs of one level, from pane to pane."""
 
     least: float
-    key: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
     level: NDArray[np.float64]
 
 
@@ -177,7 +176,7 @@ def least_answered(rule: Rule, window_sample: float) -> float:
 class Rethreshold:
     """An index of what one detection reached in each pane, sorted once; `at` then answers for any limit.
 
-    Cost: 16 bytes for each pane in which half the limit was reached, and at most as much again; see
+    Cost: 24 bytes for each run of panes at a level from half the limit on, and at most as much again; see
     benchmarks/slider.py for the time.
 
     Parameters
@@ -235,10 +234,10 @@ class Rethreshold:
         return self.floor, min(greatest, 100.0 * before)
 
     def spread(self, most: int) -> list[float]:
-        """At most so many limits between the bounds, evenly."""
+        """At most so many limits from bound to bound, evenly on a logarithmic scale as far as the step allows."""
         least, greatest = self.bounds()
-        steps = max(round((greatest - least) / self.step), 1)
-        return [least + self.step * at for at in range(0, steps + 1, -(-steps // max(most - 1, 1)))]
+        steps = np.round((np.geomspace(least, greatest, most) - least) / self.step)
+        return [least + self.step * at for at in np.unique(steps).tolist()]
 
     def _index(self, rows: pa.Table) -> None:
         rows = rows.combine_chunks()
@@ -250,13 +249,13 @@ class Rethreshold:
         number = _numbers(pairs, numbered)
         panes = MINUTE_US // self.pane
         first = rows["start"].cast(pa.int64()).to_numpy() // self.pane
-        key = (number << _PANE_BITS) + first
+        key = (number << PANE_BITS) + first
         order = np.argsort(key, kind="stable")
         row, begin, length, values = _lists(rows["levels"], self.detection.id)
         # What is said of the time after a window holds until the entity's next one.
         until = np.empty(len(key), np.int64)
         until[order[:-1]] = key[order[1:]] - key[order[:-1]]
-        until[order[-1:]] = _PANE
+        until[order[-1:]] = LAST_PANE
         length = np.minimum(length, np.maximum(until[row], panes))
         by_key = np.argsort(key[row], kind="stable")
         row, begin, length = row[by_key], begin[by_key], length[by_key]
@@ -264,14 +263,17 @@ class Rethreshold:
         step = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - length, length)
         level = values[np.repeat(begin, length) + step]
         there = np.flatnonzero(level)
-        self._level = level[there]
-        self._layers = [_Layer(self.floor, (np.repeat(key[row], length) + step)[there], self._level)]
+        pane, level = (np.repeat(key[row], length) + step)[there], level[there]
+        # A level holds as long as the window that it is of, pane after pane.
+        other = (np.diff(pane, prepend=-2) != 1) | (np.diff(level, prepend=0.0) != 0.0)
+        self._level = level[other]
+        self._layers = [_Layer(self.floor, pane[other], pane[np.roll(other, -1)], self._level)]
         # What does not reach a limit is nothing to it: a high one need not pass over all that is low.
         for least in self.floor * _LAYERS:
             below = self._layers[-1]
             high = np.flatnonzero(np.abs(below.level) >= least)
             if 2 * len(high) <= len(below.level):  # all layers together are at most twice the first
-                self._layers.append(_Layer(least, below.key[high], below.level[high]))
+                self._layers.append(_Layer(least, below.first[high], below.last[high], below.level[high]))
         self._whole = bool((rows["sample_weight"].to_numpy()[row] == 1.0).all())
 
     def at(self, limit: float) -> Fired:
@@ -289,11 +291,8 @@ class Rethreshold:
         if not self._whole:
             raise Refused("some windows that reached half the limit are only a sample, so the run had another limit")
         layer = next(one for one in reversed(self._layers) if one.least <= limit)
-        first, last, value = chains(layer.key, layer.level, limit, self.quiet)
-        return Fired(
-            self.detection.id, limit, self.days, first >> _PANE_BITS, (first & _PANE) * self.pane,
-            ((last & _PANE) + 1) * self.pane, value, self.names,
-        )  # fmt: skip
+        found = chains(layer.first, layer.last, layer.level, limit, self.quiet, self.pane)
+        return Fired(self.detection.id, limit, self.days, *found, self.names)
 
 
 def _lists(

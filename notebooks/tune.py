@@ -12,7 +12,6 @@ app = marimo.App(width="medium", app_title="Lapwing: tune a threshold")
 def _():
     from pathlib import Path
 
-    import altair as alt
     import marimo as mo
 
     from flows import tuning
@@ -20,13 +19,15 @@ def _():
     from flows.config import load
     from flows.config_diff import diff, with_limits
     from flows.errors import LapwingError
-    from flows.html_page import table
+    from flows.html_page import listing, table
     from flows.intervals import wilson
+    from flows.limit_curve import LimitCurve
     from flows.rethreshold import answered as can_answer
     from flows.rethreshold import moment
 
     return (
-        LapwingError, Path, alt, can_answer, diff, load, mo, moment, read_truth, table, tuning, wilson, with_limits,
+        LapwingError, LimitCurve, Path, can_answer, diff, listing, load, mo, moment, read_truth, table, tuning, wilson,
+        with_limits,
     )  # fmt: skip
 
 
@@ -111,69 +112,62 @@ def _(before, index, told):
 
 
 @app.cell
-def _(fault, index, limit, mo, now, table, told):
-    # What hangs on the slider is sent as it is: a table of marimo's own would ask for its rows once more.
-    fired = index.at(limit.value) if index is not None else None
-    numbers = [now, told("chosen", fired)] if fired is not None else []
-    cells = [[f"{value:,g}" if isinstance(value, float) else value for value in row.values()] for row in numbers]
-    mo.vstack([mo.Html(table([*numbers[0]], cells)), mo.plain_text(fault)]) if numbers else mo.md("")
-    return fired, numbers
-
-
-@app.cell
-def _(alt, index):
+def _(LimitCurve, index):  # noqa: N803
     # It does not name the slider, so that a move of it does not ask for all limits again.
-    levels = index.spread(60) if index is not None else []
-    curve = [{"limit": level, "a_day": index.at(level).a_day} for level in levels]
-    line = (
-        alt.Chart(alt.Data(values=curve))
-        .mark_line(interpolate="step-after", point=False)
-        .encode(x=alt.X("limit:Q", scale=alt.Scale(type="log", nice=False)),
-                y=alt.Y("a_day:Q", title="incidents a day", scale=alt.Scale(type="symlog")))
-    )  # fmt: skip
-    return curve, line
+    curve = LimitCurve([(level, index.at(level).a_day) for level in index.spread(60)]) if index is not None else None
+    return (curve,)
 
 
 @app.cell
-def _(alt, curve, fired, limit, line, mo):
-    chosen = [{"limit": limit.value, "a_day": fired.a_day}] if fired is not None else []
-    mark = alt.Chart(alt.Data(values=chosen)).mark_circle(size=120, color="#d62728").encode(x="limit:Q", y="a_day:Q")
-    chart = (line + mark).properties(width=700, height=200)
-    mo.ui.altair_chart(chart, chart_selection=False, legend_selection=False) if curve else mo.md("")
-    return (chart,)
-
-
-@app.cell
-def _(fired, mo, moment, table):
-    listed = [
-        {"from": moment(one.start // 60_000_000), "to": moment(one.end // 60_000_000), "entity": one.entity,
-         "tenant": one.tenant, "reached": one.value}
-        for one in (fired.incidents(200) if fired is not None else [])
-    ]  # fmt: skip
-    burners = [{"entity": one.entity, "tenant": one.tenant, "incidents": one.incidents, "share": f"{one.share:.0%}"}
-               for one in (fired.burners(5) if fired is not None else [])]  # fmt: skip
-    shown = mo.ui.table(listed, selection=None, page_size=10, show_column_summaries=False, show_data_types=False)
-    parts = [mo.md("## What would have fired"), shown]
-    if burners:
-        parts += [mo.md("## Who has the most"), mo.Html(table([*burners[0]], [[*row.values()] for row in burners]))]
-    mo.vstack(parts) if fired is not None else mo.md("")
-    return burners, listed
-
-
-@app.cell
-def _(LapwingError, Path, before, config, detection, diff, file, limit, mo, with_limits):  # noqa: N803
-    change = ""
-    if limit is not None and limit.value != before:
+def _(LapwingError, Path, config, detection, diff, file, with_limits):  # noqa: N803
+    def change_to(limit):
         text = Path(file).read_text() if file else ""
         try:
-            after = with_limits(text, config, {detection.value.id: float(limit.value)})
-            change = diff(text, after, file or "config.toml")
+            return diff(text, with_limits(text, config, {detection.value.id: float(limit)}), file or "config.toml")
         except LapwingError as error:
-            change = str(error)
-    how = "The change, for `patch`. Then `lapwing test` its examples, and `lapwing backtest` it."
-    mo.vstack([mo.md(f"## The change\n\n{how if change else 'This is the limit in force: nothing changes.'}"),
-               mo.plain_text(change)])  # fmt: skip
-    return (change,)
+            return str(error)
+
+    return (change_to,)
+
+
+@app.cell
+def _(mo):
+    heads = {name: mo.md(f"## {name}") for name in ("What would have fired", "Who has the most", "The change")}
+    how = mo.md("The change, for `patch`. Then `lapwing test` its examples, and `lapwing backtest` it.")
+    return heads, how
+
+
+@app.cell
+def _(before, change_to, curve, fault, heads, how, index, limit, listing, mo, moment, now, table, told):
+    # All that hangs on the slider is one piece of plain HTML with little in it: a browser shows that after one message.
+    # What is marimo's or Vega's own is built anew at every move, and asks for its rows once more.
+    def rows(found):
+        cells = [[f"{value:,g}" if isinstance(value, float) else value for value in row.values()] for row in found]
+        return mo.Html(table([*found[0]], cells)) if found else mo.Html("Nobody.")
+
+    fired, numbers, listed, burners, change, parts = None, [], [], [], "", []
+    if index is not None:
+        fired = index.at(limit.value)
+        numbers = [now, told("chosen", fired)]
+        listed = [
+            {"from": moment(one.start // 60_000_000), "to": moment(one.end // 60_000_000), "entity": one.entity,
+             "tenant": one.tenant, "reached": f"{one.value:g}"}
+            for one in fired.incidents(200)
+        ]  # fmt: skip
+        burners = [{"entity": one.entity, "tenant": one.tenant, "incidents": one.incidents, "share": f"{one.share:.0%}"}
+                   for one in fired.burners(5)]  # fmt: skip
+        change = change_to(limit.value) if limit.value != before else ""
+        first = listing(("from", "to", "entity", "tenant", "reached"), [row.values() for row in listed])
+        parts = [
+            rows(numbers), mo.plain_text(fault), mo.Html(curve.svg(limit.value, fired.a_day)),
+            heads["What would have fired"], mo.Html(f"The first {len(listed):,} of {fired.total:,}:"),
+            mo.Html(f'<div style="max-height: 20em; overflow: auto">{first}</div>'),
+            heads["Who has the most"], rows(burners),
+            heads["The change"], how if change else mo.Html("This is the limit in force: nothing changes."),
+            mo.plain_text(change),
+        ]  # fmt: skip
+    mo.vstack(parts)
+    return burners, change, fired, listed, numbers
 
 
 @app.cell

@@ -68,7 +68,7 @@ def pictures(browser: webdriver.Chrome) -> list[WebElement]:
     script = """
         const found = [], look = (node) => {
             for (const e of node.querySelectorAll('*')) {
-                if (e.matches('svg.marks, canvas.marks') && e.clientHeight > 50) found.push(e);
+                if (e.matches('svg.marks, canvas.marks, svg[role="img"]') && e.clientHeight > 50) found.push(e);
                 if (e.shadowRoot) look(e.shadowRoot);
             }
         };
