@@ -4,7 +4,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from flows import lab
+from flows import kept_scores, lab
 
 
 def main() -> None:
@@ -12,6 +12,7 @@ def main() -> None:
     target = lab.bundled()
     with tempfile.TemporaryDirectory() as place:
         lab.simulate_day(Path(place))
+        kept_scores.keep(Path(place) / "windows.parquet", lab.DETECTORS, lab.COLUMNS)
         with tarfile.open(target, "w:xz") as packed:
             for path in sorted(Path(place).glob("*.*")):
                 if path.is_file():

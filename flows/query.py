@@ -18,15 +18,13 @@ from flows.formats.mapped import Choice, Mapped
 from flows.formats.raw import raw_batch
 from flows.formats.source_formats import FORMATS
 from flows.formats.windows import SCHEMA
-from flows.result_lines import LONGEST, lines
+from flows.result_lines import LONGEST, lines, scored
 from models.base import DIMENSIONS
 
 WINDOWS = "windows.parquet"
 ANY_FORMAT = Choice(FORMATS)
 _CREATE, _CLOSE = 1, 3
 _BLOCK = 1 << 22
-_MEMBER = b',"lapwing":{'
-"""With this Lapwing's own member begins, the last of a scored event."""
 _EVENT = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -321,17 +319,23 @@ def events(
     try:
         with path.open("rb") as file:
             while len(found) < most and (read := file.readlines(_BLOCK)):
-                came = [line[: line.rfind(_MEMBER)] + b"}" for line in read]
-                seen = read_as.decode(raw_batch(SCORED, came))
+                came = [one for one in map(scored, read) if one]
+                if not came:
+                    raise InputError(f"{path}: not one of {len(read)} lines is a scored event")
+                # Most are of another time, and need not be read as events.
+                near = [one for one in came if start <= one.time < end]
+                if not near:
+                    continue
+                seen = read_as.decode(raw_batch(SCORED, [one.event for one in near]))
                 if not len(seen):
                     raise InputError(f"{path}: {seen.dead[0].reason} ({seen.dead[0].detail})")
-                hit = (seen.time >= start * 1000) & (seen.time < end * 1000)
+                hit = np.ones(len(seen), bool)
                 for place, name in names:
                     hit &= seen.name_length[place] == len(name)
                 for row in np.flatnonzero(hit).tolist():
                     begins = [(name, int(seen.name_start[place, row])) for place, name in names]
                     if all(seen.names[begin : begin + len(name)].tobytes() == name for name, begin in begins):
-                        found.append(_EVENT.decode(read[int(seen.row[row])]))
+                        found.append(_EVENT.decode(near[int(seen.row[row])].line))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     return found[:most]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -11,6 +11,37 @@ from flows.errors import InputError
 LONGEST: Final = 1 << 22
 """Bytes of a line that are read at once; more than any that Lapwing writes."""
 _Line = TypeVar("_Line", bound=msgspec.Struct)
+_MEMBER: Final = b',"lapwing":'
+"""Behind this stands Lapwing's own member, the last of a scored event."""
+
+
+class _Member(msgspec.Struct):
+    time: int
+
+
+_OWN: Final = msgspec.json.Decoder(_Member)
+
+
+class Scored(NamedTuple):
+    """A line of scored events, the event in it as it was before, and its time in epoch milliseconds."""
+
+    line: bytes
+    event: bytes
+    time: int
+
+
+def scored(line: bytes) -> Scored | None:
+    """A line of scored events; none where it is not, such as one that is half written.
+
+    >>> scored(b'{"ip":"::1","lapwing":{"v":1,"time":7}}\\n').event, scored(b'{"ip":"::1","lapwing":{"v"')
+    (b'{"ip":"::1"}', None)
+    """
+    begins = line.rfind(_MEMBER)
+    try:
+        time = _OWN.decode(line[begins + len(_MEMBER) : line.rindex(b"}")]).time
+    except ValueError:  # those of msgspec are some, too
+        return None
+    return Scored(line, line[:begins] + b"}", time) if begins >= 0 else None
 
 
 def raw_lines(path: Path) -> Iterator[bytes]:

@@ -16,25 +16,26 @@ def _():
     import numpy as np
 
     from flows.errors import LapwingError
-    from flows.score import scores_of
+    from flows.kept_scores import kept_or_scored
+    from flows.lab import COLUMNS, DETECTORS
 
-    return LapwingError, alt, mo, np, scores_of
+    return COLUMNS, DETECTORS, LapwingError, alt, kept_or_scored, mo, np
 
 
 @app.cell
-def _(mo):
+def _(COLUMNS, DETECTORS, mo):  # noqa: N803
     directory = str(mo.cli_args().get("dir") or mo.query_params().get("dir") or "demo")
     given = str(mo.cli_args().get("table") or mo.query_params().get("table") or f"{directory}/windows.parquet")
     path = mo.ui.text(given, label="table", full_width=True)
     columns = mo.ui.text(
-        "events_1m,failures_1m,error_share_1m,events_10m,failures_10m" if given.endswith("windows.parquet") else "",
+        ",".join(COLUMNS) if given.endswith("windows.parquet") else "",
         label="columns (none: all numeric ones)", full_width=True,
     )  # fmt: skip
     label = mo.ui.text("", label="column that is 1 where a row is an attack, if there is one")
     detectors = mo.ui.multiselect(
         ["default", "ewma", "half_space_trees", "return_levels", "river:anomaly.HalfSpaceTrees",
          "river:anomaly.LocalOutlierFactor", "sklearn:IsolationForest"],
-        value=["default", "half_space_trees", "sklearn:IsolationForest"], label="detectors",
+        value=[*DETECTORS], label="detectors",
     )  # fmt: skip
     top = mo.ui.slider(10, 500, step=10, value=50, label="strangest rows", show_value=True)
     about = mo.md(
@@ -50,13 +51,13 @@ def _(mo):
 
 
 @app.cell
-def _(LapwingError, columns, detectors, label, mo, np, path, scores_of):  # noqa: N803
+def _(LapwingError, columns, detectors, kept_or_scored, label, mo, np, path):  # noqa: N803
     names = [name.strip() for name in columns.value.split(",") if name.strip()]
-    truth = scores_of(path.value, "ewma", columns=[label.value]).table.rows[:, 0] if label.value else None
+    truth = kept_or_scored(path.value, "ewma", [label.value]).table.rows[:, 0] if label.value else None
     found, faults = {}, []
     for detector in mo.status.progress_bar(detectors.value, title="scoring") if detectors.value else ():
         try:
-            found[detector] = scores_of(path.value, detector, columns=names)
+            found[detector] = kept_or_scored(path.value, detector, names)
         except LapwingError as error:
             faults.append({"detector": detector, "why": str(error)})
     strange = {name: np.nan_to_num(got.scores, nan=-np.inf) for name, got in found.items()}
@@ -65,14 +66,15 @@ def _(LapwingError, columns, detectors, label, mo, np, path, scores_of):  # noqa
 
 @app.cell
 def _(faults, found, mo, np, strange, top, truth):
-    from sklearn.metrics import roc_auc_score
-
     first = {name: set(np.argsort(-values, kind="stable")[: top.value].tolist()) for name, values in strange.items()}
     agreement = []
     for name, got in found.items():
         known = np.isfinite(got.scores)
-        row = {"detector": name, "rows": len(got.scores), "scored": int(known.sum()), "seconds": round(got.seconds, 2)}
+        row = {"detector": name, "rows": len(got.scores), "scored": int(known.sum()),
+               "seconds": "kept" if np.isnan(got.seconds) else f"{got.seconds:.2f}"}  # fmt: skip
         if truth is not None and 0 < truth[known].sum() < known.sum():
+            from sklearn.metrics import roc_auc_score  # only here: it takes longer to import than all else to draw
+
             row["AUC"] = round(float(roc_auc_score(truth[known] > 0, got.scores[known])), 4)
         agreement.append(
             row | {f"also in {other}": len(first[name] & first[other]) for other in first if other != name}

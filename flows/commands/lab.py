@@ -55,17 +55,20 @@ def lab(
         read_truth(truth)
     if directory is not None and not Path(directory).is_dir():
         raise InputError(f"{directory}: no such folder; `lapwing detect --output {directory}` makes it")
-    fresh = not made.ready(name)
-    if (directory is None or fresh) and not made.day().is_dir():
+    interpreted = directory is None and made.interprets(name)
+    if directory is None and not made.day().is_dir():
         _make_day(made.day())
-    if fresh:
-        say(f"compiling what {name} needs, once for this installation (half a minute to a minute) ...")
-        made.make_ready(name)
     directory = directory or str(made.day())
     files = {"table": table, "config": config, "truth": truth}
     more = {key: value for key, value in files.items() if value} | ({"uid": uid} if uid else {})
     line = made.command(path, directory, more, port, edit=edit, browser=browser)
-    done = subprocess.run(line, env=made.environment(), check=False).returncode
+    compiler = made.compiling() if interpreted else None
+    try:
+        done = subprocess.run(line, env=made.environment(interpreted=interpreted), check=False).returncode
+    finally:
+        if compiler:
+            compiler.terminate()
+            compiler.wait()
     if done > 0:
         raise LapwingError(f"the notebook's server ended with {done}")
 
