@@ -1,6 +1,8 @@
 """What is read of results, and the notebooks that show it."""
 
+import ast
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from flows import lab, query
 from flows.config import load
 from flows.errors import InputError, UsageError
+from flows.limit_curve import LimitCurve
 from models.base import DIMENSIONS
 from tests.command import ROOT, lapwing
 from tests.test_tune import patched
@@ -84,6 +87,22 @@ def test_what_is_missing_or_broken_is_named(tmp_path: Path) -> None:
         query.incidents(str(tmp_path))
     with pytest.raises(InputError, match=r"scored\.ndjson: "):
         events(str(tmp_path))
+
+
+def test_an_event_that_is_half_written_is_passed_over(out: str, tmp_path: Path) -> None:
+    lines = (Path(out) / "scored.ndjson").read_bytes().splitlines(keepends=True)[:50]
+    tenant = json.loads(lines[0])["tenant"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder, last in ((whole, b""), (cut, lines[-1][:-20])):
+        folder.mkdir()
+        (folder / "scored.ndjson").write_bytes(b"".join(lines[:-1]) + last)
+    found = query.events(str(whole), tenant, "tenant", tenant, 0, 1 << 42)
+    assert found == query.events(str(cut), tenant, "tenant", tenant, 0, 1 << 42) != []
+    at = found[0]["lapwing"]["time"]
+    assert query.events(str(whole), tenant, "tenant", tenant, at, at + 1) == [found[0]]
+    (cut / "scored.ndjson").write_bytes(b'{"time":"2026-11-02T00:00:00Z"}\n')
+    with pytest.raises(InputError, match="not one of 1 lines is a scored event"):
+        query.events(str(cut), tenant, "tenant", tenant, 0, 1 << 42)
 
 
 def test_an_incident_is_told_message_by_message(out: str) -> None:
@@ -248,6 +267,23 @@ def test_tune_shows_what_another_limit_would_have_done(
     after = {one.id: getattr(one, "at_least", None) for one in load(str(tmp_path / "config.toml")).detection}
     assert after[rule.id] == higher
     assert {**after, rule.id: before} == {one.id: getattr(one, "at_least", None) for one in load(None).detection}
+
+
+def test_one_cell_alone_hangs_on_the_slider_and_draws_nothing_that_asks_again() -> None:
+    cells = [one for one in ast.parse(lab.notebook("tune").read_text()).body if isinstance(one, ast.FunctionDef)]
+    (moved,) = (one for one in cells if "limit" in (given.arg for given in one.args.args))
+    assert not {"ui", "Chart"} & {node.attr for node in ast.walk(moved) if isinstance(node, ast.Attribute)}
+
+
+def test_a_limit_lies_on_the_curve_of_all_limits() -> None:
+    points = [(5.0, 400.0), (10.0, 20.0), (50.0, 0.5)]
+    drawn = LimitCurve(points)
+    line = re.findall(r"H([\d.]+)V([\d.]+)", drawn.svg(*points[0]))
+    dots = [re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', drawn.svg(*point))[0] for point in points]
+    assert dots == line
+    across, down = ([float(dot[at]) for dot in dots] for at in (0, 1))
+    assert across == sorted(across)
+    assert down == sorted(down)
 
 
 def test_tune_says_in_words_why_there_is_no_answer(out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

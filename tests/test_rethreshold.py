@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import slider
 from flows import query
 from flows.compare import Incident, match, read_alerts, read_truth
 from flows.config import config_hash, load
@@ -113,6 +114,17 @@ def test_another_limit_opens_what_the_flow_opens_with_it(runs: Runs, name: str, 
     assert there
     assert {one.uid for one in fired.incidents(10**9)} == there
     assert fired.total == len(there)
+
+
+def test_limits_are_spread_from_bound_to_bound_by_whole_steps() -> None:
+    index = Rethreshold(slider.windows(20_000, 1), BruteForceUser())
+    levels = index.spread(60)
+    least, greatest = index.bounds()
+    assert 30 < len(levels) <= 60
+    assert levels == sorted(set(levels))
+    assert (levels[0], levels[-1]) == (least, greatest)
+    assert levels[:3] == [least, least + 1, least + 2]
+    assert levels[-1] - levels[-2] > 5
 
 
 def test_recall_is_what_compare_says(runs: Runs) -> None:

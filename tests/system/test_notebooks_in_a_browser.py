@@ -14,6 +14,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from flows import kernels_cache
 from tests.system.browsing import chromium, elements, pictures, served, text_of
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,8 @@ def test_tune_moves_the_count_and_the_change_with_the_slider(results: Path, brow
         wait.until(lambda b: "This is the limit in force" in text_of(b))
         slider = elements(browser, '[role="slider"]')[0]
         before = int(slider.get_attribute("aria-valuenow") or 0)
+        (dot,) = elements(browser, "svg circle[r='6']")
+        place = dot.get_attribute("cx")
         slider.click()
         slider.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
         wait.until(lambda b: "+++ config.toml" in text_of(b))
@@ -117,3 +120,22 @@ def test_tune_moves_the_count_and_the_change_with_the_slider(results: Path, brow
         fired = {name: (int(limit), int(count)) for name, limit, count in rows}
         assert fired["in force"][0] == before
         assert fired["chosen"][0] == now
+        assert f"of {fired['chosen'][1]:,}:" in text_of(browser), "the list is that of the new limit"
+        assert elements(browser, "svg circle[r='6']")[0].get_attribute("cx") != place
+
+
+def test_the_first_start_of_an_installation_draws_before_anything_is_compiled(
+    tmp_path: Path, browser: webdriver.Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A folder that is there is not begun as a copy of what others have compiled.
+    (tmp_path / kernels_cache.prepare().name).mkdir()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    with served("explore", tmp_path / "log") as address:
+        wait = opened(browser, address, "Who stood out, and when?")
+        wait.until(lambda b: "The minute's events" in text_of(b))
+        (server,) = (
+            one for one in Path("/proc").glob("[0-9]*")
+            if b"marimo" in (words := (one / "cmdline").read_bytes()) and address.split(":")[-1][:-1].encode() in words
+        )  # fmt: skip
+        assert b"NUMBA_DISABLE_JIT=1" in (server / "environ").read_bytes(), "it waits for no compiler"
+    assert "Warning" not in (tmp_path / "log").read_text()
