@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt docs bench bench-formats bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-budget bench-slider bench-peers lab-day quality performance chaos soak clean bench-archive bench-timeline
+.PHONY: help setup demo demo-kafka lab kafka test test-system check fmt docs bench bench-formats bench-kafka bench-snapshots bench-memory bench-growth bench-behaviour bench-budget bench-slider bench-opening bench-peers lab-day quality performance chaos soak clean bench-archive bench-timeline
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -86,6 +86,9 @@ bench-budget: .venv/.test ## whether a budget's interval holds on held-back week
 
 bench-slider: .venv/.system ## moving the slider of the notebook over a million windows, in Chromium
 	$(BIN)/python -m benchmarks.slider
+
+bench-opening: .venv/.system ## from `lapwing lab NAME` to the drawn page, the first start of an installation and later ones
+	$(BIN)/python -m benchmarks.opening
 
 lab-day: .venv/.test ## the simulated day that comes with the notebooks, anew for this version and its defaults
 	$(BIN)/python -m benchmarks.bundle_day

@@ -58,9 +58,9 @@ def notebook(name: str) -> Path:
 
 
 def fingerprint() -> str:
-    """What a simulated day's results hang on: this version, its defaults, the columns of windows, and the day."""
+    """What a simulated day's results hang on: this version, its defaults, the columns of windows, and what is in it."""
     digest = blake2b(digest_size=8)
-    for part in (version("lapwing"), config_hash(load(None)), str(SCHEMA), repr(DAY)):
+    for part in (version("lapwing"), config_hash(load(None)), str(SCHEMA), repr((DAY, DETECTORS, COLUMNS))):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()
 
@@ -84,11 +84,11 @@ def unpack(draft: Path) -> None:
         packed.extractall(draft, filter="data")
 
 
-def interprets(name: str) -> bool:
-    """Whether a notebook does better to run the kernels that read events as the Python that they are.
+def uncompiled(name: str) -> bool:
+    """Whether a notebook reads events and nobody has compiled the kernels for it, which takes longer than a page may.
 
-    That is as long as nobody has compiled them, which takes longer than a page may need to open. On the day they read
-    few events, the tests hold that both say the same, and meanwhile `compiling` compiles them for the next start.
+    On the simulated day they then run as the Python that they are: it reads few events, the tests hold that both say
+    the same, and meanwhile `compiling` compiles them for the next start.
     """
     return name in READ_EVENTS and not (_mark().exists() or kernels_cache.compiled())
 

@@ -48,11 +48,11 @@ def test_until_the_kernels_are_compiled_events_are_read_by_their_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernels_cache, "prepare", lambda: tmp_path)
-    assert lab.interprets("explore")
-    assert not lab.interprets("tune")
+    assert lab.uncompiled("explore")
+    assert not lab.uncompiled("tune")
     durable.place(lab.day(), lab.unpack)
     lab.compile_reading()
-    assert not lab.interprets("explore")
+    assert not lab.uncompiled("explore")
     one = query.incidents(str(lab.day()))[0]
     asked = str(lab.day()), one.tenant, one.dimension, one.entity, one.start, one.end + 1
     script = "import json, sys\nfrom flows import query\nprint(json.dumps(query.events(*json.loads(sys.argv[1]))))"

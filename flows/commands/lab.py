@@ -55,7 +55,10 @@ def lab(
         read_truth(truth)
     if directory is not None and not Path(directory).is_dir():
         raise InputError(f"{directory}: no such folder; `lapwing detect --output {directory}` makes it")
-    interpreted = directory is None and made.interprets(name)
+    uncompiled = made.uncompiled(name)
+    interpreted = uncompiled and directory is None
+    if uncompiled and not interpreted:
+        say("what reads events is compiled while the page is open, once for this installation (half a minute) ...")
     if directory is None and not made.day().is_dir():
         _make_day(made.day())
     directory = directory or str(made.day())
