@@ -32,7 +32,7 @@ DRAWN = {
 }  # fmt: skip
 """What the last part of a page says. It is drawn when this and a picture are there."""
 COMPILE = "from flows import lab; lab.compile_reading()"
-_LONGEST = 300.0
+_LONGEST = 120.0
 
 
 def opened(chrome: webdriver.Chrome, name: str, kernels: Path) -> float:
