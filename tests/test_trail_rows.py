@@ -1,7 +1,9 @@
 """Rows of the trail are made many at a time: each is what its message alone gives."""
 
+import hashlib
 import random
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -12,12 +14,18 @@ from msgspec.structs import asdict
 from flows.formats.lapwing import decode
 from flows.formats.limits import Limits
 from flows.formats.raw import raw_batch
+from flows.trail import many
 from flows.trail.incoming import Events, events
+from flows.trail.keys import KeyStore
 from flows.trail.leaf_bytes import leaf_hashes
+from flows.trail.many import Pieces, seal_all, sha256_all, subtree, tokens_of
 from flows.trail.members import SLOT, read
-from flows.trail.rows import _paths, nameless
+from flows.trail.merkle import whole
+from flows.trail.rows import _paths, event_table, nameless
 from flows.trail.schema import OF_ACTOR, OF_USER, STRINGS, leaf_hash
-from flows.trail.seal import CannotOpen, sealed_all, sealer, unseal
+from flows.trail.seal import CannotOpen, unseal
+from flows.trail.store import Store
+from flows.trail.trees import Trees
 from models.base import ENDPOINT
 from tests.odd_lines import lines as odd_lines
 from tests.trails import lines
@@ -111,16 +119,70 @@ def test_leaves_of_columns_are_those_of_their_rows() -> None:
         some = [column[part] for column in columns.values()]
         plain = [one.cast(pa.int64()) if pa.types.is_timestamp(one.type) else one for one in some]
         rows = zip(*(one.to_pylist() for one in plain), strict=True)
-        assert leaf_hashes(some) == [leaf_hash(row) for row in rows]
+        assert [found.tobytes() for found in leaf_hashes(some)] == [leaf_hash(row) for row in rows]
 
 
+@pytest.fixture(params=[True, False], ids=["compiled", "piece by piece"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OpenSSL in compiled code, and where it cannot be had so."""
+    assert many.openssl.AVAILABLE
+    monkeypatch.setattr(many.openssl, "AVAILABLE", request.param)
+
+
+def pieces(texts: list[bytes]) -> Pieces:
+    """Texts with other bytes between them."""
+    buffer = b"".join(b"." + text + b"." for text in texts)
+    ends = np.cumsum([len(text) + 2 for text in texts])
+    return Pieces(np.frombuffer(buffer, np.uint8), ends - [len(text) + 1 for text in texts], ends - 1)
+
+
+@pytest.mark.usefixtures("either")
 def test_what_is_sealed_with_others_opens_alone() -> None:
-    sam, ann = bytes(32), bytes([1]) * 32
-    texts = [b"", b"for sam", b"for both" * 99, b"for ann"]
-    pieces = sealed_all(map(sealer, ([sam], [sam], [ann, sam], [ann])), texts, b"raw")
-    for keys, piece, text in zip(([sam], [sam], [sam, ann], [ann]), pieces, texts, strict=True):
-        assert unseal(keys, piece, b"raw") == text
-    assert len({piece[:12] for piece in pieces}) == 4
-    for keys, about in (([ann], b"raw"), ([sam], b"raw"), ([sam, ann], b"user")):
+    nobody, sam, ann = bytes([2]) * 32, bytes(32), bytes([1]) * 32
+    texts = [b"", b"for sam", b"absent", b"for both" * 99, b"for ann", b"for nobody", b"for sam twice"]
+    whose = np.array([[1, 1, 1, 2, 2, 0, 1], [0, 0, 0, 3, 0, 0, 3]])
+    there = np.array([text != b"absent" for text in texts])
+    column = seal_all([nobody, sam, ann, sam], whose, pieces(texts), there, b"raw")
+    column.validate(full=True)
+    found = column.to_pylist()
+    keys = ([sam], [sam], [], [sam, ann], [ann], [nobody], [sam])
+    for own, piece, text in zip(keys, found, texts, strict=True):
+        if own:
+            assert unseal(own, piece, b"raw") == text
+        else:
+            assert piece is None
+    assert len({piece[:12] for piece in found if piece}) == 6
+    for own, about in (([ann], b"raw"), ([sam], b"raw"), ([sam, ann], b"user")):
         with pytest.raises(CannotOpen):
-            unseal(keys, pieces[2], about)
+            unseal(own, found[3], about)
+    assert seal_all([nobody], np.zeros((1, 0), np.int64), pieces([]), np.zeros(0, bool), b"raw").to_pylist() == []
+
+
+@pytest.mark.usefixtures("either")
+def test_many_hashes_and_tokens_are_those_of_each() -> None:
+    draw = random.Random(5)
+    texts = [draw.randbytes(size) for size in (0, 1, 55, 56, 63, 64, 65, 119, 1_000, 70_000)]
+    assert [one.tobytes() for one in sha256_all(pieces(texts))] == [hashlib.sha256(text).digest() for text in texts]
+    key, before = draw.randbytes(32), [b"", b"ip:4:acme", b"x" * 300]
+    which = np.arange(len(texts)) % 3
+    expected = [
+        hashlib.blake2b(before[of] + text, digest_size=16, key=key).digest()
+        for of, text in zip(which, texts, strict=True)
+    ]
+    assert [one.tobytes() for one in tokens_of(key, before, which, pieces(texts))] == expected
+    for level in range(9):
+        leaves = draw.randbytes(32 << level)
+        assert subtree(leaves) == whole(leaves)
+
+
+def test_addresses_have_one_token_however_they_are_written(tmp_path: Path) -> None:
+    addresses = ["192.0.2.1", "192.0.2.1:443", "::ffff:192.0.2.1", "2001:DB8::1", "[2001:db8:0:0::1]:80"]
+    messages = [b'{"time":1793577600,"user":"u-1","ip":"%s","tenant":"t%d"}' % (ip.encode(), at % 2)
+                for ip in addresses for at in (0, 1)]  # fmt: skip
+    with KeyStore.open(tmp_path / "keys", create=True) as keys:
+        got = came(messages)
+        trees = Trees(Store.open(str(tmp_path / "trail"), "events", create=keys.identity))
+        table = event_table(got.batch, got.kept, got.told, got.scored, "log", keys, trees)
+        expected = [keys.token(f"t{at}", "ip", ip) for ip in addresses for at in (0, 1)]
+    assert table.column("ip_token").to_pylist() == expected
+    assert len(set(expected)) == 4

@@ -69,7 +69,7 @@ class Aggregates:
         table = rows.select(list(TAKEN))
         for name, column in zip(READ, self._read(told), strict=True):
             table = table.append_column(name, column)
-        self._events.append(table.filter(new))
+        self._events.append(table if pc.all(new).as_py() else table.filter(new))
 
     def alerts(self, source: str, rows: pa.Table, messages: Sequence[bytes]) -> None:
         """Count alerts likewise."""
@@ -139,7 +139,7 @@ class Aggregates:
         agents = [self._families(agent[:LONGEST]) if agent else {} for agent in told.strings("user_agent", first)]
         found = [pa.array([one.get(name) for one in agents], pa.string()).take(which) for name in READ[:-1]]
         which, first = told.distinct(("city", "country", "lat", "lon"), every)
-        where = (told.numbers(name)[first].tolist() for name in ("lat", "lon"))
+        where = (told.numbers(name, first).tolist() for name in ("lat", "lon"))
         names = zip(told.strings("city", first), told.strings("country", first), *where, strict=True)
         cities = [place(city, country, lat, lon) if city else None for city, country, lat, lon in names]
         return [*found, pa.array(cities, pa.string()).take(which)]

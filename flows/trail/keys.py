@@ -6,8 +6,10 @@ import os
 import sqlite3
 import stat
 import unicodedata
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
@@ -60,7 +62,8 @@ class KeyStore:
     what was sealed for it then belongs to the same person from now on; where it belonged to another id, it has changed
     hands, and only what comes from now on is the new one's.
 
-    `general` is the key of what is about nobody in particular: an address without a user, say.
+    `general` is the key of what is about nobody in particular: an address without a user, say. `indexing` is
+    that of tokens.
 
     The directory has mode 0700, the store 0600; a store that others can read is refused. SQLite overwrites what it
     deletes, and its journal is truncated; what the disk or a backup of the *keys* still holds is beyond it. New keys
@@ -71,8 +74,8 @@ class KeyStore:
         self.path = path
         self._connection = connection
         own = dict(connection.execute("SELECT name, value FROM store").fetchall())
-        self._naming, self._indexing = own["naming"], own["indexing"]
-        self._tokens = blake2b(digest_size=ID_BYTES, key=self._indexing)
+        self._naming, self.indexing = own["naming"], own["indexing"]
+        self._tokens = blake2b(digest_size=ID_BYTES, key=self.indexing)
         self.general: bytes = own["general"]
         self.address = lru_cache(maxsize=_KEPT)(partial(self._token, "ip"))
         self._seen: dict[Names, Subject] = {}
@@ -129,7 +132,7 @@ class KeyStore:
     @property
     def identity(self) -> str:
         """What a trail's tables say of the keys that sealed them: 16 hexadecimal digits that open nothing."""
-        return blake2b(b"identity", digest_size=8, key=self._indexing).hexdigest()
+        return blake2b(b"identity", digest_size=8, key=self.indexing).hexdigest()
 
     def token(self, tenant: str, kind: str, value: str) -> bytes:
         """What rows carry of an address ("ip"), a session or a request, to be found by: 16 bytes, the same each time.
@@ -137,12 +140,6 @@ class KeyStore:
         However an address is written, it has one token; `address` is the same of (tenant, address), kept in memory.
         """
         return self.address(tenant, value) if kind == "ip" else self._token(kind, tenant, value)
-
-    def hasher(self, tenant: str, kind: str) -> "blake2b":
-        """What makes the tokens of a tenant and kind, with `digest`, where there are many."""
-        made = self._tokens.copy()
-        made.update(f"{kind}:{len(tenant)}:{tenant}".encode("utf-8", "replace"))
-        return made
 
     def find(self, tenant: str, name: str) -> list[Subject]:
         """Everything that is sealed for the person of this name; nothing where it was never seen, or was erased."""
@@ -177,8 +174,7 @@ class KeyStore:
             try:
                 with self._connection:
                     self._connection.execute("BEGIN IMMEDIATE")
-                    for names in new:
-                        found[names] = self._subject(*names)
+                    found.update(zip(new, self._asked(new), strict=True))
             except sqlite3.Error as error:
                 raise OutputError(f"{self.path / STORE}: {error}") from None
             if len(seen) + len(new) > _KEPT:
@@ -253,48 +249,88 @@ class KeyStore:
 
     def _token(self, kind: str, tenant: str, value: str) -> bytes:
         text = _address(value) if kind == "ip" else value
-        return digest(self.hasher(tenant, kind), text.encode("utf-8", "replace"))
+        own = self._tokens.copy()
+        own.update(before(tenant, kind))
+        own.update(text.encode("utf-8", "replace"))
+        return own.digest()
 
     def _name(self, tenant: str, name: str) -> bytes:
         """What the store knows a name by: 32 bytes that lead back to it only through this store."""
         text = f"{len(tenant)}:{tenant}{normalised(name)}"
         return hmac.digest(self._naming, text.encode("utf-8", "replace"), "sha256")
 
-    def _subject(self, tenant: str, user: str, username: str) -> Subject:
-        """One subject, inside a transaction."""
-        if not user or not username or user == username:
-            name = self._name(tenant, user or username)
-            return self._holder(name)[0] or self._made(name, alone=not user)
-        by_id, by_name = self._name(tenant, user), self._name(tenant, username)
-        subject, person, _ = self._holder(by_id)
-        subject = subject or self._made(by_id, alone=False)
-        person = person or subject.id
-        other, others_person, alone = self._holder(by_name)
-        if other is None or others_person != person:
-            if other is not None and alone:
-                self._connection.execute("UPDATE subject SET person = ? WHERE person = ?", (person, others_person))
-            self._connection.execute("INSERT OR REPLACE INTO name VALUES (?, ?)", (by_name, subject.id))
-        return subject
+    def _asked(self, wanted: Sequence[Names]) -> list[Subject]:
+        """The subjects of names, those that are new made, inside a transaction."""
+        firsts = [self._name(tenant, user or username) for tenant, user, username in wanted]
+        seconds = [
+            self._name(tenant, username) if user and username and user != username else None
+            for tenant, user, username in wanted
+        ]
+        holders = self._holders([*firsts, *(name for name in seconds if name)])
+        of_person: dict[bytes, list[_Holder]] = defaultdict(list)
+        for one in {one.subject.id: one for one in holders.values()}.values():
+            of_person[one.person].append(one)
+        made: list[_Holder] = []
+        led: dict[bytes, bytes] = {}
+        joined: list[tuple[bytes, bytes]] = []
+        found = []
+        for first, second, (_, user, _) in zip(firsts, seconds, wanted, strict=True):
+            holder = holders.get(first)
+            if holder is None:
+                luck = os.urandom(ID_BYTES + KEY_BYTES)
+                subject = Subject(luck[:ID_BYTES], luck[ID_BYTES:])
+                holder = holders[first] = _Holder(subject, subject.id, not user)
+                of_person[subject.id].append(holder)
+                made.append(holder)
+                led[first] = subject.id
+            found.append(holder.subject)
+            if second is None:
+                continue
+            other = holders.get(second)
+            if other is not None and other.person == holder.person:
+                continue
+            if other is not None and other.alone:
+                joined.append((holder.person, other.person))
+                for one in of_person.pop(other.person):
+                    one.person = holder.person
+                    of_person[holder.person].append(one)
+            holders[second] = holder
+            led[second] = holder.subject.id
+        run = self._connection.executemany
+        run("UPDATE subject SET person = ? WHERE person = ?", joined)
+        new = ((*one.subject, one.person, one.alone) for one in made)
+        run("INSERT INTO subject VALUES (?, ?, ?, ?)", sorted(new))
+        run("INSERT OR REPLACE INTO name VALUES (?, ?)", sorted(led.items()))
+        return found
 
-    def _holder(self, name: bytes) -> tuple[Subject | None, bytes, bool]:
-        row = self._connection.execute(
-            "SELECT id, key, person, alone FROM subject JOIN name USING (id) WHERE name.name = ?", (name,)
-        ).fetchone()
-        return (Subject(row[0], row[1]), row[2], bool(row[3])) if row else (None, b"", False)
+    def _holders(self, names: Sequence[bytes]) -> dict[bytes, "_Holder"]:
+        """Those who have names, by these; the same object where one has several."""
+        found: dict[bytes, _Holder] = {}
+        of_id: dict[bytes, _Holder] = {}
+        for at in range(0, len(names), _MOST_AT_ONCE):
+            some = names[at : at + _MOST_AT_ONCE]
+            rows = self._connection.execute(
+                "SELECT name.name, id, key, person, alone FROM name JOIN subject USING (id)"
+                f" WHERE name.name IN ({','.join('?' * len(some))})",
+                some,
+            )
+            for name, id_, key, person, alone in rows:
+                found[name] = of_id.setdefault(id_, _Holder(Subject(id_, key), person, bool(alone)))
+        return found
 
-    def _made(self, name: bytes, *, alone: bool) -> Subject:
-        luck = os.urandom(ID_BYTES + KEY_BYTES)
-        subject = Subject(luck[:ID_BYTES], luck[ID_BYTES:])
-        self._connection.execute("INSERT INTO subject VALUES (?, ?, ?, ?)", (*subject, subject.id, alone))
-        self._connection.execute("INSERT INTO name VALUES (?, ?)", (name, subject.id))
-        return subject
+
+@dataclass(slots=True)
+class _Holder:
+    """Who has a name. `alone` says that the name came without an id."""
+
+    subject: Subject
+    person: bytes
+    alone: bool
 
 
-def digest(hasher: "blake2b", value: bytes) -> bytes:
-    """The token of a value in UTF-8."""
-    own = hasher.copy()
-    own.update(value)
-    return own.digest()
+def before(tenant: str, kind: str) -> bytes:
+    """What stands before a value of a tenant in what its token is of."""
+    return f"{kind}:{len(tenant)}:{tenant}".encode("utf-8", "replace")
 
 
 def normalised(name: str) -> str:

@@ -1,6 +1,5 @@
 """The bytes that hashes of leaves are over, of many rows at once: `schema.leaf_bytes` from columns of Arrow."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,27 +9,29 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flows.formats.lapwing import sealed
+from flows.trail.many import Bytes, Pieces, sha256_all
 from flows.trail.members import Packed
-from models.kernels.pack import MOST_HEAD, pack_bits, pack_byte, pack_bytes, pack_flags, pack_ints
+from models.kernels.pack import MOST_HEAD, pack_bits, pack_bytes, pack_flags, pack_heads, pack_ints
 
 _ARRAY: Final = 0xDC
 """The head of an array of 16 values and more."""
-_sha256 = hashlib.sha256
 
 
-def leaf_hashes(columns: Sequence[pa.Array]) -> list[bytes]:
-    """The hashes of rows' leaves, given all columns that these are over: `schema.leaf_hash` of each.
-
-    About two microseconds a row of some hundred bytes, most of it SHA-256.
-    """
+def leaf_hashes(columns: Sequence[pa.Array]) -> Bytes:
+    """The hashes of rows' leaves, given all columns that these are over: `schema.leaf_hash` of each."""
     n = len(columns[0])
     room = Packed.of(sum((_most(column) for column in columns), np.full(n, 8, np.int64)))
-    every = np.arange(n)
-    for byte in (0, _ARRAY, len(columns) >> 8, len(columns) & 0xFF):
-        pack_byte(byte, every, room.out, room.cursor)
+    heads = np.array([0, _ARRAY, len(columns) >> 8, len(columns) & 0xFF], np.uint8)
+    pack_heads(sealed(heads, np.uint8), np.arange(n), room.out, room.cursor)
     for column in columns:
         _pack(column, room)
-    return [_sha256(text).digest() for text in room.texts()]
+    return sha256_all(Pieces(room.out, room.begin, room.cursor))
+
+
+def pieces_of(column: pa.Array) -> Pieces:
+    """The values of a column of bytes without nulls, as they lie there."""
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1].astype(np.int64)
+    return Pieces(_bytes(column, 2), offsets[:-1], offsets[1:])
 
 
 def _most(column: pa.Array) -> NDArray[np.int64]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from flows.errors import InputError, Refused
 from flows.trail.checkpoints import CHECKPOINT, EXPIRED, Checkpoint, Expired, Place, trail_name
 from flows.trail.leaves import Gathered, by_log, leaf_files, leaves, logs_of
-from flows.trail.merkle import Range
+from flows.trail.many import subtree
+from flows.trail.merkle import HASH_BYTES, Range
 from flows.trail.note_table import Note, NoteTable, Witness
 from flows.trail.notes import BadNote, Verifier, sign, signers
 from flows.trail.schema import KINDS
@@ -44,8 +45,8 @@ class _Growing:
         self.signed, self.least, self.greatest = self.tree.end, _LAST, _FIRST
         self.blocks.clear()
 
-    def grow(self, hashes: list[bytes], least: int, greatest: int) -> None:
-        self.tree.extend(hashes)
+    def grow(self, hashes: bytes, least: int, greatest: int) -> None:
+        self.tree.extend_by(hashes, subtree)
         self.least, self.greatest = min(self.least, least), max(self.greatest, greatest)
 
 
@@ -118,6 +119,7 @@ class Ledger:
     def grow(self, store: Store, rows: pa.Table) -> None:
         """Take in rows that have just been committed; raises as `resume`."""
         hashes = rows.column("leaf_hash").combine_chunks()
+        each = np.frombuffer(hashes.buffers()[1], np.dtype((np.void, HASH_BYTES)))[hashes.offset :][: len(hashes)]
         leaf, times = (rows.column(name).cast(pa.int64()).to_numpy() for name in ("leaf", "time"))
         trees, logs = (rows.column(name).combine_chunks() for name in ("tree", "log"))
         for tree, of_tree in by_log(trees):
@@ -127,7 +129,7 @@ class Ledger:
                 growing = self._growing(store, Place(store.kind, tree, log), int(numbers[0]))
                 if growing.tree.end != numbers[0] or (np.diff(numbers) != 1).any():
                     raise ValueError(f"{tree}, {log}: leaves {numbers[0]} on after {growing.tree.end}")
-                growing.grow(hashes.take(pa.array(which)).to_pylist(), int(when.min()), int(when.max()))
+                growing.grow(each[which].tobytes(), int(when.min()), int(when.max()))
 
     def look(self) -> None:
         """Sign what has grown, if a minute is over or a tree has no checkpoint yet.
@@ -257,4 +259,4 @@ class Ledger:
                 whole = [hash_ for hash_ in hashes if hash_ is not None]
                 if len(whole) < len(hashes):
                     raise Refused(wrong)
-                growing.grow(whole, least, greatest)
+                growing.grow(b"".join(whole), least, greatest)

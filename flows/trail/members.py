@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from flows.formats.canonical import members
 from flows.formats.lapwing import WORDS, sealed, spans_of
+from flows.trail.many import Pieces
 from flows.trail.schema import OF_ACTOR, OF_TARGET, OF_USER, STRINGS
 from models.kernels import distinct as kernels
-from models.kernels.pack import MOST_HEAD, PACKED, pack_byte, pack_members
+from models.kernels.pack import MOST_HEAD, PACKED, pack_heads, pack_members
 from models.kernels.scan import ABSENT, DOUBLE, MEMBERS, PLAIN, SPANS, TEXT, scan, wanted
 
 _Text = str | None
@@ -85,11 +86,12 @@ class Texts(NamedTuple):
 
     def text(self, row: int) -> bytes:
         """One of them."""
-        return bytes(self.some(slice(row, row + 1)).texts()[0])
+        at = int(self.start[row])
+        return self.buffer[at : at + int(self.length[row])].tobytes()
 
-    def texts(self) -> list[memoryview]:
+    def pieces(self) -> Pieces:
         """All of them."""
-        return cut(self.buffer, self.start, self.start + self.length)
+        return Pieces(self.buffer, self.start, self.start + self.length)
 
 
 @dataclass(slots=True, frozen=True)
@@ -131,6 +133,17 @@ class Told:
         whole = self.whole
         return [whole[at:to] for at, to in zip(begin.tolist(), end.tolist(), strict=True)]
 
+    def pieces(self, name: str, rows: NDArray[np.int64]) -> Pieces:
+        """A member of some events that all have it, as it stands there."""
+        begin = self.at[rows, SLOT[name]]
+        return Pieces(self.buffer, begin, begin + self.size[rows, SLOT[name]])
+
+    def holding(self, name: str, byte: int) -> NDArray[np.bool_]:
+        """Which events have a byte in a member."""
+        found = np.empty(len(self), np.bool_)
+        kernels.holding(*self.spans, SLOT[name], byte, found)
+        return found
+
     def strings(self, name: str, rows: NDArray[np.int64]) -> list[str]:
         """As `values`, in Python's strings."""
         return [value.decode() for value in self.values(name, rows)]
@@ -145,10 +158,11 @@ class Told:
         there = _bitmap(self.has(name))
         return pa.Array.from_buffers(pa.string(), n, [there, pa.py_buffer(offsets), pa.py_buffer(out)])
 
-    def numbers(self, name: str) -> NDArray[np.float64]:
-        """A member of numbers; NaN where it is absent."""
-        out = np.full(len(self), np.nan)
-        kernels.numbers(*self.spans, SLOT[name], out)
+    def numbers(self, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """A member of numbers, of all events or some; NaN where it is absent."""
+        rows = np.arange(len(self)) if rows is None else rows
+        out = np.full(len(rows), np.nan)
+        kernels.numbers(*self.spans, SLOT[name], rows, out)
         return out
 
     def distinct(
@@ -162,8 +176,7 @@ class Told:
 
     def packed(self, heads: Sequence[int], names: Sequence[str], rows: NDArray[np.int64], to: "Packed") -> None:
         """Append members of some rows to what is packed of them, behind some bytes."""
-        for head in heads:
-            pack_byte(head, rows, to.out, to.cursor)
+        pack_heads(sealed(np.array(heads, np.uint8), np.uint8), rows, to.out, to.cursor)
         pack_members(*self.spans, np.array([SLOT[name] for name in names]), rows, to.out, to.cursor)
 
     def room(self) -> "Packed":
@@ -186,15 +199,9 @@ class Packed:
         begin = ends - most
         return cls(np.empty(int(ends[-1]) if len(ends) else 0, np.uint8), begin, begin.copy())
 
-    def texts(self, rows: NDArray[np.int64] | slice = slice(None)) -> list[memoryview]:
-        """What rows have, those asked for."""
-        return cut(self.out, self.begin[rows], self.cursor[rows])
-
-
-def cut(buffer: NDArray[np.uint8], begin: NDArray[np.int64], end: NDArray[np.int64]) -> list[memoryview]:
-    """Spans of a buffer, as they lie there."""
-    view = buffer.data
-    return [view[at:to] for at, to in zip(begin.tolist(), end.tolist(), strict=True)]
+    def pieces(self) -> Pieces:
+        """What every row has."""
+        return Pieces(self.out, self.begin, self.cursor)
 
 
 def told(canonical: Texts, noted: NDArray[np.bool_]) -> Told:

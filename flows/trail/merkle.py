@@ -63,12 +63,16 @@ class Range:
 
     def extend(self, hashes: Sequence[bytes]) -> None:
         """Add leaves, by their hashes, at the end."""
-        at, count = 0, len(hashes)
+        self.extend_by(b"".join(hashes), whole)
+
+    def extend_by(self, hashes: bytes, subtree: Callable[[bytes], bytes]) -> None:
+        """As `extend`, the hashes one behind the other; with what does the same as `whole`."""
+        at, count = 0, len(hashes) // HASH_BYTES
         while at < count:
             level = min(BLOCK, _trailing_zeros(self.end), (count - at).bit_length() - 1)
-            size = 1 << level
-            self._push(level, _whole(hashes[at : at + size]) if level else hashes[at])
-            at += size
+            some = hashes[at * HASH_BYTES : (at + (1 << level)) * HASH_BYTES]
+            self._push(level, subtree(some) if level else some)
+            at += 1 << level
 
     def join(self, after: "Range") -> None:
         """Add the leaves of a range that begins where this one ends.
@@ -191,12 +195,12 @@ def is_included(hash_: bytes, leaf: int, size: int, path: Sequence[bytes], root:
     return not last and hash_ == root
 
 
-def _whole(hashes: Sequence[bytes]) -> bytes:
-    """The hash of a whole subtree's leaves, two or another power of it."""
-    while len(hashes) > 1:
-        each = iter(hashes)
-        hashes = [_sha256(b"\x01" + left + right).digest() for left, right in zip(each, each, strict=True)]
-    return hashes[0]
+def whole(nodes: bytes) -> bytes:
+    """The hash of a whole subtree from those of its leaves, two or another power of it, one behind the other."""
+    pair = 2 * HASH_BYTES
+    while len(nodes) > HASH_BYTES:
+        nodes = b"".join(_sha256(b"\x01" + nodes[at : at + pair]).digest() for at in range(0, len(nodes), pair))
+    return nodes
 
 
 def _levels(begin: int, end: int) -> Iterator[int]:

@@ -1,7 +1,6 @@
 """Events to rows of the trail: what is plain in columns, what is personal sealed for each subject."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -11,14 +10,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flows.formats.lapwing import Decoded
-from flows.trail.keys import ID_BYTES, KeyStore, Names, digest
-from flows.trail.leaf_bytes import leaf_hashes
+from flows.trail.keys import ID_BYTES, KeyStore, Names, before
+from flows.trail.leaf_bytes import leaf_hashes, pieces_of
+from flows.trail.many import HASH_BYTES, seal_all, sha256_all, tokens_of
 from flows.trail.members import SLOT, Texts, Told, arrow
 from flows.trail.schema import ACTOR, EVENTS, OF_ACTOR, OF_TARGET, OF_USER, STRINGS, TARGET, USER, day_of
-from flows.trail.seal import sealed_all, sealer
 from flows.trail.trees import Trees
 from models.base import ACTIONS, ENDPOINT, METHODS, NONE_TIME, OUTCOMES, REASONS, TENANT
-from models.kernels.distinct import ABOUT, DID, TO, named, whom
+from models.kernels.distinct import ABOUT, DID, TO, named, numbered, whom
 
 _DAY: Final = 86_400_000_000
 
@@ -39,7 +38,6 @@ _OWN_NAMES: Final = ("user", "username", "actor", "target", "session", "api_key"
 _WHOM: Final = ("user", "username", "actor", "target")
 _ARRAY: Final = 0x90
 """The head of a short MessagePack array, with its length."""
-_sha256 = hashlib.sha256
 
 
 class _Place(NamedTuple):
@@ -127,19 +125,22 @@ def _rows(
         "latency_ms": pa.array(latency, mask=~own.has("latency_ms")),
         **dict(zip(("risk", "late", "lapwing"), added, strict=True)),
         **{f"{part}_id": people.ids(part, some) for part in (USER, ACTOR, TARGET)},
-        "ip_token": _tokens(own, "ip", lambda of, ip: keys.address(place.tenants[of], ip.decode()), tenant),
-        "session_token": _tokens(own, "session", _hashing(keys, place.tenants, "session"), tenant),
-        "request_token": _tokens(own, "request_id", _hashing(keys, place.tenants, "request"), tenant),
+        "ip_token": _tokens(own, "ip", "ip", place.tenants, tenant, keys),
+        "session_token": _tokens(own, "session", "session", place.tenants, tenant, keys),
+        "request_token": _tokens(own, "request_id", "request", place.tenants, tenant, keys),
         **{f"{part}_sealed": people.sealed(part, own, some) for part in (USER, ACTOR, TARGET)},
     }
     raw = people.raw(kept, some)
-    columns |= {"raw": pa.nulls(n), "raw_hash": [_sha256(one).digest() for one in raw]}  # as a leaf's hash has them
+    every = np.ones(n, np.bool_)
+    hashes = sha256_all(pieces_of(raw))
+    # As a leaf's hash has them.
+    columns |= {"raw": pa.nulls(n), "raw_hash": arrow(pa.binary(HASH_BYTES), every, hashes)}
     made = {
         name: column if isinstance(column, pa.Array) else pa.array(column, EVENTS.field(name).type)
         for name, column in columns.items()
     }
-    made["leaf_hash"] = pa.array(leaf_hashes(list(made.values())), pa.binary(32))
-    made |= {"raw": pa.array(raw, pa.binary()), "raw_hash": pa.nulls(n, pa.binary(32))}
+    made["leaf_hash"] = arrow(pa.binary(HASH_BYTES), every, leaf_hashes(list(made.values())))
+    made |= {"raw": raw, "raw_hash": pa.nulls(n, pa.binary(HASH_BYTES))}
     return pa.record_batch([made[field.name] for field in EVENTS], schema=EVENTS)
 
 
@@ -160,7 +161,6 @@ class _People:
         found = keys.subjects(dict.fromkeys(name for _, names in whose for name in names))
         people = [found[name] for _, names in whose for name in names]
         self._keys = [keys.general, *(one.key for one in people)]
-        self._sealers = [sealer([key]) for key in self._keys]
         self._who = np.zeros((3, n), np.int64)  # 0 is nobody
         begin = 1
         for part, (which, names) in enumerate(whose):
@@ -194,21 +194,12 @@ class _People:
             own.packed((_ARRAY + 1, _ARRAY + len(OF_ACTOR)), OF_ACTOR, np.flatnonzero(there), room)
         else:
             own.packed((_ARRAY + 1, _ARRAY + len(OF_TARGET)), OF_TARGET, np.flatnonzero(there), room)
-        rows = np.flatnonzero(there)
-        out: list[bytes | None] = [None] * len(there)
-        sealers = [self._sealers[one] for one in who[rows].tolist()]
-        sealed = sealed_all(sealers, room.texts(rows), part.encode())
-        for row, text in zip(rows.tolist(), sealed, strict=True):
-            out[row] = text
-        return pa.array(out, pa.binary())
+        return seal_all(self._keys, who[None], room.pieces(), there, part.encode())
 
-    def raw(self, kept: Texts, some: slice) -> list[bytes]:
+    def raw(self, kept: Texts, some: slice) -> pa.Array:
         """The messages, sealed for all whom they are about."""
-        who = self._who[:, some]
-        sealers = [self._sealers[one] for one in who[0].tolist()]
-        for row in np.flatnonzero(who[1:].any(axis=0)).tolist():
-            sealers[row] = sealer(list(dict.fromkeys(self._keys[one] for one in who[:, row].tolist() if one)))
-        return sealed_all(sealers, kept.some(some).texts(), b"raw")
+        pieces = kept.some(some).pieces()
+        return seal_all(self._keys, self._who[:, some], pieces, np.ones(len(pieces), np.bool_), b"raw")
 
 
 _PARTS: Final = {USER: 0, ACTOR: 1, TARGET: 2}
@@ -224,21 +215,18 @@ def _subjects(
     return which, list(zip(tenants, names[0], names[-1] if len(names) > 1 else [""] * len(first), strict=True))
 
 
-def _tokens(own: Told, name: str, token: Callable[[int, bytes], bytes], tenant: NDArray[np.int64]) -> pa.Array:
-    """The tokens of a member that rows are found by, each made once."""
+def _tokens(own: Told, name: str, kind: str, tenants: list[str], tenant: NDArray[np.int64], keys: KeyStore) -> pa.Array:
+    """The tokens of a member that rows are found by."""
     there = own.has(name)
     rows = np.flatnonzero(there)
-    which, first = own.distinct((name,), rows, tenant)
-    each = b"".join(map(token, tenant[first].tolist(), own.values(name, first)))
     out = np.zeros((len(own), ID_BYTES), np.uint8)
-    out[rows] = np.frombuffer(each, np.uint8).reshape(-1, ID_BYTES)[which]
+    out[rows] = tokens_of(keys.indexing, [before(one, kind) for one in tenants], tenant[rows], own.pieces(name, rows))
+    if kind == "ip":  # an address with a colon can be written in several ways
+        several = np.flatnonzero(own.holding(name, ord(":")))
+        each = zip(tenant[several].tolist(), own.strings(name, several), strict=True)
+        found = b"".join(keys.address(tenants[of], text) for of, text in each)
+        out[several] = np.frombuffer(found, np.uint8).reshape(-1, ID_BYTES)
     return arrow(pa.binary(ID_BYTES), there, out)
-
-
-def _hashing(keys: KeyStore, tenants: list[str], kind: str) -> Callable[[int, bytes], bytes]:
-    """What makes tokens of a kind."""
-    each = [keys.hasher(of, kind) for of in tenants]
-    return lambda of, value: digest(each[of], value)
 
 
 def _paths(batch: Decoded, told: Told) -> pa.Array:
@@ -276,9 +264,7 @@ def _words(words: Sequence[str], codes: NDArray[np.uint8]) -> pa.Array:
 
 def _names(batch: Decoded, dimension: int) -> tuple[list[str], NDArray[np.int64]]:
     """The entities in a dimension as they come, empty where there is none; and which is each row's."""
-    _, first, which = np.unique(batch.entity[dimension], return_index=True, return_inverse=True)
-    place = np.argsort(first)
-    first, which = first[place], np.argsort(place)[which]
+    which, first = numbered(batch.entity[dimension].view(np.int64))
     starts, lengths = batch.name_start[dimension, first].tolist(), batch.name_length[dimension, first].tolist()
     texts = [batch.names[at : at + size].tobytes().decode() for at, size in zip(starts, lengths, strict=True)]
     return texts, which
@@ -286,5 +272,5 @@ def _names(batch: Decoded, dimension: int) -> tuple[list[str], NDArray[np.int64]
 
 def days(times: NDArray[np.int64]) -> pa.Array:
     """The partitions of times in microseconds UTC."""
-    each, which = np.unique(times // _DAY, return_inverse=True)
-    return pa.array([day_of(day * _DAY) for day in each.tolist()], pa.string()).take(which)
+    which, first = numbered(times // _DAY)
+    return pa.array([day_of(time) for time in times[first].tolist()], pa.string()).take(which)

@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -18,10 +18,6 @@ _CIPHERS: Final = 1 << 16
 """Ciphers kept; making one costs several times what it costs to seal an event."""
 
 _cipher = lru_cache(maxsize=_CIPHERS)(AESGCM)
-
-
-Sealer = Callable[[bytes, bytes | memoryview, bytes], bytes]
-"""Of a nonce that is used for nothing else, a message and what it is about: the ciphertext and the tag."""
 
 
 class CannotOpen(Exception):
@@ -49,19 +45,13 @@ def seal(keys: Sequence[bytes], message: bytes, about: bytes) -> bytes:
     >>> unseal([ann, sam], letter, b"leaf 7")
     b'sam told ann'
     """
-    return sealed_all([sealer(keys)], [message], about)[0]
+    nonce = os.urandom(NONCE_BYTES)
+    return seal_with(keys[0] if len(keys) == 1 else joined(keys, nonce), nonce, message, about)
 
 
-def sealer(keys: Sequence[bytes]) -> Sealer:
-    """What seals messages for the same people: `seal` without the nonce, of which it is given another each time."""
-    return _cipher(keys[0]).encrypt if len(keys) == 1 else partial(_with_all, keys)
-
-
-def sealed_all(sealers: Iterable[Sealer], messages: Sequence[bytes | memoryview], about: bytes) -> list[bytes]:
-    """As `seal`, many messages at once, each by its own sealer."""
-    luck = os.urandom(NONCE_BYTES * len(messages))
-    nonces = [luck[at : at + NONCE_BYTES] for at in range(0, len(luck), NONCE_BYTES)]
-    return [nonce + by(nonce, message, about) for by, nonce, message in zip(sealers, nonces, messages, strict=True)]
+def seal_with(key: bytes, nonce: bytes, message: bytes | memoryview, about: bytes) -> bytes:
+    """As `seal`, under a key and a nonce that is used for nothing else."""
+    return nonce + _cipher(key).encrypt(nonce, message, about)
 
 
 def unseal(keys: Sequence[bytes], sealed_bytes: bytes, about: bytes) -> bytes:
@@ -76,7 +66,7 @@ def unseal(keys: Sequence[bytes], sealed_bytes: bytes, about: bytes) -> bytes:
         raise CannotOpen("too short to be sealed")
     nonce = sealed_bytes[:NONCE_BYTES]
     try:
-        key = keys[0] if len(keys) == 1 else _joined(keys, nonce)
+        key = keys[0] if len(keys) == 1 else joined(keys, nonce)
         return _cipher(key).decrypt(nonce, sealed_bytes[NONCE_BYTES:], about)
     except InvalidTag:
         raise CannotOpen("another key, or changed bytes") from None
@@ -87,14 +77,11 @@ def forget() -> None:
     _cipher.cache_clear()
 
 
-def _with_all(keys: Sequence[bytes], nonce: bytes, message: bytes | memoryview, about: bytes) -> bytes:
-    return AESGCM(_joined(keys, nonce)).encrypt(nonce, message, about)
-
-
-def _joined(keys: Sequence[bytes], nonce: bytes) -> bytes:
+def joined(keys: Sequence[bytes], nonce: bytes) -> bytes:
+    """The key that several subjects have together, another for each nonce."""
     if not keys:
         raise ValueError("sealing takes a key")
-    joined = hashlib.sha256(_SEVERAL)
+    found = hashlib.sha256(_SEVERAL)
     for key in sorted(set(keys)):
-        joined.update(hmac.digest(key, nonce, "sha256"))
-    return joined.digest()
+        found.update(hmac.digest(key, nonce, "sha256"))
+    return found.digest()

@@ -95,6 +95,39 @@ def distinct(
     return count
 
 
+def numbered(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Whole numbers by numbers from 0 on, in the order in which each comes first; and where that is.
+
+    >>> which, first = numbered(np.array([30, 7, 30, 9]))
+    >>> which.tolist(), first.tolist()
+    ([0, 1, 0, 2], [0, 1, 3])
+    """
+    which, first = np.empty(len(values), np.int64), np.empty(len(values), np.int64)
+    return which, first[: _number(np.array(values, np.int64), which, first)]
+
+
+@njit(cache=True, nogil=True)
+def _number(values: NDArray[np.int64], which: NDArray[np.int64], first: NDArray[np.int64]) -> int:
+    places = 16
+    while places < 2 * len(values):
+        places *= 2
+    mask = np.uint64(places - 1)
+    table = np.full(places, -1, np.int64)
+    count = 0
+    for k in range(len(values)):
+        value = values[k]
+        mixed = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
+        place = np.int64((mixed ^ (mixed >> np.uint64(32))) & mask)
+        while table[place] >= 0 and values[first[table[place]]] != value:
+            place = (place + 1) & (places - 1)
+        if table[place] < 0:
+            table[place] = count
+            first[count] = k
+            count += 1
+        which[k] = table[place]
+    return count
+
+
 @njit(cache=True, nogil=True)
 def whom(
     buffer: NDArray[np.uint8],
@@ -185,19 +218,21 @@ def numbers(
     size: NDArray[np.int64],
     tag: NDArray[np.uint8],
     slot: int,
+    rows: NDArray[np.int64],
     out: NDArray[np.float64],
 ) -> None:
-    """A member's numbers; those of absent ones are left as they are."""
+    """A member's numbers, of some rows; those of absent ones are left as they are."""
     bits = out.view(np.uint64)
-    for row in range(len(out)):
+    for place in range(len(rows)):
+        row = rows[place]
         kind = tag[row, slot]
         if kind == DOUBLE:
             word = np.uint64(0)
             for k in range(8):
                 word |= np.uint64(buffer[at[row, slot] + k]) << np.uint64(8 * k)
-            bits[row] = word
+            bits[place] = word
         elif kind != ABSENT:
-            out[row] = decimal(buffer, at[row, slot], size[row, slot])
+            out[place] = decimal(buffer, at[row, slot], size[row, slot])
 
 
 @njit(cache=True, nogil=True)

@@ -70,11 +70,12 @@ def _whole(out: NDArray[np.uint8], i: int, value: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def pack_byte(value: int, rows: NDArray[np.int64], out: NDArray[np.uint8], cursor: NDArray[np.int64]) -> None:
-    """The same byte to some rows: a head of theirs."""
+def pack_heads(
+    heads: NDArray[np.uint8], rows: NDArray[np.int64], out: NDArray[np.uint8], cursor: NDArray[np.int64]
+) -> None:
+    """The same bytes to some rows: heads of theirs."""
     for row in rows:
-        out[cursor[row]] = value
-        cursor[row] += 1
+        cursor[row] = _copied(out, cursor[row], heads, 0, len(heads))
 
 
 @njit(cache=True, nogil=True)
