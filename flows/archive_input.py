@@ -34,6 +34,8 @@ TOPICS: Final = {
 """The keys of the topics of results, likewise."""
 _OPTIONAL: Final = ("verdicts",)
 _SURE_S: Final = 2.0
+_BATCHES: Final = 4
+"""What is read at a time, in batches of the live flow: keys of new people become durable together."""
 _LONGEST: Final = 1 << 23
 """Bytes of a result: more than any that Lapwing writes."""
 
@@ -113,7 +115,7 @@ def from_topics(config: Config, raw: bool, ending: threading.Event, tell: Callab
         for number in range(topic.partitions):
             place = Place(topic.name, topic.id, number)
             make = partial(
-                TopicLog, names[topic.name], block, place, starts[number], rows=config.input.batch_rows,
+                TopicLog, names[topic.name], block, place, starts[number], rows=_BATCHES * config.input.batch_rows,
                 max_bytes=_LONGEST, until=ends.get(number, -1), share=share, tell=tell, on_count=growth.hear,
             )  # fmt: skip
             parts.append(Part(names[topic.name], place.name, make))
@@ -153,7 +155,7 @@ def _files(config: Config, found: list[tuple[str, str, str]], passed_over: tuple
             parts.append(Part(kind, log, partial(WindowLog, kind, log, path)))
         else:
             most = config.input.max_message_bytes if kind == RAW else _LONGEST
-            opened = partial(FileLog, kind, log, path, rows=config.input.batch_rows, max_message_bytes=most)
+            opened = partial(FileLog, kind, log, path, rows=_BATCHES * config.input.batch_rows, max_message_bytes=most)
             parts.append(Part(kind, log, opened))
     return Parts(tuple(parts), file_size([path for _, _, path in found]), passed_over)
 

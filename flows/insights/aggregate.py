@@ -74,11 +74,12 @@ def accumulate(events: pa.Table, hide: Hide) -> pa.Table:
     if not events.num_rows:
         return ROWS.empty_table()
     events = events.combine_chunks()
-    bad = _is(events, "outcome", "failure", "blocked")
+    action, outcome = _coded(events["action"]), _coded(events["outcome"])
+    bad = _is(outcome, "failure", "blocked")
     users = _users(events)
-    active = _people(events, users)
+    active = _people(events, outcome, users)
     where = _where(events)
-    parts = [_counted(events, one, bad, users, where) for one in _measures(events, bad, active)]
+    parts = [_counted(events, one, bad, users, where) for one in _measures(events, action, outcome, bad, active)]
     return _hidden(bounded(merged(pa.concat_tables(parts))), hide)
 
 
@@ -109,18 +110,18 @@ def of_alerts(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 _OF_LOGINS: Final = ("country", "city", "browser", "os", "device")
 
 
-def _measures(events: pa.Table, bad: Mask, active: Mask) -> list[Measure]:
-    login, mfa, reset = (_is(events, "action", name) for name in ("login", "mfa_challenge", "password_reset_request"))
-    register, completed = _is(events, "action", "register"), _is(events, "action", "password_reset")
-    good, challenged = _is(events, "outcome", "success"), _is(events, "outcome", "challenge")
+def _measures(events: pa.Table, action: Coded, outcome: Coded, bad: Mask, active: Mask) -> list[Measure]:
+    login, mfa, reset = (_is(action, name) for name in ("login", "mfa_challenge", "password_reset_request"))
+    register, completed = _is(action, "register"), _is(action, "password_reset")
+    good, challenged = _is(outcome, "success"), _is(outcome, "challenge")
     every = np.ones(events.num_rows, bool)
     path = events["endpoint"].is_valid().to_numpy()
-    action, nothing = _coded(events["action"]), _constant(events, "")
+    nothing = _constant(events, "")
     endpoint = _joined(_coded(events["method"], "-"), _coded(events["endpoint"]), " ")
     timed = path & events["latency_ms"].is_valid().to_numpy()
     source = _source(events["ip_token"])
     found = [
-        Measure("hourly", every, action, _coded(events["outcome"]), hourly=True),
+        Measure("hourly", every, action, outcome, hourly=True),
         *(Measure(name, login, _coded(events[name]), nothing) for name in _OF_LOGINS),
         Measure("app", every & events["app"].is_valid().to_numpy(),
                 _joined(_coded(events["app"]), _coded(events["app_version"])), nothing),
@@ -205,15 +206,13 @@ def _users(events: pa.Table) -> NDArray[np.uint64]:
     return values.astype(np.uint64)
 
 
-def _people(events: pa.Table, users: NDArray[np.uint64]) -> Mask:
+def _people(events: pa.Table, outcome: Coded, users: NDArray[np.uint64]) -> Mask:
     """What somebody did who was let in: no failure, no program."""
-    person = pc.is_in(pc.fill_null(events["actor_type"], "user"), pa.array(["user", "admin"]))
-    mask: Mask = _is(events, "outcome", "success") & person.to_numpy() & (users > 0)
-    return mask
+    return _is(outcome, "success") & _is(_coded(events["actor_type"], "user"), "user", "admin") & (users > 0)
 
 
-def _is(events: pa.Table, column: str, *values: str) -> Mask:
-    found: Mask = pc.is_in(events[column], pa.array(values)).to_numpy()
+def _is(column: Coded, *values: str) -> Mask:
+    found: Mask = np.array([value in values for value in column.values], bool)[column.codes]
     return found
 
 

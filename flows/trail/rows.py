@@ -35,6 +35,7 @@ _BYTES: Final = 32 << 20
 """Events that become rows at a time, and about how long they are together."""
 _OWN_NAMES: Final = ("user", "username", "actor", "target", "session", "api_key", "request_id")
 """Members that a path may have as parts, and that its plain form must not have."""
+_ADDED: Final = ("risk", "late", "lapwing")
 _WHOM: Final = ("user", "username", "actor", "target")
 _ARRAY: Final = 0x90
 """The head of a short MessagePack array, with its length."""
@@ -102,7 +103,11 @@ def _rows(
     received = batch.record_time[some]
     status, asn, latency = batch.status[some], own.numbers("asn"), own.numbers("latency_ms")
     whole = (asn >= 0) & (asn < 1 << 32) & (asn == np.floor(asn))
-    added = zip(*((one.risk, one.late, one.text) for one in scored[some]), strict=True) if scored else [[None] * n] * 3
+    added = (
+        zip(*((one.risk, one.late, one.text) for one in scored[some]), strict=True)
+        if scored
+        else (pa.nulls(n, EVENTS.field(name).type) for name in _ADDED)
+    )
     columns: dict[str, Any] = {
         "tree": pa.array(place.tree, pa.string()).take(tenant),
         "day": days(batch.time[some]),
@@ -123,7 +128,7 @@ def _rows(
         "status": pa.array(status, mask=status == 0),
         "asn": pa.array(np.where(whole, asn, 0).astype(np.int64), mask=~whole),
         "latency_ms": pa.array(latency, mask=~own.has("latency_ms")),
-        **dict(zip(("risk", "late", "lapwing"), added, strict=True)),
+        **dict(zip(_ADDED, added, strict=True)),
         **{f"{part}_id": people.ids(part, some) for part in (USER, ACTOR, TARGET)},
         "ip_token": _tokens(own, "ip", "ip", place.tenants, tenant, keys),
         "session_token": _tokens(own, "session", "session", place.tenants, tenant, keys),

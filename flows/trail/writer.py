@@ -85,7 +85,7 @@ class Writer:
         """
         if not self._moved and not self._waiting:
             return False
-        rows = pa.concat_tables(self._waiting).combine_chunks() if self._waiting else None
+        rows = pa.concat_tables(self._waiting) if self._waiting else None
         reached = {source: self._reached[source] for source in self._moved}
         self.store.append(rows, reached, self._trees.grown())
         if rows is not None and self._ledger is not None:
