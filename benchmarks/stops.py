@@ -27,8 +27,10 @@ from models.windows.evidence import Evidence
 from models.windows.incidents import Incidents
 from models.windows.recent import Recent
 
+Stops = tuple[tuple[str, tuple[tuple[Any, str], ...]], ...]
+"""Stops, and the functions that each is, where a flow looks them up."""
 ENGINE = "engine and the rest"
-STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
+STOPS: Stops = (
     ("read, split lines", ((FileReader, "read"),)),
     ("decode: scan", ((lapwing, "scan"),)),
     ("decode: columns", ((lapwing, "fill"),)),
@@ -56,14 +58,15 @@ STOPS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
                         (window_sink._Draft, "place"), (detect, "merge_windows"))),
     ("sink: lines", ((file_sink, "append"),)),
 )  # fmt: skip
-"""Each stop, and the functions that it is, where the flow looks them up."""
+"""Those of `lapwing detect`."""
 
 
 class Clocks:
-    """Processor seconds by stop, each without the stops inside it."""
+    """Processor seconds by stop, each without the stops inside it. `clock` is that of a thread, or of all threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._clock = clock
         self._thread = threading.local()
 
     @property
@@ -77,12 +80,12 @@ class Clocks:
     @contextmanager
     def running(self, stop: str) -> Iterator[None]:
         """Time a block as part of a stop."""
-        began = time.thread_time()
+        began = self._clock()
         self._inside.append(0.0)
         try:
             yield
         finally:
-            spent = time.thread_time() - began
+            spent = self._clock() - began
             self.seconds[stop] += spent - self._inside.pop()
             self._inside[-1] += spent
 
@@ -90,17 +93,27 @@ class Clocks:
         """The function, timed. A factory's product is timed too: what it makes is the stop."""
 
         def timed(*args: Any, **named: Any) -> Any:
-            began = time.thread_time()
+            began = self._clock()
             self._inside.append(0.0)
             try:
                 made = function(*args, **named)
             finally:
-                spent = time.thread_time() - began
+                spent = self._clock() - began
                 self.seconds[stop] += spent - self._inside.pop()
                 self._inside[-1] += spent
             return self.around(stop, made) if callable(made) else made
 
         return timed
+
+    @contextmanager
+    def on(self, stops: Stops) -> Iterator[None]:
+        """Time functions as parts of stops, and what no stop covers as the engine."""
+        with ExitStack() as patched:
+            for stop, functions in stops:
+                for owner, name in functions:
+                    patched.enter_context(patch.object(owner, name, self.around(stop, getattr(owner, name))))
+            with self.running(ENGINE):
+                yield
 
 
 def run(path: str, output: str) -> tuple[dict[str, float], int]:
@@ -111,10 +124,6 @@ def run(path: str, output: str) -> tuple[dict[str, float], int]:
     """
     clocks = Clocks()
     config = load(None)
-    with ExitStack() as patched:
-        for stop, functions in STOPS:
-            for owner, name in functions:
-                patched.enter_context(patch.object(owner, name, clocks.around(stop, getattr(owner, name))))
-        with clocks.running(ENGINE):
-            done = detect.run(config, path, output, None, False, "lapwing", threading.Event())
+    with clocks.on(STOPS):
+        done = detect.run(config, path, output, None, False, "lapwing", threading.Event())
     return {stop: clocks.seconds[stop] for stop in (*(stop for stop, _ in STOPS), ENGINE)}, done.events

@@ -139,7 +139,11 @@ def test_an_estimate_is_the_sums_it_shows():
 def test_an_archive_is_told_without_its_start():
     short = {"events": 100, "seconds": 3.0, "processor_s": 2.0, "peak_mib": 500.0, "mib": 1.0, "commits": 1}
     long = short | {"events": 300, "processor_s": 2.01, "mib": 3.0}
-    told = archive.section(short, long, long | {"processor_s": 2.04})
+    stops = {"seal: AES-256-GCM": 600.0, "hash: SHA-256": 900.0, "tokens: BLAKE2b": 500.0, "files and commits": 2_000.0,
+             "columns": 4_000.0}  # fmt: skip
+    told = archive.section(short, long, long | {"processor_s": 2.04}, stops)
+    assert "columns                                          50.0%       4,000" in told.table
+    assert "without all else at most 250,000 events/s" in told.table
     assert told.figures["archive.events_a_core_second"] == pytest.approx(20_000)
     assert told.figures["archive.sorting_us_an_event"] == pytest.approx(100)
     assert capacity.named(capacity.SUMS["trail_cores"][1] + capacity.SUMS["trail_gib"][1]) <= set(told.figures)
