@@ -66,7 +66,8 @@ def _pack(column: pa.Array, room: Packed) -> None:
         bits = np.array(column.fill_null(0.0).to_numpy(zero_copy_only=False), np.float64).view(np.uint64)
         pack_bits(bits, valid, room.out, room.cursor)
     else:
-        whole: Any = pc.fill_null(column.cast(pa.int64()), 0)
+        whole: Any = column.cast(pa.int64())
+        whole = pc.fill_null(whole, 0) if whole.null_count else whole
         pack_ints(np.array(whole.to_numpy(zero_copy_only=False), np.int64), valid, room.out, room.cursor)
 
 

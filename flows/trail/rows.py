@@ -223,13 +223,17 @@ def _subjects(
 def _tokens(own: Told, name: str, kind: str, tenants: list[str], tenant: NDArray[np.int64], keys: KeyStore) -> pa.Array:
     """The tokens of a member that rows are found by."""
     there = own.has(name)
-    rows = np.flatnonzero(there)
+    rows = first = np.flatnonzero(there)
+    which = np.arange(len(rows))
+    if kind != "request":  # one hardly ever comes twice
+        which, first = own.distinct((name,), rows, tenant)
+    each = tokens_of(keys.indexing, [before(one, kind) for one in tenants], tenant[first], own.pieces(name, first))
     out = np.zeros((len(own), ID_BYTES), np.uint8)
-    out[rows] = tokens_of(keys.indexing, [before(one, kind) for one in tenants], tenant[rows], own.pieces(name, rows))
+    out[rows] = each[which]
     if kind == "ip":  # an address with a colon can be written in several ways
         several = np.flatnonzero(own.holding(name, ord(":")))
-        each = zip(tenant[several].tolist(), own.strings(name, several), strict=True)
-        found = b"".join(keys.address(tenants[of], text) for of, text in each)
+        written = zip(tenant[several].tolist(), own.strings(name, several), strict=True)
+        found = b"".join(keys.address(tenants[of], text) for of, text in written)
         out[several] = np.frombuffer(found, np.uint8).reshape(-1, ID_BYTES)
     return arrow(pa.binary(ID_BYTES), there, out)
 
