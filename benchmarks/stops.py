@@ -21,7 +21,7 @@ from flows.formats import lapwing, ocsf, scored
 from flows.steps import gather
 from flows.steps.assess import Assess, Assessing
 from flows.steps.decide import Decide
-from models.windows import shard
+from models.windows import minute, shard
 from models.windows.behaviour import Behaviour
 from models.windows.evidence import Evidence
 from models.windows.incidents import Incidents
@@ -43,7 +43,7 @@ STOPS: Stops = (
     ("assess: learn", ((shard, "learn_minute"),)),
     ("assess: behaviour", ((Behaviour, "count"), (Behaviour, "count_waiting"), (Behaviour, "close"),
                            (Behaviour, "move"))),
-    ("assess: windows", ((shard, "kept_windows"), (shard, "reached"))),
+    ("assess: windows", ((shard, "kept_windows"), (minute, "kept_windows"), (minute, "reached"))),
     ("assess: incidents", ((Incidents, "take"), (shard.Shard, "_follow"), (shard, "under_incidents"))),
     ("assess: evidence", ((Evidence, "add"), (Evidence, "forget"), (Recent, "add"), (Recent, "forget"))),
     ("assess: room", ((shard, "make_room"),)),

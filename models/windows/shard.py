@@ -56,7 +56,7 @@ from models.windows.evidence import Evidence
 from models.windows.hold_back import HoldBack
 from models.windows.incidents import Incidents
 from models.windows.joint import forget_idle
-from models.windows.kept import kept_windows, no_levels, reached
+from models.windows.kept import kept_windows, no_levels
 from models.windows.minute import learn_minute
 from models.windows.recent import Recent
 from models.windows.rings import NO_ROWS, NO_UIDS, name_of, streaking, under_incidents
@@ -377,13 +377,11 @@ class Shard:
         active = int(self.s.head[ACTIVE])
         if active > len(self._kept.slot):
             self._kept = window_arrays(2 * active)
-        kept = yield partial(
+        its = self.settings
+        self.windows += yield partial(
             learn_minute, self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension,
-            self.settings.half_life_minutes, self.settings.keep_quantile, self.settings.keep_share, self._kept,
+            its.half_life_minutes, its.keep_quantile, its.keep_share, its.detector, its.rules, self._kept,
         )  # fmt: skip
-        rows = WindowArrays._make(column[:kept].copy() for column in self._kept)
-        its, found = self.settings, reached(self.s, self.arrays, rows.slot, self.settings.keep_share)
-        self.windows += kept_windows(self.s, self.dimension, its.detector, rows, its.rules, found)
 
     def _add_waiting(self) -> int | None:
         """Count the waiting rows that are within reach; the base pane of the first that is not."""
