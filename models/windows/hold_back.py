@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,9 +90,10 @@ class HoldBack:
         """Put the failures and successes of an entity and 30 s pane in order, and count the sign-ins that follow."""
         sequence = self.sequences[rule]
         entity = s.rings["owner"][slot]
-        found = [*self._of(entity, pane)]
-        if not any((one.columns["counts"] & SUCCESS).any() for one in found):
+        counted = [*self._of(entity, pane)]
+        if not any((counts & SUCCESS).any() for counts, _ in counted):
             return
+        found = [kept() for _, kept in counted]
         columns = {name: np.concatenate([one.columns[name] for one in found]) for name, _ in _COLUMNS}
         order = np.argsort(columns["place"], kind="stable")
         columns = {name: np.ascontiguousarray(column[order]) for name, column in columns.items()}
@@ -124,12 +126,12 @@ class HoldBack:
             )
         )
 
-    def _of(self, entity: np.uint64, pane: int) -> Iterator[Kept]:
-        """The failures and successes of one entity and pane, by batch."""
+    def _of(self, entity: np.uint64, pane: int) -> Iterator[tuple[NDArray[np.uint8], Callable[[], Kept]]]:
+        """The failures and successes of one entity and pane, by batch: what they count as, and how to get them all."""
         for kept in self.kept:
             hit = np.flatnonzero((kept.columns["entity"] == entity) & (kept.pane == pane))
             if len(hit):
-                yield _part(kept, hit)
+                yield kept.columns["counts"][hit], partial(_part, kept, hit)
         for held in self.held:
             if held.newest // PER30 < pane:
                 continue
@@ -137,7 +139,8 @@ class HoldBack:
             whose = np.ascontiguousarray(batch.entity[self.dimension])  # what `direct` asks for
             n = _PICK(held.rows, whose, batch.counts, batch.flags, batch.place, entity, held.floor, pane, picked)
             if n:
-                yield self._columns(held._replace(rows=picked[:n]))
+                rows = picked[:n]
+                yield batch.counts[rows], partial(self._columns, held._replace(rows=rows))
 
     def _kept(self, held: Held) -> Kept:
         """The failures and successes among held rows, as columns."""

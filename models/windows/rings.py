@@ -62,11 +62,12 @@ def under_incidents(
     hit = np.flatnonzero((slots >= 0) & (s.hot[slots] != 0))
     uid_rows: list[NDArray[np.int64]] = []
     uids: list[NDArray[np.uint8]] = []
-    for slot in np.unique(slots[hit]).tolist():
-        mine = rows[hit[slots[hit] == slot]]
+    found = slots[hit]
+    for slot in {slot for slot, _ in incidents.open}.intersection(found.tolist()):
+        mine = rows[hit[found == slot]]
         for uid in incidents.uids(slot):
             uid_rows.append(mine)
-            uids.append(np.tile(np.frombuffer(uid, np.uint8), (len(mine), 1)))
+            uids.append(np.broadcast_to(np.frombuffer(uid, np.uint8), (len(mine), len(uid))))
     if not uids:
         return NO_ROWS, NO_UIDS
     return np.concatenate(uid_rows), np.concatenate(uids)
