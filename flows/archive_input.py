@@ -34,7 +34,7 @@ TOPICS: Final = {
 """The keys of the topics of results, likewise."""
 _OPTIONAL: Final = ("verdicts",)
 _SURE_S: Final = 2.0
-_BATCHES: Final = 4
+_BATCHES: Final = 2
 """What is read at a time, in batches of the live flow: keys of new people become durable together."""
 _LONGEST: Final = 1 << 23
 """Bytes of a result: more than any that Lapwing writes."""
