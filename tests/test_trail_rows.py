@@ -187,3 +187,26 @@ def test_addresses_have_one_token_however_they_are_written(tmp_path: Path) -> No
         expected = [keys.token(f"t{at}", "ip", ip) for ip in addresses for at in (0, 1)]
     assert table.column("ip_token").to_pylist() == expected
     assert len(set(expected)) == 4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_subjects_are_the_same_asked_for_at_once_or_one_by_one(seed: int, tmp_path: Path) -> None:
+    draw = random.Random(seed)
+    ids, names = (
+        ["", *(f"u{n}" for n in range(12))],
+        ["", *(f"u{n}" for n in range(12)), *(f"n{n}@X" for n in range(12))],
+    )
+    drawn = ((draw.choice("ab"), draw.choice(ids), draw.choice(names)) for _ in range(300))
+    wanted = [names for names in drawn if any(names[1:])]
+
+    def told(size: int) -> tuple[list[int], list[list[int]]]:
+        with KeyStore.open(tmp_path / str(size), create=True) as keys:
+            found = {}
+            for at in range(0, len(wanted), size):
+                found |= keys.subjects(wanted[at : at + size])
+            number = {one.id: at for at, one in enumerate(dict.fromkeys(found.values()))}
+            persons = [sorted(number[id_] for id_ in keys.persons([one]) if id_ in number) for one in number]
+            leads = [sorted(number[one.id] for one in keys.find(tenant, name)) for tenant in "ab" for name in names[1:]]
+            return [number[found[one].id] for one in wanted], [*persons, *leads]
+
+    assert told(1) == told(7) == told(len(wanted))
