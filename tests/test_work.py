@@ -116,7 +116,18 @@ def assessed(thread: ThreadPoolExecutor | None, saving: Saving | None = None) ->
     return [one for each in slices for _, one in logic.on_batch([each])[0]], logic
 
 
-def test_a_shard_says_the_same_with_a_thread_and_its_snapshot_waits_for_it() -> None:
+@pytest.mark.parametrize("many", [1, shard.MANY_ROWS])
+def test_a_shard_says_the_same_with_a_thread_and_its_snapshot_waits_for_it(
+    many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, counting = shard._ARRIVE, set()
+
+    def counted(*arguments: object) -> object:
+        counting.add(threading.current_thread().name.partition("_")[0])
+        return count(*arguments)
+
+    monkeypatch.setattr(shard, "MANY_ROWS", many)
+    monkeypatch.setattr(shard, "_ARRIVE", counted)
     with ThreadPoolExecutor(2, "beside") as thread:
         found = []
         for beside in (None, thread):
@@ -124,6 +135,7 @@ def test_a_shard_says_the_same_with_a_thread_and_its_snapshot_waits_for_it() -> 
             snapshot = logic.snapshot()
             found.append(([said(one) for one in under_way], snapshot))
     assert found[0] == found[1]
+    assert counting == ({"MainThread", "beside"} if many == 1 else {"MainThread"})
     assert sum(len(windows) for _, windows, _ in found[0][0]) > 5
 
 

@@ -70,6 +70,8 @@ _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY = direct(close_panes), direct(open_early)
 _USERS_AT, _RELEASE_BEFORE, _SETTLE = direct(users_at), direct(release_before), direct(settle)
 NO_SLOTS = np.empty(0, np.int32)
+MANY_ROWS = 512
+"""So many rows of a slice are counted on another thread, if there is one; fewer are soon counted."""
 
 
 class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,11 +153,11 @@ class Shard:
         return Work(self.steps(piece)).result()
 
     def steps(self, piece: Slice) -> Steps[SliceScores]:
-        """`assess`, with a pause wherever a minute ends: that is compiled code, and may run on another thread."""
+        """`assess`, with a pause where many rows are counted or a minute ends: compiled code, for any thread."""
         batch = piece.batch
         self._stirred = NO_SLOTS
         yield from self._hear(batch.source, batch.sources, batch.watermark_before, idle=batch.idle and not len(batch))
-        uid_rows, uids = self._arrive(piece) if len(piece.rows) else (NO_ROWS, NO_UIDS)
+        uid_rows, uids = (yield from self._arrive(piece)) if len(piece.rows) else (NO_ROWS, NO_UIDS)
         sources = self.sources
         if sources:
             if sources.latest < batch.watermark != END_OF_TIME:
@@ -217,16 +219,16 @@ class Shard:
             if self.watermark // PANE_US > before // PANE_US or self.s.head[NEXT] == NEVER:
                 yield from self._advance()
 
-    def _arrive(self, piece: Slice) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    def _arrive(self, piece: Slice) -> Steps[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
         """Count and score the rows of a slice; the rows under an open incident, and its uid for each."""
         batch, rows, scores = piece.batch, piece.rows, piece.scores
         columns = row_arrays(batch, self.dimension, rows)
         self._grow(columns)
         skip = self._counted_before(batch, rows)
         ahead, floor = np.empty(len(rows), np.bool_), int(self.s.head[NEXT])
-        waiting, fresh, witnessed, newest, hot = _ARRIVE(
-            self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension, columns, skip, scores, ahead
-        )
+        known = self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension
+        count = partial(_ARRIVE, *known, columns, skip, scores, ahead)
+        waiting, fresh, witnessed, newest, hot = (yield count) if len(rows) >= MANY_ROWS else count()
         if self.behaviour is not None:
             self.behaviour.count(self.s, columns, batch, skip, ahead, scores)
         if waiting:
