@@ -15,22 +15,23 @@ class EpochEnd:
     of what the last end took, as it was seen from here. If that is too long the next is shorter.
 
     An epoch ends with the first poll that comes so long after the one that ended the last epoch. How long is learned
-    from the ends that there have been; before the second there is no pause. Times are seconds on one clock.
+    from the ends that there have been. When the first epoch began is not known, so there is no pause before the third
+    end. Times are seconds on one clock.
 
-    >>> end = EpochEnd(0.0)
-    >>> for time in (0.5, 1.0):
+    >>> end = EpochEnd()
+    >>> for time in (1.0, 2.0):
     ...     end.polled(time)
-    >>> end.saved(1.0)
-    >>> end.polled(1.4)
+    ...     end.saved(time)
+    ...     end.polled(time + 0.4)
     >>> end.rest()
     0.0
-    >>> end.polled(2.0)
+    >>> end.polled(3.0)
     >>> round(end.rest(), 3)
     0.3
     """
 
-    def __init__(self, now: float) -> None:
-        self._polled = self._began = now
+    def __init__(self) -> None:
+        self._polled = self._began = float("-inf")
         self._length = float("inf")
         self._saved: float | None = None
         self._took = 0.0

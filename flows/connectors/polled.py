@@ -83,7 +83,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         self._over = False
         self._wait = False
         self._epochs = 0
-        self._epoch_end = EpochEnd(time.monotonic())
+        self._epoch_end = EpochEnd()
         self._spoken = self._heard = time.monotonic()
         self._caught_up = float("-inf")
 
