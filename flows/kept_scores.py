@@ -41,7 +41,7 @@ def kept_or_scored(path: str, detector: str, columns: Sequence[str]) -> Scores:
     beside = Path(path).with_name(NAME)
     if Path(path).is_file() and beside.is_file():
         rows = pq.read_table(beside)
-        about = rows.schema.metadata
+        about = rows.schema.metadata or {}
         if about.get(_TABLE) == _digest(Path(path)) and about.get(_COLUMNS) == ",".join(columns).encode():
             mine = rows.filter(pc.equal(rows["detector"], detector))
             if mine.num_rows:
