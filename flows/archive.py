@@ -11,6 +11,7 @@ from typing import Final
 
 import bytewax.operators as op
 import msgspec
+import pyarrow as pa
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from bytewax.testing import run_main
@@ -124,6 +125,8 @@ def run(
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # a batch makes many thousand objects that need no collector
+    # Arrow's own pool gives columns back to the system after each commit, and every page is then zeroed again.
+    pa.set_memory_pool(pa.system_memory_pool())
     began = time.monotonic()
     check_places(input, trail, keys)
     ending = threading.Event()
