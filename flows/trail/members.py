@@ -1,5 +1,6 @@
 """The canonical members of many events, as spans of one buffer: what columns, sealed parts and counts are made from."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, NamedTuple
@@ -66,6 +67,8 @@ _HEADS: Final = 5 * len(_NAMES) + 2 * MOST_HEAD
 """Bytes that all members of an event take at most beside their texts, and a few before them."""
 _DEPTH: Final = 64
 _BACKSLASH: Final = 0x5C
+_SEED: Final = np.uint64(int.from_bytes(os.urandom(8), "little"))
+"""Of hashes that only say where to look: what is found does not depend on it."""
 _decode = msgspec.json.Decoder(Members).decode
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -104,8 +107,6 @@ class Told:
     tag: NDArray[np.uint8]
     total: NDArray[np.int64]
     """Bytes of all members of each event."""
-    whole: bytes
-    """The buffer once more."""
 
     def __len__(self) -> int:
         return len(self.at)
@@ -117,7 +118,7 @@ class Told:
 
     def some(self, rows: slice) -> "Told":
         """Some events' members."""
-        return Told(self.buffer, self.at[rows], self.size[rows], self.tag[rows], self.total[rows], self.whole)
+        return Told(self.buffer, self.at[rows], self.size[rows], self.tag[rows], self.total[rows])
 
     def has(self, name: str) -> NDArray[np.bool_]:
         """Which events have a member."""
@@ -130,8 +131,8 @@ class Told:
         there = self.tag[rows, slot] != ABSENT
         begin = np.where(there, self.at[rows, slot], 0)
         end = begin + np.where(there, self.size[rows, slot], 0)
-        whole = self.whole
-        return [whole[at:to] for at, to in zip(begin.tolist(), end.tolist(), strict=True)]
+        whole = self.buffer.data
+        return [whole[at:to].tobytes() for at, to in zip(begin.tolist(), end.tolist(), strict=True)]
 
     def pieces(self, name: str, rows: NDArray[np.int64]) -> Pieces:
         """A member of some events that all have it, as it stands there."""
@@ -172,7 +173,7 @@ class Told:
         which, first = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
         slots = np.array([SLOT[name] for name in names])
         code = np.zeros(len(self), np.int64) if code is None else code
-        return which, first[: kernels.distinct(*self.spans, slots, code, rows, which, first)]
+        return which, first[: kernels.distinct(*self.spans, slots, code, rows, _SEED, which, first)]
 
     def packed(self, heads: Sequence[int], names: Sequence[str], rows: NDArray[np.int64], to: "Packed") -> None:
         """Append members of some rows to what is packed of them, behind some bytes."""
@@ -244,8 +245,9 @@ def told(canonical: Texts, noted: NDArray[np.bool_]) -> Told:
         where = (slow[:, None], _SLOTS)
         found.at[where], found.size[where], found.tag[where] = at + len(buffer), size, tag_
         buffer = sealed(np.concatenate((buffer, np.frombuffer(side, np.uint8))), np.uint8)
-    found.size[found.tag == ABSENT] = 0
-    return Told(buffer, found.at, found.size, found.tag, found.size.sum(axis=1), buffer.tobytes())
+    total = np.empty(n, np.int64)
+    kernels.extents(found.size, found.tag, total)
+    return Told(buffer, found.at, found.size, found.tag, total)
 
 
 def read(message: bytes, noted: bool) -> Members:

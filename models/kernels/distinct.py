@@ -1,16 +1,43 @@
 """Members of many events by their spans: which rows have the same, byte by byte, and columns of them."""
 
+from typing import Final
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from models.kernels.kernel import inlined
+from models.kernels.load import copied, load8
 from models.kernels.number import decimal
 from models.kernels.scan import ABSENT, DOUBLE
-from models.kernels.siphash import entity_hash
 
 ABOUT, DID, TO = 1, 2, 3
 """Whom a target is: the one whom the event is about, the one who did it, or another."""
+
+
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+_HALF: Final = np.uint64(32)
+
+
+@inlined
+def _mixed(found: np.uint64, word: np.uint64) -> np.uint64:
+    """A hash with eight bytes more."""
+    found = (found ^ word) * _ODD
+    return found ^ (found >> _HALF)
+
+
+@inlined
+def _hashed(buffer: NDArray[np.uint8], at: int, size: int, found: np.uint64) -> np.uint64:
+    """A hash with a span more: good enough to say where to look."""
+    found = _mixed(found, np.uint64(size + 1))
+    if size >= 8:
+        for k in range(0, size - 8, 8):
+            found = _mixed(found, load8(buffer, at + k))
+        return _mixed(found, load8(buffer, at + size - 8))
+    word = np.uint64(0)
+    for k in range(size):
+        word = (word << np.uint64(8)) | np.uint64(buffer[at + k])
+    return _mixed(found, word)
 
 
 @inlined
@@ -18,6 +45,11 @@ def _alike(buffer: NDArray[np.uint8], at: int, size: int, other: int, other_size
     """Whether two spans hold the same bytes."""
     if size != other_size:
         return False
+    if size >= 8:
+        for k in range(0, size - 8, 8):
+            if load8(buffer, at + k) != load8(buffer, other + k):
+                return False
+        return load8(buffer, at + size - 8) == load8(buffer, other + size - 8)
     for k in range(size):
         if buffer[at + k] != buffer[other + k]:
             return False
@@ -54,13 +86,15 @@ def distinct(
     slots: NDArray[np.int64],
     code: NDArray[np.int64],
     rows: NDArray[np.int64],
+    seed: np.uint64,
     which: NDArray[np.int64],
     first: NDArray[np.int64],
 ) -> int:
     """Number some rows by (code, members), in the order in which each comes first; how many there are.
 
     `code` is of every row, `which` of those asked for; `first` gets the first row of each number. Hashes only say
-    where to look: what is alike is compared byte by byte.
+    where to look: what is alike is compared byte by byte. They begin with `seed`, which is to be random, so that nobody
+    can send what all comes to the same place.
     """
     places = 16
     while places < 2 * len(rows):
@@ -71,12 +105,12 @@ def distinct(
     count = 0
     for k in range(len(rows)):
         row = rows[k]
-        found = np.uint64(code[row] + 1)
+        found = _mixed(seed, np.uint64(code[row]))
         for slot in slots:
             if tag[row, slot] != ABSENT:
-                found = entity_hash(buffer, at[row, slot], size[row, slot], found)
+                found = _hashed(buffer, at[row, slot], size[row, slot], found)
             else:
-                found = found * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
+                found = _mixed(found, np.uint64(0))
         place = np.int64((found ^ (found >> np.uint64(32))) & np.uint64(mask))
         while True:
             number = table[place]
@@ -164,6 +198,18 @@ def whom(
 
 
 @njit(cache=True, nogil=True)
+def extents(size: NDArray[np.int64], tag: NDArray[np.uint8], total: NDArray[np.int64]) -> None:
+    """How long all members of each row are together; absent ones get no length."""
+    for row in range(len(total)):
+        found = np.int64(0)
+        for slot in range(size.shape[1]):
+            if tag[row, slot] == ABSENT:
+                size[row, slot] = 0
+            found += size[row, slot]
+        total[row] = found
+
+
+@njit(cache=True, nogil=True)
 def holding(
     buffer: NDArray[np.uint8],
     at: NDArray[np.int64],
@@ -206,9 +252,7 @@ def texts(
     """A member's strings one behind the other, as `lengths` has made room for them."""
     for row in range(len(size)):
         if tag[row, slot] != ABSENT:
-            start, begin = at[row, slot], np.int64(offsets[row])
-            for k in range(size[row, slot]):
-                out[begin + k] = buffer[start + k]
+            copied(out, np.int64(offsets[row]), buffer, at[row, slot], size[row, slot])
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""What numba has no name for: a load of eight bytes wherever they are, trailing zeros, a hint what will be needed."""
+"""What numba has no name for: eight bytes at once wherever they are, trailing zeros, a hint what will be needed."""
 
 from typing import Any
 
@@ -26,6 +26,12 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets its settings 
             raise IndexError(at)
         return np.uint64(int.from_bytes(buffer[at : at + 8].tobytes(), "little"))
 
+    def store8(buffer: NDArray[np.uint8], at: int, word: np.uint64) -> None:
+        """Write a little-endian word to bytes at .. at + 8."""
+        if at < 0 or at + 8 > len(buffer):
+            raise IndexError(at)
+        buffer[at : at + 8] = np.frombuffer(int(word).to_bytes(8, "little"), np.uint8)
+
     def prefetch(rows: NDArray[Any], at: int, offset: int) -> None:
         """Nothing: there is no cache to speak of."""
 
@@ -48,6 +54,21 @@ else:
             return builder.load(builder.bitcast(byte, word.as_pointer()), align=1)
 
         return types.uint64(buffer, types.intp), generate
+
+    @intrinsic
+    def store8(typing_context: Any, buffer: Any, at: Any, word: Any) -> Any:
+        """Write a little-endian word to bytes at .. at + 8. Not checked: the caller holds at + 8 <= len(buffer)."""
+        if not (isinstance(buffer, types.Array) and buffer.dtype == types.uint8 and buffer.layout == "C"):
+            return None
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            byte = builder.gep(array.data, [arguments[1]])
+            to = builder.bitcast(byte, context.get_value_type(types.uint64).as_pointer())
+            builder.store(arguments[2], to, align=1)
+            return context.get_dummy_value()
+
+        return types.none(buffer, types.intp, types.uint64), generate
 
     @intrinsic
     def prefetch(typing_context: Any, rows: Any, at: Any, offset: Any) -> Any:
@@ -78,6 +99,19 @@ else:
             return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
         return types.intp(types.uint64), generate
+
+
+@inlined
+def copied(out: NDArray[np.uint8], i: int, data: NDArray[np.uint8], at: int, size: int) -> int:
+    """Copy bytes, most of them eight at a time; the place after them."""
+    if size < 8:
+        for k in range(size):
+            out[i + k] = data[at + k]
+    else:
+        for k in range(0, size - 8, 8):
+            store8(out, i + k, load8(data, at + k))
+        store8(out, i + size - 8, load8(data, at + size - 8))
+    return i + size
 
 
 @inlined

@@ -5,6 +5,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.kernels.kernel import inlined
+from models.kernels.load import copied
 from models.kernels.number import decimal
 from models.kernels.scan import ABSENT, DOUBLE, NUMBER
 
@@ -20,14 +21,6 @@ def _big(out: NDArray[np.uint8], i: int, value: np.uint64, size: int) -> int:
     """Write the lowest bytes of a number, the highest first; the place after them."""
     for k in range(size):
         out[i + k] = np.uint8((value >> np.uint64(8 * (size - 1 - k))) & np.uint64(0xFF))
-    return i + size
-
-
-@inlined
-def _copied(out: NDArray[np.uint8], i: int, data: NDArray[np.uint8], at: int, size: int) -> int:
-    """Copy bytes; the place after them."""
-    for k in range(size):
-        out[i + k] = data[at + k]
     return i + size
 
 
@@ -75,7 +68,7 @@ def pack_heads(
 ) -> None:
     """The same bytes to some rows: heads of theirs."""
     for row in rows:
-        cursor[row] = _copied(out, cursor[row], heads, 0, len(heads))
+        cursor[row] = copied(out, cursor[row], heads, 0, len(heads))
 
 
 @njit(cache=True, nogil=True)
@@ -97,7 +90,7 @@ def pack_bytes(
         at = np.int64(offsets[row])
         size = np.int64(offsets[row + 1]) - at
         i = _text_head(out, i, size) if is_text else _binary_head(out, i, size)
-        cursor[row] = _copied(out, i, data, at, size)
+        cursor[row] = copied(out, i, data, at, size)
 
 
 @njit(cache=True, nogil=True)
@@ -163,7 +156,7 @@ def pack_members(
                 out[i] = _NIL
                 i += 1
             elif kind == PACKED:
-                i = _copied(out, i, buffer, start, extent)
+                i = copied(out, i, buffer, start, extent)
             elif kind == NUMBER:
                 one[0] = decimal(buffer, start, extent)
                 out[i] = _FLOAT
@@ -175,5 +168,5 @@ def pack_members(
                 i += 9
             else:
                 i = _text_head(out, i, extent)
-                i = _copied(out, i, buffer, start, extent)
+                i = copied(out, i, buffer, start, extent)
         cursor[row] = i
