@@ -27,6 +27,9 @@ from flows.trail.seal import CannotOpen, unseal
 from flows.trail.store import Store
 from flows.trail.trees import Trees
 from models.base import ENDPOINT
+from models.kernels.distinct import distinct
+from models.kernels.pack import pack_members
+from models.kernels.scan import TEXT
 from tests.odd_lines import lines as odd_lines
 from tests.trails import lines
 
@@ -84,6 +87,23 @@ def test_rows_with_the_same_members_are_told_apart_from_others(some: Events) -> 
     order = {name: number for number, name in enumerate(dict.fromkeys(names))}
     assert which.tolist() == [order[name] for name in names]
     assert first.tolist() == [int(rows[names.index(name)]) for name in order]
+
+
+def test_names_of_every_length_are_told_apart_by_any_byte_of_theirs() -> None:
+    names = [bytes(range(65, 65 + size)) for size in range(1, 27)]
+    names += [name[:at] + b"z" + name[at + 1 :] for name in names for at in range(len(name))]
+    buffer, length = np.frombuffer(b"".join(names), np.uint8), np.array([len(name) for name in names] * 2)
+    at = np.tile(np.cumsum(length[: len(names)]) - length[: len(names)], 2)[:, None]
+    tag = np.full((len(at), 1), TEXT, np.uint8)
+    rows, which, first = (np.arange(len(at)) for _ in range(3))
+    slots, code = np.zeros(1, np.int64), np.zeros(len(at), np.int64)
+    spans = buffer.copy(), at, length[:, None].copy(), tag
+    assert distinct(*spans, slots, code, rows, np.uint64(7), which, first) == len(names)
+    assert which.tolist() == [*range(len(names))] * 2
+    out, cursor = np.zeros(32 * len(at), np.uint8), rows * 32
+    pack_members(*spans, slots, rows, out, cursor)
+    packed = [out[row * 32 : end].tobytes() for row, end in enumerate(cursor.tolist())]
+    assert packed == [msgspec.msgpack.encode(name.decode()) for name in names] * 2
 
 
 def test_a_path_has_no_name_of_its_event_in_it(some: Events) -> None:
