@@ -152,7 +152,7 @@ def test_one_screen_has_all_there_is_to_know(tmp_path: Path) -> None:
     assert (len(found["messages"]), found["let_in"], len(found["events"])) == (2, ["sam"], 2)
     assert rest[2].uid in [row["incident"]["uid"] for row in found["linked"]]
     scored = {"time": one.start // 1000, "ip": one.entity, "username": "eve", "action": "login", "outcome": "success",
-              "tenant": one.tenant, "lapwing": {"v": 1}}  # fmt: skip
+              "tenant": one.tenant, "lapwing": {"v": 1, "time": one.start // 1000}}  # fmt: skip
     (folder / "scored.ndjson").write_bytes(msgspec.json.encode(scored) + b"\n")
     assert "let in: sam, eve" in shown(folder, one.uid), "also by the scored events"
 

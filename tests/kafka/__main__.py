@@ -14,7 +14,9 @@ USUAL_PORT = 9092
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, _interrupt)
+    # A shell that starts it in the background has Ctrl-C ignored, and whoever sends one means it.
+    for ends in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ends, _interrupt)
     try:
         with _broker() as kafka:
             make_all(kafka)
