@@ -27,7 +27,7 @@ from flows.trail.timeline import timeline
 
 A_DAY = 1_000_000
 PEOPLE = 50_000
-EVENTS = (1_000_000, 3_000_000)
+EVENTS = (1_000_000, 3_000_000, 10_000_000)
 
 
 class _Names(msgspec.Struct):
