@@ -5,16 +5,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+
 from tests.kafka.records import Record, produce
 from tests.kafka_runs import Site, eventually
 
 MOMENT = 1_795_410_000_000
-COMPACTED = {
-    "cleanup.policy": "compact",
-    "min.cleanable.dirty.ratio": "0.01",
-    "segment.ms": "1000",
-    "delete.retention.ms": "0",
-}
+COMPACTED = {"cleanup.policy": "compact"}
+AT_ONCE = {"min.cleanable.dirty.ratio": "0.01", "segment.ms": "1000", "delete.retention.ms": "0"}
+"""With these the broker compacts what is there, when a next record has come. Before, it has to keep all of it."""
 
 
 def failed(user: str, minute: float, count: int = 15) -> list[Record]:
@@ -42,6 +41,14 @@ def quiet(minute: float) -> list[Record]:
     return [Record(line.encode(), partition=0)]
 
 
+def compact_at_once(kafka: Any, topic: str) -> None:
+    """Set what a topic has to be compacted by."""
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in AT_ONCE.items()]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    admin = AdminClient(kafka.client())
+    admin.incremental_alter_configs([resource])[resource].result(60)
+
+
 def incidents(site: Site) -> dict[str, int]:
     """The last activity of each incident on the alert topic, by uid."""
     alerts = sorted(site.values("alerts"), key=lambda alert: alert["metadata"]["sequence"])
@@ -62,6 +69,7 @@ def test_compaction_leaves_open_incidents_only(kafka: Any, tmp_path: Path) -> No
     everything = site.read("latest")
     assert {(found.key or b"").decode() for found in everything} == lives.keys()
 
+    compact_at_once(kafka, site.topics["latest"])
     time.sleep(1.1)  # the next record begins a segment, and the one before can be compacted
     produce(kafka.client(), site.topics["latest"], [Record(b"{}", b"roll", partition=0)])
 
