@@ -177,7 +177,101 @@ def runs(folder: Path) -> Iterator[tuple[str, Table]]:
     yield "counts, 2000", in_runs(_counts(rng, 20_000, False), _counts(rng, 2_000, True), 3_000, (2_000,), rng)
 
 
+def _moved(rows: Rows, n: int, by: float, share: float, rng: np.random.Generator) -> Rows:
+    """Rows drawn again, by so many deviations away in a share of the columns."""
+    away = np.zeros(rows.shape[1])
+    columns = rng.choice(len(away), max(1, round(share * len(away))), replace=False)
+    away[columns] = by * rng.choice([-1, 1], len(columns))
+    return rows[rng.choice(len(rows), n)] + away * rows.std(axis=0)
+
+
+def _narrow(rows: Rows, n: int, far: float, rng: np.random.Generator) -> Rows:
+    """A cluster of a fifth of the width, so many deviations a column away."""
+    away = rng.normal(size=rows.shape[1])
+    away *= far / np.sqrt((away**2).mean())
+    return rows.mean(axis=0) + rows.std(axis=0) * (away + 0.2 * rng.normal(size=(n, len(away))))
+
+
+def _wider(rows: Rows, n: int, by: float, rng: np.random.Generator) -> Rows:
+    return rows.mean(axis=0) + (rows[rng.choice(len(rows), n)] - rows.mean(axis=0)) * by
+
+
+def _permuted(rows: Rows, n: int, rng: np.random.Generator) -> Rows:
+    """Each value from any row: only what columns have to do with each other is lost."""
+    return np.column_stack([rng.choice(rows[:, f], n) for f in range(rows.shape[1])])
+
+
+def weak_runs(folder: Path, seed: int) -> Iterator[tuple[str, Table]]:
+    """Streams whose runs are near what is normal: the choice looks at one seed of them, `quality_tables` at another."""
+    rng = np.random.default_rng([20_263, seed])
+    rows = rng.normal(size=(30_000, 5)) @ rng.normal(size=(5, 5))
+    for far in (1.0, 1.5):
+        yield f"narrow {far}, 1500+3000", in_runs(rows, _narrow(rows, 4_500, far, rng), 2_500, (1_500, 3_000), rng)
+    for by in (1.0, 1.5):
+        yield f"moved {by}, 4000", in_runs(rows, _moved(rows, 4_000, by, 1.0, rng), 4_000, (4_000,), rng)
+    yield "wider 2, 1000+2000", in_runs(rows, _wider(rows, 3_000, 2.0, rng), 3_000, (1_000, 2_000), rng)
+    clusters = _Clusters(rng, 4, 12, 2.0)
+    rows = clusters.draw(20_000)
+    odd = _moved(rows, 4_000, 1.5, 0.34, rng)
+    yield "clusters moved 1.5, 2500+1500", in_runs(rows, odd, 2_500, (2_500, 1_500), rng)
+    yield "clusters wider 1.5, 3000", in_runs(rows, clusters.draw(3_000, 1.5), 5_000, (3_000,), rng)
+    odd = _counts(rng, 4_500, True)
+    yield "counts, 1000+1000+2500", in_runs(_counts(rng, 20_000, False), odd, 4_000, (1_000, 1_000, 2_500), rng)
+    for name, after, length in (("annthyroid", 3_000, 1_500), ("cardio", 800, 1_000)):
+        if (path := folder / f"{name}.npz").exists():
+            rows, label = read(path)
+            rows, odd = rows[label == 0], rows[label == 1]
+            yield f"{name}, every anomaly, {length}", in_runs(rows, odd, after, (length,), rng)
+
+
+def other_runs(folder: Path) -> Iterator[tuple[str, Table]]:
+    """Streams of kinds that no choice looked at: other normal rows, other attacks, other lengths."""
+    rng = np.random.default_rng(20_264)
+    rows = np.exp(0.7 * rng.normal(size=(25_000, 3)) @ rng.normal(size=(3, 8)) + 0.5 * rng.normal(size=(25_000, 8)))
+    lengths = (1_000,) * 5
+    yield (
+        "logarithmic, moved 1.5 of half, 5x1000",
+        in_runs(rows, _moved(rows, 5_000, 1.5, 0.5, rng), 3_000, lengths, rng),
+    )
+    yield "logarithmic, permuted, 2000", in_runs(rows, _permuted(rows, 2_000, rng), 8_000, (2_000,), rng)
+    rows = np.zeros((40_000, 6))
+    noise = rng.normal(size=rows.shape) @ rng.normal(size=(6, 6))
+    for i in range(1, len(rows)):
+        rows[i] = 0.9 * rows[i - 1] + noise[i]
+    yield "each like the last, moved 1.5, 1200", in_runs(rows, _moved(rows, 1_200, 1.5, 1.0, rng), 9_000, (1_200,), rng)
+    yield "each like the last, narrow 2, 5000", in_runs(rows, _narrow(rows, 5_000, 2.0, rng), 15_000, (5_000,), rng)
+    rows = rng.normal(size=(20_000, 6)) @ rng.normal(size=(6, 30)) + 0.5 * rng.normal(size=(20_000, 30))
+    odd = _permuted(rows, 4_500, rng)
+    yield "30 columns, permuted, 3000+1500", in_runs(rows, odd, 1_000, (3_000, 1_500), rng)
+    yield "30 columns, one moved 3, 2000", in_runs(rows, _moved(rows, 2_000, 3.0, 0.01, rng), 6_000, (2_000,), rng)
+    odd = _moved(rows, 3_000, 1.5, 1.0, rng)
+    rows_of_run, label = mixed(rows[:1_000], odd, rng)
+    parts, labels = [rows[1_000:8_000], rows_of_run, rows[8_000:]], [np.zeros(7_000), label, np.zeros(12_000)]
+    yield "30 columns, a quarter of the run normal", (np.concatenate(parts), np.concatenate(labels).astype(np.int64))
+    t = np.arange(30_000)[:, None]
+    rows = np.sin(t / 6_000 + np.arange(5)) + t / 40_000 + 0.5 * rng.normal(size=(30_000, 5))
+    yield (
+        "waves and a trend, moved 2, 1500+2500",
+        in_runs(rows, _moved(rows, 4_000, 2.0, 1.0, rng), 7_000, (1_500, 2_500), rng),
+    )
+    rows = np.clip(_Clusters(rng, 5, 10, 2.0).draw(15_000) * 12 + 50, 0, 100).round()
+    yield "whole numbers, wider 1.5, 1500", in_runs(rows, _wider(rows, 1_500, 1.5, rng), 4_000, (1_500,), rng)
+    yield "whole numbers, one row again and again", in_runs(rows, rows[:1] + 9.0, 4_000, (2_000,), rng)
+    for name, after, lengths in (("smtp", 30_000, (1_000, 4_000)), ("shuttle", 8_000, (5_000,))):
+        if (path := folder / f"{name}.npz").exists():
+            rows, label = read(path)
+            rows = rows[label == 0]
+            odd = _moved(rows, sum(lengths), 2.0, 0.5, rng)
+            yield f"{name}, moved 2 of half, {'+'.join(map(str, lengths))}", in_runs(rows, odd, after, lengths, rng)
+
+
 def all_tables(folder: Path, names: Sequence[str]) -> dict[str, Any]:
-    """The tables of the folder that are there, scikit-learn's, those made here, and the streams."""
+    """What a choice looks at: the tables of the folder, scikit-learn's, those made here, and the streams."""
     found = {name: read(folder / f"{name}.npz") for name in names if (folder / f"{name}.npz").exists()}
-    return found | dict(bundled()) | dict(made()) | {f"runs: {name}": table for name, table in runs(folder)}
+    streams = (("runs", runs(folder)), ("weak", weak_runs(folder, 1)))
+    return (
+        found
+        | dict(bundled())
+        | dict(made())
+        | {f"{kind}: {name}": table for kind, tables in streams for name, table in tables}
+    )

@@ -1,8 +1,9 @@
 """Detectors over labelled tables, in file order, each row scored before it is learned, one configuration for all.
 
 The tables are those of ADBench (Han et al., 2022), as .npz files with `X` and `y`, small ones of scikit-learn, tables
-made here, and streams in which attacks come in runs of a thousand rows and more. Rows that have no score yet count as
-0, the least strange.
+made here, and streams in which attacks come in runs of a thousand rows and more: `runs`, `weak`, which are nearer what
+is normal, and `other`, of kinds that no choice of a parameter looked at. Rows that have no score yet count as 0, the
+least strange.
 
 `default` is what `lapwing score --detector default` uses; `open` is the same without its guard; `trees` are Half-Space
 Trees over clipped z-scores; `forest` is scikit-learn's IsolationForest that was fitted to all rows, those to come
@@ -22,7 +23,7 @@ from river import anomaly, compose, preprocessing
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks.made_tables import Rows, Table, bundled, made, read, runs
+from benchmarks.made_tables import Rows, Table, bundled, made, other_runs, read, runs, weak_runs
 from models.detectors.half_space_trees import HalfSpaceTreesParams, TableTrees
 from models.detectors.reservoir_ensemble import ReservoirEnsemble, ReservoirEnsembleParams
 
@@ -93,7 +94,7 @@ def line(figures: dict[str, Any], detectors: tuple[str, ...]) -> str:
     """The figures to be read."""
     told = "".join(f"{figures[name]:>9.3f}" for name in detectors)
     return (
-        f"{figures['table']:34}{figures['rows']:>8,}{figures['columns']:>5}{figures['anomalies']:>7,}{told}"
+        f"{figures['table']:46}{figures['rows']:>8,}{figures['columns']:>5}{figures['anomalies']:>7,}{told}"
         f"{figures['precision']:>7.3f}{figures['seconds']:>7.2f}"
     )
 
@@ -108,14 +109,14 @@ def main() -> None:
     detectors = tuple(name for name in DETECTORS if name != "river" or arguments.river)
     if not arguments.json:
         head = "".join(f"{name:>9}" for name in detectors)
-        print(f"{'AUC':34}{'rows':>8}{'cols':>5}{'odd':>7}{head}{'AP':>7}{'s':>7}")
+        print(f"{'AUC':46}{'rows':>8}{'cols':>5}{'odd':>7}{head}{'AP':>7}{'s':>7}")
     found = [(name, read(path)) for name in TABLES if (path := arguments.tables / f"{name}.npz").exists()]
     if not found:
         print(f"none of {', '.join(TABLES)} (.npz) is in {arguments.tables}: the others follow")
-    streams = ((f"runs: {name}", table) for name, table in runs(arguments.tables))
-    for group in (found, bundled(), made(), streams):
+    streams = (("runs", runs(arguments.tables)), ("weak", weak_runs(arguments.tables, 2)))
+    for kind, group in (("", found), ("", bundled()), ("", made()), *streams, ("other", other_runs(arguments.tables))):
         for name, table in group:
-            figures = measure(name, table, detectors)
+            figures = measure(f"{kind}: {name}" if kind else name, table, detectors)
             print(json.dumps(figures) if arguments.json else line(figures, detectors), flush=True)
 
 
