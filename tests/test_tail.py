@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from models.kernels.tail import OCTAVES, STEPS, tail_beyond, tail_bucket, tail_edge
+from models.kernels.tail import OCTAVES, STEPS, tail_beyond, tail_bucket, tail_edge, tail_score
 from models.thresholds.tail import Tail
 
 
@@ -48,6 +48,17 @@ def test_a_share_is_its_definition(size):
     asked = [0.0, 1e-9, 0.3, 1.0, 2.0, 7.7, 40.0, 1e4, *counted[:20].tolist()]
     expected = [1 - naive_beyond(counted.tolist(), score) for score in asked]
     np.testing.assert_allclose(tail.quantiles(np.array(asked)), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.3, 0.99, 1.0])
+def test_the_score_that_a_share_reached_is_one_of_the_sorted_to_a_bucket(share):
+    counted = np.random.default_rng(7).lognormal(0, 1.5, 1_000)
+    tail = Tail()
+    tail.count(counted)
+    found = tail_score(tail.arrays, share)
+    expected = np.sort(counted)[::-1][round(share * 1_000) - 1]
+    assert found <= expected <= found * (1 + 1 / 32)
+    assert tail_score(Tail().arrays, share) >= 0.0
 
 
 def test_buckets_hold_what_lies_between_their_edges():

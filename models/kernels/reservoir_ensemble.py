@@ -12,8 +12,8 @@ from models.kernels.covariance import CovarianceArrays, distance, fit_covariance
 from models.kernels.draw import below, draw
 from models.kernels.isolation import IsolationArrays, expected_path, grow, path
 from models.kernels.kernel import inlined, kernel
-from models.kernels.run_guard import REFUSED, GuardArrays, counts, in_run, open_guard, refuses
-from models.kernels.tail import TailArrays, tail_beyond, tail_count, tail_halve
+from models.kernels.run_guard import REFUSED, GuardArrays, counts, evidence, in_run, open_guard, refuses
+from models.kernels.tail import TailArrays, tail_beyond, tail_count, tail_halve, tail_score
 
 ISOLATION, NEIGHBOURS, COVARIANCE, TAILS, DENSITIES = range(5)
 VIEWS: Final = 5
@@ -30,6 +30,7 @@ _ROBUST: Final = 6.0
 _SCALED_AFTER: Final = 2
 _UNSURE: Final = 10.0  # rows as which 'usual' counts in a view's deviations while few are known
 _OPEN_ROWS: Final = 300
+RUN_SHARE: Final = 0.02  # a row of a run is at least as strange as the rarest such share of usual rows
 
 (TAUGHT, KEPT, NEXT_FIT, FITTED, SAMPLE, VIEWED, FIRST, PENDING, REFUSED_KEPT) = range(9)  # places in head
 HEAD: Final = 9
@@ -152,6 +153,16 @@ def score_of(e: EnsembleArrays) -> float:
     return total * total
 
 
+@inlined
+def lifted(e: EnsembleArrays, p: EnsembleLearned, score: float) -> float:
+    """A score and what a run says of all its rows, as the legs of a triangle: what is strange by itself hardly moves.
+
+    No row is lifted far above the rarest `RUN_SHARE`, so that a lasting change hides no row that is strange by itself.
+    """
+    sure = evidence(e.guard, p.accept_after)
+    return score if sure == 0.0 else math.hypot(score, sure * tail_score(e.usual, RUN_SHARE))
+
+
 @kernel
 def learn_views(e: EnsembleArrays) -> None:
     """Move each view's mean and variance by what it said."""
@@ -247,22 +258,24 @@ def fit(e: EnsembleArrays, p: EnsembleLearned) -> None:
 def assess_row(e: EnsembleArrays, p: EnsembleLearned, row: NDArray[np.float64]) -> tuple[float, float]:
     """A row's score and quantile by the rows before it; then it is learned, guarded, or inert. NaN is not yet known."""
     there = look(e, p, row)
-    score = quantile = np.nan
+    score = told = quantile = np.nan
     if there > 0 and e.head[VIEWED] >= _SCALED_AFTER:
-        score = score_of(e)
-        if e.told.total[0] >= p.warm_up:
-            quantile = 1.0 - tail_beyond(e.told, score)
-    if there < len(row):
-        return score, quantile
+        score = told = score_of(e)
     beyond = 1.0
     refused = False
     furthest = 0.0
     if score == score:
-        tail_count(e.told, score)
-        furthest = math.exp(max(deviation(e, NEIGHBOURS), deviation(e, COVARIANCE)))
-        beyond = min(tail_beyond(e.usual, score), tail_beyond(e.usual_furthest, furthest))
-        if e.usual.total[0] >= p.warm_up:
-            refused = refuses(e.guard, beyond, p.alone)
+        if there == len(row):
+            furthest = math.exp(max(deviation(e, NEIGHBOURS), deviation(e, COVARIANCE)))
+            beyond = min(tail_beyond(e.usual, score), tail_beyond(e.usual_furthest, furthest))
+            if e.usual.total[0] >= p.warm_up:
+                refused = refuses(e.guard, beyond, p.alone)
+        told = lifted(e, p, score)
+        if e.told.total[0] >= p.warm_up:
+            quantile = 1.0 - tail_beyond(e.told, told)
+    if there < len(row):
+        return told, quantile
+    tail_count(e.told, told)
     counted = counts(e.guard, refused, p.tokens)
     if counted and e.head[FITTED] > 0:
         learn_views(e)
@@ -280,7 +293,7 @@ def assess_row(e: EnsembleArrays, p: EnsembleLearned, row: NDArray[np.float64]) 
             e.pending[at, f] = e.row[f]
         e.pending_beyond[at] = beyond
         keep(e, p)
-    return score, quantile
+    return told, quantile
 
 
 @njit(cache=True, nogil=True)

@@ -112,6 +112,21 @@ def tail_quantile(t: TailArrays, score: float) -> float:
 
 
 @kernel
+def tail_score(t: TailArrays, share: float) -> float:
+    """A score that at least a `share` of those counted reached, to a bucket."""
+    wanted = share * t.total[0]
+    octave = OCTAVES - 1
+    while octave > 0 and t.octave[octave] < wanted:
+        wanted -= t.octave[octave]
+        octave -= 1
+    bucket = (octave + 1) * STEPS - 1
+    while bucket > octave * STEPS and t.count[bucket] < wanted:
+        wanted -= t.count[bucket]
+        bucket -= 1
+    return tail_edge(bucket)
+
+
+@kernel
 def tail_count(t: TailArrays, score: float) -> None:
     """Count a score; NaN does not count."""
     if score != score:
