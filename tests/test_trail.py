@@ -188,6 +188,27 @@ def test_what_does_not_fit_into_memory_is_sorted_on_disk() -> None:
     assert in_memory == on_disk == sorted(in_memory, key=lambda row: [row[name] for name in ORDER])
 
 
+def test_what_waits_on_disk_waits_among_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder in which a command is run is nobody's place to write to, and in a container it cannot be."""
+    here, folder = tmp_path / "here", tmp_path / "temporary"
+    here.mkdir()
+    folder.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    draw = np.random.default_rng(1)
+    pieces = (
+        pa.record_batch({"time": draw.integers(0, 1 << 60, 1_000), "sealed": [draw.bytes(400)] * 1_000})
+        for _ in range(700)
+    )
+    found = in_order(pieces, 1_000, ["time"])
+    times = [next(found)["time"]]
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) > 10_000_000
+    assert not list(here.iterdir())
+    times += [batch["time"] for batch in found]
+    assert np.all(np.diff(pa.concat_arrays(times).to_numpy()) >= 0)
+    assert not list(folder.iterdir())
+
+
 def test_tenants_that_anyone_can_make_up_share_a_tree(tmp_path: Path) -> None:
     names = ["acme", "globex", "../../etc", "a b", "x" * 60, "ünder", "initech", "_shared", ".hidden"]
     messages = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import duckdb
@@ -44,7 +45,10 @@ def _on_disk(
 ) -> Iterator[pa.RecordBatch]:
     reader = pa.RecordBatchReader.from_batches(held[0].schema, chain(held, coming))
     names = ", ".join(f'"{name}"' for name in by)
-    with duckdb.connect(config={"threads": "1", "memory_limit": _MEMORY}) as connection:
+    with (
+        TemporaryDirectory(prefix="lapwing-sort-") as folder,
+        duckdb.connect(config={"threads": "1", "memory_limit": _MEMORY, "temp_directory": folder}) as connection,
+    ):
         connection.execute("SET enable_progress_bar = false")
         connection.register("rows", reader)
         yield from connection.sql(f"SELECT * FROM rows ORDER BY {names}").to_arrow_reader(_PIECE)
