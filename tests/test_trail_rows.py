@@ -182,10 +182,11 @@ def test_what_is_sealed_with_others_opens_alone() -> None:
 @pytest.mark.usefixtures("either")
 def test_many_hashes_and_tokens_are_those_of_each() -> None:
     draw = random.Random(5)
-    texts = [draw.randbytes(size) for size in (0, 1, 55, 56, 63, 64, 65, 119, 1_000, 70_000)]
+    sizes = (0, 1, 55, 56, 63, 64, 65, 119, 127, 128, 129, 247, 248, 255, 256, 257, 1_000, 70_000)
+    texts = [draw.randbytes(size) for size in sizes * 3]
     assert [one.tobytes() for one in sha256_all(pieces(texts))] == [hashlib.sha256(text).digest() for text in texts]
-    key, before = draw.randbytes(32), [b"", b"ip:4:acme", b"x" * 300]
-    which = np.arange(len(texts)) % 3
+    key, before = draw.randbytes(32), [b"x", b"ip:4:acme", b"x" * 300]
+    which = np.arange(len(texts)) // len(sizes)
     expected = [
         hashlib.blake2b(before[of] + text, digest_size=16, key=key).digest()
         for of, text in zip(which, texts, strict=True)

@@ -1,6 +1,6 @@
 """The trail's primitives over many pieces at once: what `seal`, hashlib and the key store do with one.
 
-OpenSSL does it in compiled code where that can be, else piece by piece; what comes of it is the same.
+Compiled code does it where that can be, else piece by piece; what comes of it is the same.
 """
 
 import hashlib
@@ -16,8 +16,9 @@ from flows.formats.lapwing import sealed
 from flows.trail.merkle import whole
 from flows.trail.seal import NONCE_BYTES, TAG_BYTES, joined, seal_with
 from models.kernels import openssl
+from models.kernels.blake2b import TOKEN, tokens
 
-HASH_BYTES, TOKEN_BYTES = openssl.HASH, openssl.TOKEN
+HASH_BYTES, TOKEN_BYTES = openssl.HASH, TOKEN
 Bytes = NDArray[np.uint8]
 
 
@@ -123,10 +124,8 @@ def tokens_of(key: bytes, before: Sequence[bytes], which: NDArray[np.int64], pie
         return np.frombuffer(found, np.uint8).reshape(-1, TOKEN_BYTES)
     out = np.empty((len(pieces), TOKEN_BYTES), np.uint8)
     starts = np.cumsum([0, *map(len, before)])
-    with openssl.token_making(key) as context:
-        texts = np.frombuffer(b"".join(before), np.uint8)
-        if not openssl.tokens(context, texts, starts, sealed(which, np.int64), *pieces.plain(), out):
-            raise openssl.Failed("BLAKE2b")
+    own, texts = np.frombuffer(key, np.uint8), np.frombuffer(b"".join(before), np.uint8)
+    tokens(own, texts, starts, sealed(which, np.int64), *pieces.plain(), out)
     return out
 
 

@@ -225,7 +225,7 @@ def _tokens(own: Told, name: str, kind: str, tenants: list[str], tenant: NDArray
     there = own.has(name)
     rows = first = np.flatnonzero(there)
     which = np.arange(len(rows))
-    if kind != "request":  # one hardly ever comes twice
+    if kind == "ip":  # the others hardly come twice
         which, first = own.distinct((name,), rows, tenant)
     each = tokens_of(keys.indexing, [before(one, kind) for one in tenants], tenant[first], own.pieces(name, first))
     out = np.zeros((len(own), ID_BYTES), np.uint8)

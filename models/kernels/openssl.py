@@ -1,4 +1,4 @@
-"""AES-256-GCM, SHA-256 and BLAKE2b over many pieces at once: OpenSSL's own, called from compiled code.
+"""AES-256-GCM and SHA-256 over many pieces at once: OpenSSL's own, called from compiled code.
 
 Python's hashlib is linked with OpenSSL. A call of it from Python waits longer than it computes: for the call, for
 objects of what goes in and comes out, and for a cipher whose key is made ready anew. Kernels call the same functions
@@ -20,10 +20,9 @@ from numba import config, njit, types
 from numba.core.types import ExternalFunction
 from numpy.typing import NDArray
 
-KEY, NONCE, TAG, HASH, TOKEN = 32, 12, 16, 32, 16
-"""Bytes of what the primitives take and give; a token is a keyed BLAKE2b of that length."""
+KEY, NONCE, TAG, HASH = 32, 12, 16, 32
+"""Bytes of what the primitives take and give."""
 _GET_TAG: Final = 0x10
-_UNSIGNED: Final = 2
 _AT, _INT = types.intp, types.int32
 _SHAPES: Final[dict[str, Any]] = {
     "EVP_EncryptInit_ex": _INT(_AT, _AT, _AT, _AT, _AT),
@@ -33,9 +32,6 @@ _SHAPES: Final[dict[str, Any]] = {
     "EVP_DigestInit_ex": _INT(_AT, _AT, _AT),
     "EVP_DigestUpdate": _INT(_AT, _AT, _AT),
     "EVP_DigestFinal_ex": _INT(_AT, _AT, _AT),
-    "EVP_MAC_init": _INT(_AT, _AT, _AT, _AT),
-    "EVP_MAC_update": _INT(_AT, _AT, _AT),
-    "EVP_MAC_final": _INT(_AT, _AT, _AT, _AT),
 }
 """What kernels call. Kernels that are kept on disk know these by name: each process says where they are."""
 
@@ -47,14 +43,6 @@ def _named(name: str) -> Any:
 _encrypt_init, _encrypt, _encrypt_end = (_named(f"EVP_Encrypt{step}") for step in ("Init_ex", "Update", "Final_ex"))
 _cipher_control = _named("EVP_CIPHER_CTX_ctrl")
 _digest_init, _digest, _digest_end = (_named(f"EVP_Digest{step}") for step in ("Init_ex", "Update", "Final_ex"))
-_mac_init, _mac, _mac_end = (_named(f"EVP_MAC_{step}") for step in ("init", "update", "final"))
-
-
-class _Parameter(ctypes.Structure):
-    _fields_ = (
-        ("key", ctypes.c_char_p), ("kind", ctypes.c_uint), ("data", ctypes.c_void_p), ("size", ctypes.c_size_t),
-        ("returned", ctypes.c_size_t),
-    )  # fmt: skip
 
 
 def _library() -> ctypes.CDLL | None:
@@ -69,11 +57,10 @@ def _library() -> ctypes.CDLL | None:
         for name in _SHAPES:
             llvm.add_symbol(f"lapwing_{name}", ctypes.cast(getattr(library, name), pointer).value)
         for name, answer, *asked in (
-            *((f"EVP_{kind}_fetch", pointer, pointer, text, text) for kind in ("CIPHER", "MD", "MAC")),
-            *((f"EVP_{kind}_CTX_free", None, pointer) for kind in ("CIPHER", "MD", "MAC")),
-            ("EVP_CIPHER_CTX_new", pointer), ("EVP_MD_CTX_new", pointer), ("EVP_MAC_CTX_new", pointer, pointer),
+            *((f"EVP_{kind}_fetch", pointer, pointer, text, text) for kind in ("CIPHER", "MD")),
+            *((f"EVP_{kind}_CTX_free", None, pointer) for kind in ("CIPHER", "MD")),
+            ("EVP_CIPHER_CTX_new", pointer), ("EVP_MD_CTX_new", pointer),
             ("EVP_EncryptInit_ex", ctypes.c_int, pointer, pointer, pointer, text, text),
-            ("EVP_MAC_init", ctypes.c_int, pointer, text, ctypes.c_size_t, pointer),
         ):  # fmt: skip
             function = getattr(library, name)
             function.restype, function.argtypes = answer, asked
@@ -92,8 +79,7 @@ def _fetched(algorithm: str, name: bytes) -> int:
 
 _CIPHER: Final = _fetched("CIPHER", b"AES-256-GCM")
 _DIGEST: Final = _fetched("MD", b"SHA256")
-_MAC: Final = _fetched("MAC", b"BLAKE2BMAC")
-AVAILABLE: Final = bool(_CIPHER and _DIGEST and _MAC)
+AVAILABLE: Final = bool(_CIPHER and _DIGEST)
 """Whether kernels and what they take can be called."""
 
 
@@ -123,22 +109,6 @@ def hashing() -> Iterator[tuple[int, int]]:
         yield context, _DIGEST
     finally:
         _LIBRARY.EVP_MD_CTX_free(context)
-
-
-@contextmanager
-def token_making(key: bytes) -> Iterator[int]:
-    """What `tokens` works with. It is cleared of the key afterwards."""
-    context = _LIBRARY.EVP_MAC_CTX_new(_MAC)
-    size = ctypes.c_size_t(TOKEN)
-    parameters = (_Parameter * 2)(
-        _Parameter(b"size", _UNSIGNED, ctypes.cast(ctypes.pointer(size), ctypes.c_void_p), ctypes.sizeof(size), 0)
-    )
-    try:
-        if not context or _LIBRARY.EVP_MAC_init(context, key, len(key), ctypes.addressof(parameters)) != 1:
-            raise Failed("BLAKE2b")
-        yield context
-    finally:
-        _LIBRARY.EVP_MAC_CTX_free(context)
 
 
 @njit(cache=True, nogil=True)
@@ -208,28 +178,4 @@ def subtree(context: tuple[int, int], nodes: NDArray[np.uint8]) -> bool:
             done += _digest_end(context[0], nodes.ctypes.data + k * HASH, 0)
             if done != 4:
                 return False
-    return True
-
-
-@njit(cache=True, nogil=True)
-def tokens(
-    context: int,
-    before: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    which: NDArray[np.int64],
-    data: NDArray[np.uint8],
-    begin: NDArray[np.int64],
-    end: NDArray[np.int64],
-    out: NDArray[np.uint8],
-) -> bool:
-    """The token of each piece behind a text of several (`which` of `starts`, one more than texts)."""
-    size = np.zeros(1, np.int64)
-    for k in range(len(begin)):
-        at = starts[which[k]]
-        done = _mac_init(context, 0, 0, 0)
-        done += _mac(context, before.ctypes.data + at, starts[which[k] + 1] - at)
-        done += _mac(context, data.ctypes.data + begin[k], end[k] - begin[k])
-        done += _mac_end(context, out.ctypes.data + k * TOKEN, size.ctypes.data, TOKEN)
-        if done != 4:
-            return False
     return True
