@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.kernels.kernel import inlined
-from models.kernels.load import copied, load8
+from models.kernels.load import HIGHS, ONES, copied, load8
 from models.kernels.number import decimal
 from models.kernels.scan import ABSENT, DOUBLE
 
@@ -54,6 +54,26 @@ def _alike(buffer: NDArray[np.uint8], at: int, size: int, other: int, other_size
         if buffer[at + k] != buffer[other + k]:
             return False
     return True
+
+
+@inlined
+def _zeros(word: np.uint64) -> np.uint64:
+    """Not zero if a byte of a word is zero."""
+    return (word - ONES) & ~word & HIGHS
+
+
+@inlined
+def _is_ascii(buffer: NDArray[np.uint8], begin: int, end: int) -> bool:
+    """Whether all bytes of a span are ASCII."""
+    if end - begin < 8:
+        for k in range(begin, end):
+            if buffer[k] >= 0x80:
+                return False
+        return True
+    found = load8(buffer, end - 8)
+    for k in range(begin, end - 8, 8):
+        found |= load8(buffer, k)
+    return found & HIGHS == 0
 
 
 @inlined
@@ -220,12 +240,21 @@ def holding(
     found: NDArray[np.bool_],
 ) -> None:
     """Which rows' members hold a byte."""
+    every = ONES * np.uint64(byte)
     for row in range(len(found)):
         found[row] = False
-        if tag[row, slot] != ABSENT:
-            for k in range(at[row, slot], at[row, slot] + size[row, slot]):
+        if tag[row, slot] == ABSENT:
+            continue
+        begin, end = at[row, slot], at[row, slot] + size[row, slot]
+        if end - begin < 8:
+            for k in range(begin, end):
                 if buffer[k] == byte:
                     found[row] = True
+            continue
+        zero = _zeros(load8(buffer, end - 8) ^ every)
+        for k in range(begin, end - 8, 8):
+            zero |= _zeros(load8(buffer, k) ^ every)
+        found[row] = zero != 0
 
 
 @njit(cache=True, nogil=True)
@@ -295,8 +324,12 @@ def named(
     for row in range(len(found)):
         begin, end = start[row], start[row] + length[row]
         odd = False
-        for i in range(begin, end):
-            if names[i] >= 0x80 or names[i] == 0x25 or names[i] == 0x40:
+        extents, part = np.uint64(0), begin  # a bit for each length that a part has, the highest for all longer ones
+        for i in range(begin, end + 1):
+            if i == end or names[i] == 0x2F:
+                extents |= np.uint64(1) << np.uint64(min(i - part, 63))
+                part = i + 1
+            elif names[i] >= 0x80 or names[i] == 0x25 or names[i] == 0x40:
                 odd = True
         for slot in slots:
             if odd:
@@ -304,10 +337,9 @@ def named(
             if tag[row, slot] == ABSENT:
                 continue
             first, extent = at[row, slot], size[row, slot]
-            for k in range(extent):
-                if buffer[first + k] >= 0x80:
-                    odd = True
-                    break
+            odd = not _is_ascii(buffer, first, first + extent)
+            if not extents >> np.uint64(min(extent, 63)) & np.uint64(1):
+                continue
             part = begin
             while part < end and not odd:
                 after = part
