@@ -1,5 +1,6 @@
 """The archive dataflow: what was scored, alerted and refused goes into the trail's tables. Wiring only."""
 
+import ctypes
 import gc
 import threading
 import time
@@ -36,6 +37,11 @@ EPOCH: Final = timedelta(seconds=10)
 """How long events wait in memory at most; each epoch is one commit a table."""
 MOST_WAITING: Final = 50_000
 """Rows that wait in memory; more are committed before the epoch ends."""
+
+
+_MALLOC: Final = {-1: 256 << 20, -3: 32 << 20}
+"""M_TRIM_THRESHOLD, what is free at the heap's end at most; M_MMAP_THRESHOLD, what is never kept, as large as it can
+be."""
 
 
 class Archived(msgspec.Struct, kw_only=True):
@@ -125,8 +131,7 @@ def run(
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # a batch makes many thousand objects that need no collector
-    # Arrow's own pool gives columns back to the system after each commit, and every page is then zeroed again.
-    pa.set_memory_pool(pa.system_memory_pool())
+    _reuse_memory()
     began = time.monotonic()
     check_places(input, trail, keys)
     ending = threading.Event()
@@ -136,10 +141,10 @@ def run(
         if witness is None:
             tell("no second place (--witness): nobody can tell if the trail's end is cut off with what is signed of it")
         topics = input == KAFKA
+        reading = reading_of(msgspec.structs.replace(config, detection=()), topics)  # what these ask is not kept
         tables = Tables(
-            trail, store, reading_of(config, topics), config.output.dead_letter_body, ledger=ledger,
-            unwrap=unwrap_of(config, topics),
-        )  # fmt: skip
+            trail, store, reading, config.output.dead_letter_body, ledger=ledger, unwrap=unwrap_of(config, topics)
+        )
         finish_erasures(trail, store, tell)
         compaction = Compaction(tables, tell) if compact else None
         while True:
@@ -162,6 +167,14 @@ def run(
         seconds=time.monotonic() - began,
         interrupted=stop.is_set(),
     )
+
+
+def _reuse_memory() -> None:
+    """Keep what is freed for what comes next: else the system takes it after each commit, and zeroes every page."""
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own gives columns back
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # glibc's
+        for parameter, size in _MALLOC.items():
+            mallopt(parameter, size)
 
 
 def finish_erasures(trail: str, keys: KeyStore, tell: Callable[[str], None]) -> None:
