@@ -4,15 +4,19 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows.archive import run
+from flows.config import load
 from flows.trail import erasure, holds, housekeeping
 from flows.trail.keys import KeyStore
 from flows.trail.schema import KINDS
+from flows.trail.store import Store
 from tests.command import command
 from tests.subjects import ATTACKER, NINA, SECRETS, event, files, found_in, watched, write
 from tests.trails import archived, leaves, opened
@@ -291,10 +295,45 @@ def test_whom_an_incident_has_hit(folder: Path) -> None:
 
 def test_a_running_archive_does_not_seal_with_a_destroyed_key(folder: Path) -> None:
     with KeyStore.open(folder / "keys") as running, KeyStore.open(folder / "keys") as other:
-        names = ("acme", NINA["user"], NINA["username"])
+        names, mark = ("acme", NINA["user"], NINA["username"]), b"nina"
         before = running.subjects([names])[names]
+        running.keep()
+        running.know([mark], [b"".join(before)])
+        assert running.known([mark, b"sam"]) == [b"".join(before), b""]
         other.destroy("acme", NAME)
+        assert running.known([mark]) == [b""]
         assert running.subjects([names])[names].id != before.id
+
+
+def test_what_is_stored_was_sealed_with_keys_that_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens the keys anew as rows are about to be stored finds those of everyone in them; before, of nobody."""
+    messages = [b'{"time":1793577600,"user":"u-%d","ip":"192.0.2.1","tenant":"acme"}' % at for at in range(50)]
+    (tmp_path / "events.ndjson").write_bytes(b"\n".join(messages) + b"\n")
+    found: list[int] = []
+    append = Store.append
+
+    def opened_anew(store: Store, rows: pa.Table | None, *how: Any) -> None:
+        if rows is not None and store.kind == "events":
+            with KeyStore.open(tmp_path / "keys") as keys:
+                found.extend(len(keys.find("acme", f"u-{at}")) for at in range(50))
+        append(store, rows, *how)
+
+    monkeypatch.setattr(Store, "append", opened_anew)
+    run(load(None), str(tmp_path / "events.ndjson"), str(tmp_path / "trail"), tmp_path / "keys", Event(), raw=True)
+    assert found == [1] * 50
+
+
+def test_keys_that_were_not_kept_are_not_there(tmp_path: Path) -> None:
+    names = ("acme", "u-1", "sam@example.com")
+    with KeyStore.open(tmp_path / "keys", create=True) as keys:
+        lost = keys.subjects([names])[names]
+        assert keys.find("acme", "u-1") == [lost]
+    with KeyStore.open(tmp_path / "keys") as keys:
+        assert keys.find("acme", "u-1") == []
+        kept = keys.subjects([names])[names]
+        keys.keep()
+    with KeyStore.open(tmp_path / "keys") as keys:
+        assert keys.find("acme", "sam@example.com") == [kept] != [lost]
 
 
 def test_commands_that_note_at_the_same_time_have_a_leaf_each(folder: Path) -> None:

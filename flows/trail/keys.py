@@ -7,8 +7,8 @@ import sqlite3
 import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -23,19 +23,23 @@ from flows.trail.seal import KEY_BYTES, forget
 STORE: Final = "keys.sqlite"
 ID_BYTES: Final = 16
 VERSION: Final = 1
+# Names and ids are random: with rows in the order in which they came only the indices are written all over.
 _SCHEMA: Final = """
 CREATE TABLE store (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE name (name BLOB PRIMARY KEY, id BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE name (name BLOB PRIMARY KEY, id BLOB NOT NULL);
 CREATE INDEX name_id ON name (id);
-CREATE TABLE subject (
-    id BLOB PRIMARY KEY, key BLOB NOT NULL, person BLOB NOT NULL, alone INTEGER NOT NULL
-) WITHOUT ROWID;
+CREATE TABLE subject (id BLOB PRIMARY KEY, key BLOB NOT NULL, person BLOB NOT NULL, alone INTEGER NOT NULL);
 CREATE INDEX subject_person ON subject (person);
 """
 _MOST_AT_ONCE: Final = 500
 """Parameters of one statement."""
+_MOST_MADE: Final = 4_096
+"""New names that are not durable yet; the pages that they are in wait in memory."""
+_CACHE_KIB: Final = 16_384
+_WAIT_S: Final = 60
+"""How long to wait for another process that writes: one that archives is done when its epoch ends."""
 _KEPT: Final = 1 << 18
-"""Subjects in memory; one takes about 400 bytes."""
+"""Subjects in memory; one takes about 300 bytes."""
 
 
 class Subject(NamedTuple):
@@ -47,7 +51,6 @@ class Subject(NamedTuple):
 
 Names = tuple[str, str, str]
 """Tenant, user id, username; one of the last two may be empty."""
-_NOBODY: Final = Subject(b"", b"")
 
 
 class KeyStore:
@@ -67,7 +70,8 @@ class KeyStore:
 
     The directory has mode 0700, the store 0600; a store that others can read is refused. SQLite overwrites what it
     deletes, and its journal is truncated; what the disk or a backup of the *keys* still holds is beyond it. New keys
-    are durable before `subjects` returns. A new subject costs about 20 microseconds, one in memory less than one.
+    are durable after `keep`, which has to come before anything is stored that is sealed with them; until then nobody
+    else writes to the store. A new subject costs about 20 microseconds, one in memory less than one.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -78,7 +82,8 @@ class KeyStore:
         self._tokens = blake2b(digest_size=ID_BYTES, key=self.indexing)
         self.general: bytes = own["general"]
         self.address = lru_cache(maxsize=_KEPT)(partial(self._token, "ip"))
-        self._seen: dict[Names, Subject] = {}
+        self._seen: dict[bytes, bytes] = {}
+        self._made = 0
         self._version, self._destroyed = self._now()
 
     @classmethod
@@ -103,10 +108,12 @@ class KeyStore:
                     f"{place}: others can read it; the keys of a trail are for their owner: chmod go= {place}"
                 )
         try:
-            connection = sqlite3.connect(store, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(store, _WAIT_S, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute("PRAGMA cache_spill = OFF")  # what spills keeps readers out
             version = connection.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.Error as error:
             raise InputError(f"{store}: {error}") from None
@@ -150,37 +157,53 @@ class KeyStore:
         )
         return [Subject(*row) for row in rows]
 
+    def known(self, marks: Sequence[bytes]) -> list[bytes]:
+        """The id and key, one behind the other, of each subject in memory under a mark (see `know`), else nothing."""
+        self._notice()
+        return [self._seen.get(mark, b"") for mark in marks]
+
+    def know(self, marks: Sequence[bytes], subjects: Sequence[bytes]) -> None:
+        """Have subjects, each its id and key, in memory under marks: whatever stands for their names."""
+        if len(self._seen) + len(marks) > _KEPT:
+            self._seen.clear()
+        self._seen.update(zip(marks, subjects, strict=True))
+
     def subjects(self, wanted: Iterable[Names]) -> dict[Names, Subject]:
         """The subject of each (tenant, user id, username), of which one may be empty; made where it is new.
 
         Raises
         ------
         OutputError
-            The store cannot be written.
+            The store cannot be written. What was not durable yet is not there.
         """
-        self._notice()
-        seen, found = self._seen, {}
-        new: list[Names] = []
-        for names in wanted:
-            if names in found:
-                continue
-            subject = seen.get(names)
-            if subject is None:
-                new.append(names)
-                found[names] = _NOBODY  # so that it is asked for once
-            else:
-                found[names] = subject
-        if new:
-            try:
-                with self._connection:
-                    self._connection.execute("BEGIN IMMEDIATE")
-                    found.update(zip(new, self._asked(new), strict=True))
-            except sqlite3.Error as error:
-                raise OutputError(f"{self.path / STORE}: {error}") from None
-            if len(seen) + len(new) > _KEPT:
-                seen.clear()
-            seen.update((names, found[names]) for names in new)
-        return found
+        if not (new := list(dict.fromkeys(wanted))):
+            return {}
+        with self._writing():
+            if not self._connection.in_transaction:
+                self._connection.execute("BEGIN IMMEDIATE")
+            found = self._asked(new)
+        self._made += len(new)
+        if self._made >= _MOST_MADE:
+            self.keep()
+        return dict(zip(new, found, strict=True))
+
+    def keep(self) -> None:
+        """Make durable what was made; raises as `subjects`."""
+        self._made = 0
+        if self._connection.in_transaction:
+            with self._writing():
+                self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Around a part of a transaction: without it nothing of the transaction is there."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._seen.clear()
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise OutputError(f"{self.path / STORE}: {error}") from None
 
     def keys(self, ids: Iterable[bytes]) -> dict[bytes, bytes]:
         """The keys of subjects by the ids that rows carry; erased ones are not in it."""
@@ -219,16 +242,15 @@ class KeyStore:
             The store cannot be written; the keys then still exist.
         """
         those = [(id_,) for id_ in ids]
-        try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("DELETE FROM name WHERE id = ?", those)
-                self._connection.executemany("DELETE FROM subject WHERE id = ?", those)
-                # Whoever has the store open, such as a running archive, learns by this that its memory is out of date.
-                destroyed = (self._now()[1] + 1).to_bytes(8, "big")
-                self._connection.execute("INSERT OR REPLACE INTO store VALUES ('destroyed', ?)", (destroyed,))
-        except sqlite3.Error as error:
-            raise OutputError(f"{self.path / STORE}: {error}") from None
+        self.keep()
+        with self._writing():
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("DELETE FROM name WHERE id = ?", those)
+            self._connection.executemany("DELETE FROM subject WHERE id = ?", those)
+            # Whoever has the store open, such as a running archive, learns by this that its memory is out of date.
+            destroyed = (self._now()[1] + 1).to_bytes(8, "big")
+            self._connection.execute("INSERT OR REPLACE INTO store VALUES ('destroyed', ?)", (destroyed,))
+            self._connection.execute("COMMIT")
         self._seen.clear()
         forget()
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flows.formats.lapwing import sealed
 from flows.trail.merkle import whole
-from flows.trail.seal import NONCE_BYTES, TAG_BYTES, joined, seal_with
+from flows.trail.seal import KEY_BYTES, NONCE_BYTES, TAG_BYTES, joined, seal_with
 from models.kernels import openssl
 from models.kernels.blake2b import TOKEN, tokens
 
@@ -46,19 +46,18 @@ class Pieces(NamedTuple):
         return sealed(self.buffer, np.uint8), sealed(self.begin, np.int64), sealed(self.end, np.int64)
 
 
-def seal_all(
-    keys: Sequence[bytes], whose: NDArray[np.int64], pieces: Pieces, there: NDArray[np.bool_], about: bytes
-) -> pa.Array:
+def seal_all(keys: Bytes, whose: NDArray[np.int64], pieces: Pieces, there: NDArray[np.bool_], about: bytes) -> pa.Array:
     """As `seal`, a column: the pieces that are there, each for all whose keys it names.
 
-    The first key is for pieces that name nobody. `whose` has a column for each piece: numbers of keys, 0 for none.
+    The first of the keys, a row each, is for pieces that name nobody. `whose` has a column for each piece: numbers of
+    keys, 0 for none.
     """
     rows = np.flatnonzero(there)
-    # One after the other for the same subject: a key is made ready once.
-    rows = rows[np.argsort(whose[:, rows].max(axis=0))]
+    # One after the other for the same subject: a key is made ready once. By 16 bits, which numpy sorts in one pass.
+    rows = rows[np.argsort(whose[:, rows].max(axis=0).astype(np.uint16), kind="stable")]
     luck = os.urandom(NONCE_BYTES * len(rows))
     which, several = _keys_of(keys, whose[:, rows], luck)
-    every = [*keys, *several]
+    every = np.concatenate((keys, np.frombuffer(b"".join(several), np.uint8).reshape(-1, KEY_BYTES)))
     length = np.zeros(len(there), np.int64)
     length[rows] = (pieces.end - pieces.begin)[rows] + (NONCE_BYTES + TAG_BYTES)
     ends = np.zeros(len(there) + 1, np.int32)
@@ -67,7 +66,7 @@ def seal_all(
     some = pieces.some(rows)
     if openssl.AVAILABLE:
         out = np.empty(int(ends[-1]), np.uint8)
-        nonces, of = np.frombuffer(luck, np.uint8), np.frombuffer(b"".join(every), np.uint8)
+        nonces, of = np.frombuffer(luck, np.uint8), every.ravel()
         with openssl.sealing() as context:
             done = openssl.seal(context, of, which, nonces, *some.plain(), np.frombuffer(about, np.uint8), out, place)
         if not done:
@@ -75,18 +74,18 @@ def seal_all(
     else:
         each = (luck[at : at + NONCE_BYTES] for at in range(0, len(luck), NONCE_BYTES))
         told = zip(which.tolist(), each, some.each(), strict=True)
-        found = [seal_with(every[key], nonce, one, about) for key, nonce, one in told]
+        found = [seal_with(every[key].tobytes(), nonce, one, about) for key, nonce, one in told]
         out = np.frombuffer(b"".join(found[at] for at in np.argsort(rows).tolist()), np.uint8)
     valid = None if len(rows) == len(there) else pa.py_buffer(np.packbits(there, bitorder="little"))
     return pa.Array.from_buffers(pa.binary(), len(there), [valid, pa.py_buffer(ends), pa.py_buffer(out)])
 
 
-def _keys_of(keys: Sequence[bytes], whose: NDArray[np.int64], luck: bytes) -> tuple[NDArray[np.int64], list[bytes]]:
+def _keys_of(keys: Bytes, whose: NDArray[np.int64], luck: bytes) -> tuple[NDArray[np.int64], list[bytes]]:
     """Which key seals each piece, and the keys behind the given ones that several subjects have together."""
     which = whose.max(axis=0)
     several: list[bytes] = []
     for row in np.flatnonzero(((whose > 0) & (whose != which)).any(axis=0)).tolist():
-        own = {keys[one] for one in whose[:, row].tolist() if one}
+        own = {keys[one].tobytes() for one in whose[:, row].tolist() if one}
         if len(own) > 1:
             which[row] = len(keys) + len(several)
             several.append(joined(list(own), luck[row * NONCE_BYTES : (row + 1) * NONCE_BYTES]))

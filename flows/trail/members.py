@@ -62,7 +62,7 @@ _WANTED: Final = wanted(_MORE)
 _WANTED.kinds[MEMBERS.index("changes")] = 0  # a list is not taken by its span: such an event is read by itself
 SLOT: Final = {name: int(_WANTED.slots[MEMBERS.index(name)]) for name in _NAMES}
 """Where each member's spans stand."""
-_SLOTS: Final = np.array([SLOT[name] for name in _NAMES])
+_SLOTS: Final = tuple(SLOT[name] for name in _NAMES)
 _HEADS: Final = 5 * len(_NAMES) + 2 * MOST_HEAD
 """Bytes that all members of an event take at most beside their texts, and a few before them."""
 _DEPTH: Final = 64
@@ -184,6 +184,14 @@ class Told:
         """Room for any members of every event, and a few bytes before them."""
         return Packed.of(self.total + _HEADS)
 
+    def packed_of(self, heads: Sequence[int], names: Sequence[str], rows: NDArray[np.int64]) -> Pieces:
+        """Members of some rows behind some bytes, each row's one behind the other."""
+        most = np.zeros(len(self), np.int64)
+        most[rows] = self.size[rows[:, None], [SLOT[name] for name in names]].sum(axis=1) + _HEADS
+        room = Packed.of(most)
+        self.packed(heads, names, rows, room)
+        return Pieces(room.out, room.begin[rows], room.cursor[rows])
+
 
 @dataclass(slots=True, frozen=True)
 class Packed:
@@ -225,13 +233,13 @@ def told(canonical: Texts, noted: NDArray[np.bool_]) -> Told:
     slow = np.flatnonzero(noted | escaped | (found.state != PLAIN))
     if len(slow):
         side = bytearray()
-        cells: list[tuple[int, int, int]] = []
+        cells: list[tuple[int, int, int, int, int]] = []
         for row in slow.tolist():
-            for value in astuple(read(canonical.text(row), bool(noted[row]))):
-                before = len(side)
+            for slot, value in zip(_SLOTS, astuple(read(canonical.text(row), bool(noted[row]))), strict=True):
                 if value is None or value == "":
-                    tag = ABSENT
-                elif type(value) is str:
+                    continue
+                before = len(side)
+                if type(value) is str:
                     tag = TEXT
                     side += value.encode("utf-8", "replace")
                 elif type(value) is list:
@@ -240,10 +248,11 @@ def told(canonical: Texts, noted: NDArray[np.bool_]) -> Told:
                 else:
                     tag = DOUBLE
                     side += np.float64(value).tobytes()
-                cells.append((before, len(side) - before, tag))
-        at, size, tag_ = np.array(cells, np.int64).reshape(len(slow), len(_NAMES), 3).transpose(2, 0, 1)
-        where = (slow[:, None], _SLOTS)
-        found.at[where], found.size[where], found.tag[where] = at + len(buffer), size, tag_
+                cells.append((row, slot, before, len(side) - before, tag))
+        found.tag[slow] = ABSENT
+        rows, slots, at, size, tags = np.array(cells, np.int64).reshape(-1, 5).T
+        where = (rows, slots)
+        found.at[where], found.size[where], found.tag[where] = at + len(buffer), size, tags
         buffer = sealed(np.concatenate((buffer, np.frombuffer(side, np.uint8))), np.uint8)
     total = np.empty(n, np.int64)
     kernels.extents(found.size, found.tag, total)

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from flows.formats.lapwing import Decoded
 from flows.trail.keys import ID_BYTES, KeyStore, Names, before
 from flows.trail.leaf_bytes import leaf_hashes, pieces_of
-from flows.trail.many import HASH_BYTES, seal_all, sha256_all, tokens_of
+from flows.trail.many import HASH_BYTES, TOKEN_BYTES, seal_all, sha256_all, tokens_of
 from flows.trail.members import SLOT, Texts, Told, arrow
 from flows.trail.schema import ACTOR, EVENTS, OF_ACTOR, OF_TARGET, OF_USER, STRINGS, TARGET, USER, day_of
+from flows.trail.seal import KEY_BYTES
 from flows.trail.trees import Trees
 from models.base import ACTIONS, ENDPOINT, METHODS, NONE_TIME, OUTCOMES, REASONS, TENANT
 from models.kernels.distinct import ABOUT, DID, TO, named, numbered, whom
 
-_DAY: Final = 86_400_000_000
+DAY: Final = 86_400_000_000
 
 
 class Scored(msgspec.Struct, gc=False):
@@ -30,13 +31,15 @@ class Scored(msgspec.Struct, gc=False):
     text: str | None
 
 
-_AT_ONCE: Final = 4_096
+_AT_ONCE: Final = 8_192
 _BYTES: Final = 32 << 20
 """Events that become rows at a time, and about how long they are together."""
 _OWN_NAMES: Final = ("user", "username", "actor", "target", "session", "api_key", "request_id")
 """Members that a path may have as parts, and that its plain form must not have."""
 _ADDED: Final = ("risk", "late", "lapwing")
 _WHOM: Final = ("user", "username", "actor", "target")
+_OF_SUBJECT: Final = ("user", "username")
+_MARK: Final = np.dtype((np.void, TOKEN_BYTES))
 _ARRAY: Final = 0x90
 """The head of a short MessagePack array, with its length."""
 
@@ -157,25 +160,31 @@ class _People:
         self._did, self._to = np.empty(n, np.bool_), np.empty(n, np.uint8)
         whom(*told.spans, np.array([SLOT[name] for name in _WHOM]), self._did, self._to)
         about = told.has("user") | told.has("username")
-        whose = [
-            _subjects(told, np.flatnonzero(about), ("user", "username"), place),
-            _subjects(told, np.flatnonzero(self._did), ("actor",), place),
-            _subjects(told, np.flatnonzero(self._to == TO), ("target",), place),
-        ]
-        # All at once, for new keys are made durable before anything is sealed with them.
-        found = keys.subjects(dict.fromkeys(name for _, names in whose for name in names))
-        people = [found[name] for _, names in whose for name in names]
-        self._keys = [keys.general, *(one.key for one in people)]
+        whose = (
+            (about, _OF_SUBJECT),
+            (self._did, ("actor",)),
+            (self._to == TO, ("target",)),
+        )
         self._who = np.zeros((3, n), np.int64)  # 0 is nobody
-        begin = 1
-        for part, (which, names) in enumerate(whose):
-            rows = (about, self._did, self._to == TO)[part]
-            self._who[part, rows] = which + begin
-            begin += len(names)
+        marks: list[bytes] = []
+        named: list[tuple[NDArray[np.int64], tuple[str, ...]]] = []
+        for part, (rows, members) in enumerate(whose):
+            which, first = told.distinct(members, np.flatnonzero(rows), place.tenant)
+            self._who[part, rows] = which + 1 + len(marks)
+            marks += _marks(told, first, members, place, keys)
+            named.append((first, members))
         for how, part in ((ABOUT, 0), (DID, 1)):
             self._who[2] = np.where(self._to == how, self._who[part], self._who[2])
-        ids = b"".join((bytes(ID_BYTES), *(one.id for one in people)))
-        self._ids = np.frombuffer(ids, np.uint8).reshape(-1, ID_BYTES)
+        ids_keys = keys.known(marks)
+        new = [at for at, one in enumerate(ids_keys) if not one]
+        names = _names_of(told, named, new, place)
+        made = keys.subjects(names)
+        for at, one in zip(new, names, strict=True):
+            ids_keys[at] = b"".join(made[one])
+        keys.know([marks[at] for at in new], [ids_keys[at] for at in new])
+        every = np.frombuffer(b"".join((bytes(ID_BYTES), keys.general, *ids_keys)), np.uint8)
+        every = every.reshape(-1, ID_BYTES + KEY_BYTES)
+        self._ids, self._keys = every[:, :ID_BYTES], np.ascontiguousarray(every[:, ID_BYTES:])
 
     def ids(self, part: str, some: slice) -> pa.Array:
         """The ids of those whom events are about, of who did it, or of their objects."""
@@ -210,14 +219,29 @@ class _People:
 _PARTS: Final = {USER: 0, ACTOR: 1, TARGET: 2}
 
 
-def _subjects(
-    told: Told, rows: NDArray[np.int64], members: tuple[str, ...], place: _Place
-) -> tuple[NDArray[np.int64], list[Names]]:
-    """Which subject each of some rows names, and the subjects' names."""
-    which, first = told.distinct(members, rows, place.tenant)
-    tenants = [place.tenants[number] for number in place.tenant[first].tolist()]
-    names = [told.strings(name, first) for name in members]
-    return which, list(zip(tenants, names[0], names[-1] if len(names) > 1 else [""] * len(first), strict=True))
+def _marks(
+    told: Told, first: NDArray[np.int64], members: tuple[str, ...], place: _Place, keys: KeyStore
+) -> list[bytes]:
+    """What stands for the names in some rows, and for their tenants: the same for the same, and for nothing else."""
+    tenants = [before(one, "names") for one in place.tenants]
+    pieces = told.packed_of((_ARRAY + len(members),), members, first)
+    marks: Any = tokens_of(keys.indexing, tenants, place.tenant[first], pieces).view(_MARK).ravel().tolist()
+    return list(marks)
+
+
+def _names_of(
+    told: Told, named: Sequence[tuple[NDArray[np.int64], tuple[str, ...]]], wanted: Sequence[int], place: _Place
+) -> list[Names]:
+    """The names of some subjects, by their numbers in all that rows name."""
+    names: list[Names] = []
+    at = 0
+    for first, members in named:
+        rows = first[[number - at for number in wanted if at <= number < at + len(first)]]
+        at += len(first)
+        tenants = [place.tenants[number] for number in place.tenant[rows].tolist()]
+        texts = [told.strings(name, rows) for name in members]
+        names += zip(tenants, texts[0], texts[-1] if len(texts) > 1 else [""] * len(rows), strict=True)
+    return names
 
 
 def _tokens(own: Told, name: str, kind: str, tenants: list[str], tenant: NDArray[np.int64], keys: KeyStore) -> pa.Array:
@@ -281,5 +305,5 @@ def _names(batch: Decoded, dimension: int) -> tuple[list[str], NDArray[np.int64]
 
 def days(times: NDArray[np.int64]) -> pa.Array:
     """The partitions of times in microseconds UTC."""
-    which, first = numbered(times // _DAY)
+    which, first = numbered(times // DAY)
     return pa.array([day_of(time) for time in times[first].tolist()], pa.string()).take(which)

@@ -123,6 +123,7 @@ class Tables:
         OutputError
             A table cannot be written; those before it have been.
         """
+        self._keys.keep()  # first of all: whoever else has something to do with the keys waits for it
         self.aggregates.commit()
         for writer in self.writers():
             self.commits += writer.commit()
