@@ -60,7 +60,7 @@ def clocked() -> None:
         ("read, split lines", ((LineReader, "read"),)),
         ("decode", ((tables, "events"),)),
         ("members", ((incoming, "members"),)),
-        ("people and their keys", ((rows._People, "__init__"), (KeyStore, "subjects"))),
+        ("people and their keys", ((rows._People, "__init__"), (KeyStore, "subjects"), (KeyStore, "keep"))),
         (_PRIMITIVES[2], ((rows, "tokens_of"),)),
         ("seal: what", ((rows._People, "sealed"), (rows._People, "raw"))),
         (_PRIMITIVES[0], ((rows, "seal_all"),)),
@@ -68,7 +68,7 @@ def clocked() -> None:
         (_PRIMITIVES[1], ((rows, "sha256_all"), (leaf_bytes, "sha256_all"))),
         ("columns", ((rows, "event_table"), (rows, "_rows"))),
         ("count for insights", ((insights.Aggregates, "events"), (insights, "accumulate"), (insights, "merged"))),
-        (_FILES, ((store.Store, "append"), (store, "write_deltalake"))),
+        (_FILES, ((store.Store, "append"), (store, "written"))),
         ("files made durable", ((store.Store, "_sync"),)),
         ("trees, signed", ((Ledger, "grow"), (Ledger, "look"), (Ledger, "finish"))),
     )  # fmt: skip

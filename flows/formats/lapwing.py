@@ -1,7 +1,7 @@
 """The format `lapwing`: messages to columns, fast where they are ordinary, whole where they are not."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -69,6 +69,16 @@ class Decoded:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def in_order(self, rows: NDArray[np.int64]) -> "Decoded":
+        """All rows in another order."""
+        columns: dict[str, Any] = {name: getattr(self, name) for name in _OF_ROWS}
+        for name, column in columns.items():
+            columns[name] = None if column is None else np.ascontiguousarray(column[..., rows])
+        return replace(self, **columns)
+
+
+_OF_ROWS: Final = tuple(field.name for field in fields(Decoded) if field.name not in ("buffer", "names", "dead"))
 
 
 class _Spans(NamedTuple):

@@ -17,6 +17,8 @@ from flows.trail.cause import cause
 _ROWS: Final = 8_192
 """Rows of a batch read: enough to be cheap, few enough for memory."""
 
+_BUFFER: Final = 1 << 18
+"""Bytes that are written at a time: a file has many small parts."""
 _USUAL: Final = {
     pa.string_view(): pa.string(), pa.large_string(): pa.string(),
     pa.binary_view(): pa.binary(), pa.large_binary(): pa.binary(),
@@ -48,6 +50,13 @@ class Folder:
                 yield file, source
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{self._place}/{path}: cannot be read ({cause(error)})") from None
+
+    @contextmanager
+    def new(self, path: str) -> Iterator[pa.NativeFile]:
+        """A new file, as bytes that are written one after the other. Raises OSError where it cannot be written."""
+        self._system.create_dir(path.rsplit("/", 1)[0], recursive=True)
+        with self._system.open_output_stream(path, buffer_size=_BUFFER) as to:
+            yield to
 
     def table(self, paths: Sequence[str], schema: pa.Schema, where: pads.Expression) -> pa.Table:
         """Columns of many small files as one table, of the rows that are wanted.

@@ -15,9 +15,10 @@ from flows.formats.raw import RawBatch
 from flows.trail.members import Texts, Told
 from flows.trail.members import told as members
 from flows.trail.records import OF, Record
-from flows.trail.rows import Scored
-from models.base import NONE_TIME
+from flows.trail.rows import DAY, Scored
+from models.base import NONE_TIME, TENANT
 from models.event import DeadLetter
+from models.kernels.distinct import numbered
 
 _MEMBER: Final = b',"lapwing":{'
 """With this Lapwing's own member begins, the last of a scored event."""
@@ -50,7 +51,8 @@ def events(raw: RawBatch, reading: Callable[[RawBatch], Decoded], scored: bool) 
     """Raw or scored events as rows can be made of them. Of a scored one the message is what the source had sent.
 
     Of a platform's event the secrets are blanked in what is kept, as they are in what is scored.
-    An event that says it was scored and was not is kept without scores.
+    An event that says it was scored and was not is kept without scores. Those of a tenant are in the order in which
+    they came.
     """
     added: list[Scored] = []
     if scored:
@@ -63,8 +65,8 @@ def events(raw: RawBatch, reading: Callable[[RawBatch], Decoded], scored: bool) 
             start=np.cumsum(length) - length,
             length=length,
         )
-    batch = reading(raw)
-    if scored and len(batch) < len(added):
+    batch = _placed(reading(raw))
+    if scored:
         added = [added[row] for row in batch.row.tolist()]
     noted = batch.note_length > 0
     if batch.shown_start is None or batch.shown_length is None:
@@ -73,6 +75,14 @@ def events(raw: RawBatch, reading: Callable[[RawBatch], Decoded], scored: bool) 
     kept = Texts(batch.buffer, batch.start, batch.length.astype(np.int64))
     shown = Texts(batch.buffer, batch.shown_start, batch.shown_length.astype(np.int64))
     return Events(batch, kept, members(shown, noted), added)
+
+
+def _placed(batch: Decoded) -> Decoded:
+    """Rows of the same day and tenant one behind the other: they are written to the same file."""
+    day, tenant = numbered(batch.time // DAY)[0], numbered(batch.entity[TENANT].view(np.int64))[0]
+    if not day.any() and not tenant.any():
+        return batch
+    return batch.in_order(np.lexsort((tenant, day)))
 
 
 def records(kind: str, raw: RawBatch) -> tuple[list[Record], list[DeadLetter]]:

@@ -45,6 +45,8 @@ class Aggregates:
         self.store, self._keys = store, keys
         self._events: list[pa.Table] = []
         self._rows: list[pa.Table] = []
+        self._behind: dict[str, tuple[int, int]] = {}
+        """How far sources were counted before: what comes in a run comes once."""
         self._reached: dict[str, tuple[int, int]] = {}
         self._touched: set[tuple[str, str]] = set()
         self._agents: dict[str, dict[str, str]] = {}
@@ -126,10 +128,13 @@ class Aggregates:
 
     def _new(self, source: str, rows: pa.Table) -> pa.Array:
         """Which rows are not counted yet; all are from now on."""
-        offset, index = self.store.reached(source)
+        if source not in self._behind:
+            self._behind[source] = self.store.reached(source)
+        offset, index = self._behind[source]
         offsets, indices = rows["offset"].to_numpy(), rows["index"].to_numpy()
         if rows.num_rows:
-            self._reached[source] = (int(offsets[-1]), int(indices[-1]))
+            last = int(np.lexsort((indices, offsets))[-1])
+            self._reached[source] = (int(offsets[last]), int(indices[last]))
         return pa.array((offsets > offset) | ((offsets == offset) & (indices > index)))
 
     def _read(self, told: "Told") -> list[pa.Array]:

@@ -16,9 +16,8 @@ from flows.errors import InputError, OutputError
 from flows.trail.cause import cause
 from flows.trail.files import Folder
 from flows.trail.schema import day_of, schema_of
-from flows.trail.written import FOUND_BY, writing
+from flows.trail.written import FOUND_BY, FOUND_IN, PARTITIONED_BY, rewriting, stored, written
 
-PARTITIONED_BY: Final = ["tree", "day"]
 FILE_BYTES: Final = 256 << 20
 """About how large a sorted file is."""
 _SORTING_BYTES: Final = 512 << 20
@@ -93,9 +92,10 @@ class Store:
                 partition_by=PARTITIONED_BY,
                 name=kind,
                 description=f"Lapwing audit trail, keys {create}",
-                # Only what is found by has statistics in the log: least and greatest of sealed bytes say nothing.
                 configuration={
-                    "delta.dataSkippingStatsColumns": "time,leaf" if "leaf" in schema_of(kind).names else "time"
+                    "delta.dataSkippingStatsColumns": ",".join(
+                        name for name in FOUND_IN if name in schema_of(kind).names
+                    )
                 },
             )
         except (DeltaError, OSError) as error:
@@ -153,11 +153,11 @@ class Store:
         marks += [Transaction(f"index:{source}", index) for source, (_, index) in reached.items()]
         marks += [Transaction(_size(tree, log), size) for (tree, log), size in sizes.items()]
         with self._changing():
-            write_deltalake(
-                self.table,
-                schema_of(self.kind).empty_table() if rows is None else rows,
+            self.table.create_write_transaction(
+                [] if rows is None else written(self.folder, self.kind, rows),
                 mode="append",
-                writer_properties=writing(self.kind, found=False),
+                schema=stored(schema_of(self.kind)),
+                partition_by=PARTITIONED_BY,
                 commit_properties=CommitProperties(app_transactions=marks),
             )
 
@@ -175,7 +175,7 @@ class Store:
                 rows,
                 mode="overwrite",
                 predicate=" AND ".join(f"{name} = '{value}'" for name, _, value in _of(tree, day)),
-                writer_properties=writing(self.kind, found=False),
+                writer_properties=rewriting(self.kind),
             )
 
     def sort(self, tree: str, day: str) -> None:
@@ -193,7 +193,7 @@ class Store:
                 target_size=FILE_BYTES,
                 max_concurrent_tasks=1,
                 max_spill_size=_SORTING_BYTES,
-                writer_properties=writing(self.kind, found=True),
+                writer_properties=rewriting(self.kind),
             )
 
     def join(self, tree: str, day: str, small: int) -> None:
@@ -209,7 +209,7 @@ class Store:
                 partition_filters=_of(tree, day),
                 target_size=small,
                 max_concurrent_tasks=1,
-                writer_properties=writing(self.kind, found=True),
+                writer_properties=rewriting(self.kind),
             )
 
     def remove(self, tree: str, day: str) -> None:
@@ -247,7 +247,7 @@ class Store:
             self.table.update(
                 updates={"raw_hash": "sha256(raw)", "raw": "NULL"},
                 predicate=f"{_day(tree, day)} AND raw IS NOT NULL{but}",
-                writer_properties=writing(self.kind, found=True),
+                writer_properties=rewriting(self.kind),
             )
 
     def sweep(self, hours: int = 1) -> int:
@@ -321,18 +321,6 @@ class Store:
         last = "9" if end is None else day_of(max(0, end - 1))
         found = [StoredFile(*row) for row in rows if (trees is None or row[0] in trees) and first <= row[1] <= last]
         return sorted(found, key=lambda file: (file.day, file.tree, file.path))
-
-
-def stored(schema: pa.Schema) -> pa.Schema:
-    """The schema as Delta has it, which knows no binary of a fixed size."""
-    return pa.schema(
-        [
-            pa.field(
-                field.name, pa.binary() if pa.types.is_fixed_size_binary(field.type) else field.type, field.nullable
-            )
-            for field in schema
-        ]
-    )
 
 
 def _of(tree: str, day: str) -> list[tuple[str, str, str]]:

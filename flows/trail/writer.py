@@ -14,6 +14,7 @@ from flows.trail.records import Record, record_table
 from flows.trail.rows import event_table
 from flows.trail.store import Store
 from flows.trail.trees import MOST, Trees
+from flows.trail.written import runs
 
 
 class Writer:
@@ -87,6 +88,7 @@ class Writer:
             return False
         rows = pa.concat_tables(self._waiting) if self._waiting else None
         reached = {source: self._reached[source] for source in self._moved}
+        self._keys.keep()  # nothing is stored before what opens it
         self.store.append(rows, reached, self._trees.grown())
         if rows is not None and self._ledger is not None:
             self._ledger.grow(self.store, rows)
@@ -98,9 +100,9 @@ class Writer:
         if not rows.num_rows:
             return rows
         self._waiting.append(rows)
-        days = rows.group_by(["tree", "day"], use_threads=False).aggregate([([], "count_all")])
-        new = {(one["tree"], one["day"]): one["count_all"] for one in days.to_pylist()}
-        self.written.update(new)
-        self.touched.update(dict.fromkeys(new, time.monotonic()))
+        for batch in rows.to_batches():
+            for day, begin, end in runs(batch):
+                self.written[day] += end - begin
+                self.touched[day] = time.monotonic()
         self.rows += rows.num_rows
         return rows
