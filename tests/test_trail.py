@@ -143,10 +143,10 @@ def test_a_leaf_is_the_hash_of_its_row_before_and_after_the_day_is_sorted(tmp_pa
     assert len(before) >= 600
 
 
-def hashes(folder: Path) -> dict[tuple[str, ...], bytes]:
+def hashes(folder: Path, kinds: tuple[str, ...] = ("events", "dead_letters")) -> dict[tuple[str, ...], bytes]:
     """The leaves' hashes as they are stored, each of them what its row has."""
     found = {}
-    for kind in ("events", "dead_letters"):
+    for kind in kinds:
         names = schema_of(kind).names
         for batch in opened(folder).table(kind, names):
             for row in batch.to_pylist():

@@ -13,15 +13,16 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from flows import durable
 from flows.errors import InputError, OutputError
+from flows.trail.by_user import by_user
 from flows.trail.cause import cause
-from flows.trail.files import Folder
+from flows.trail.files import Folder, usual
 from flows.trail.schema import day_of, schema_of
-from flows.trail.written import FOUND_BY, FOUND_IN, PARTITIONED_BY, rewriting, stored, written
+from flows.trail.written import FOUND_BY, FOUND_IN, PARTITIONED_BY, rewriting, rewritten, stored, written
 
 FILE_BYTES: Final = 256 << 20
 """About how large a sorted file is."""
-_SORTING_BYTES: Final = 512 << 20
-"""What sorting a day keeps in memory at most; the rest waits on disk."""
+_PIECE: Final = 8_192
+"""Rows that are read at once."""
 
 
 class Conflict(OutputError):
@@ -181,20 +182,31 @@ class Store:
     def sort(self, tree: str, day: str) -> None:
         """Rewrite a day of a tree in the order of users, with bloom filters.
 
+        What does not fit into memory waits on the table's own disk, or among the system's temporary files.
+
         Raises
         ------
+        InputError
+            A file cannot be read.
         OutputError
             The table cannot be written; it is as it was.
         """
+        old = [file for file in self.files({tree}) if file.day == day]
+        rows = by_user(self._rows(old), sum(file.size for file in old), None if "://" in self.place else self.place)
         with self._changing():
-            self.table.optimize.z_order(
-                ["user_id"],
+            new = rewritten(self.folder, self.kind, tree, day, rows, FILE_BYTES)
+            self.table.create_write_transaction(
+                new,
+                mode="overwrite",
+                schema=stored(schema_of(self.kind)),
+                partition_by=PARTITIONED_BY,
                 partition_filters=_of(tree, day),
-                target_size=FILE_BYTES,
-                max_concurrent_tasks=1,
-                max_spill_size=_SORTING_BYTES,
-                writer_properties=rewriting(self.kind),
             )
+
+    def _rows(self, files: Iterable[StoredFile]) -> Iterator[pa.RecordBatch]:
+        for each in files:
+            with self.folder.open(each.path) as (file, _):
+                yield from map(usual, file.iter_batches(batch_size=_PIECE))
 
     def join(self, tree: str, day: str, small: int) -> None:
         """Rewrite the files of a day that are smaller than so many bytes as few of that size, with bloom filters.

@@ -1,8 +1,10 @@
 """How a table's files are written: what is coded, what is filtered, how much a reader opens at least."""
 
+import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 from uuid import uuid4
 
@@ -74,7 +76,7 @@ def written(folder: Folder, kind: str, rows: pa.Table) -> list[AddAction | Remov
         inside = batch.drop_columns(PARTITIONED_BY)
         for day, begin, end in runs(batch):
             parts[day].append(inside.slice(begin, end - begin))
-    return [_file(folder, kind, tree, day, pa.Table.from_batches(some)) for (tree, day), some in parts.items()]
+    return [_file(folder, kind, tree, day, [pa.Table.from_batches(some)]) for (tree, day), some in parts.items()]
 
 
 def runs(batch: pa.RecordBatch) -> Iterator[tuple[tuple[str, str], int, int]]:
@@ -87,31 +89,82 @@ def runs(batch: pa.RecordBatch) -> Iterator[tuple[tuple[str, str], int, int]]:
         yield (trees[tree[begin]], days[day[begin]]), begin, end
 
 
-def _file(folder: Folder, kind: str, tree: str, day: str, rows: pa.Table) -> AddAction:
-    """One file, and what the log is to say of it."""
-    path = f"tree={tree}/day={day}/part-00000-{uuid4()}-c000.lz4raw.parquet"
+def rewritten(
+    folder: Folder, kind: str, tree: str, day: str, rows: Iterable[pa.RecordBatch], file_bytes: int
+) -> list[AddAction | RemoveAction]:
+    """Write a day of a tree in the order of its rows, to files of about so many bytes; what the log is to say of them.
+
+    No row is new: whoever follows the table need not look at these files.
+    """
+    groups = _groups(rows)
+    found: list[AddAction | RemoveAction] = []
+    for group in groups:
+        found.append(_file(folder, kind, tree, day, chain([group], groups), compact=True, most=file_bytes))
+    return found
+
+
+def _groups(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in tables of a row group each."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in rows:
+        held.append(batch)
+        count += batch.num_rows
+        if count >= ROW_GROUP:
+            whole = pa.Table.from_batches(held)
+            full = count - count % ROW_GROUP
+            for at in range(0, full, ROW_GROUP):
+                yield whole.slice(at, ROW_GROUP)
+            held, count = whole.slice(full).to_batches(), count - full
+    if count:
+        yield pa.Table.from_batches(held)
+
+
+def _file(
+    folder: Folder,
+    kind: str,
+    tree: str,
+    day: str,
+    rows: Iterable[pa.Table],
+    *,
+    compact: bool = False,
+    most: int = sys.maxsize,
+) -> AddAction:
+    """One file of tables, until it has `most` bytes, and what the log is to say of it."""
+    codec = "zstd" if compact else "lz4raw"
+    path = f"tree={tree}/day={day}/part-00000-{uuid4()}-c000.{codec}.parquet"
+    schema = stored(pa.schema(field for field in schema_of(kind) if field.name not in PARTITIONED_BY))
+    found = [name for name in FOUND_IN if name in schema.names]
+    seen: dict[str, list[int]] = {name: [] for name in found}
+    count = 0
     with folder.new(path) as to:
-        with pq.ParquetWriter(to, stored(rows.schema), **_as_it_came(kind)) as file:
-            file.write_table(rows.cast(stored(rows.schema)), ROW_GROUP)
+        with pq.ParquetWriter(to, schema, **_coded(kind, compact=compact)) as file:
+            for table in rows:
+                file.write_table(table.select(schema.names).cast(schema), ROW_GROUP)
+                count += table.num_rows
+                for name in found:
+                    seen[name] += pc.min_max(table[name].cast(pa.int64())).as_py().values()
+                if to.tell() >= most:
+                    break
         size = to.tell()
-    of = {name: pc.min_max(rows[name].cast(pa.int64())).as_py() for name in FOUND_IN if name in rows.column_names}
+    ends = {"min": min, "max": max}
     said = {
-        "numRecords": rows.num_rows,
-        **{f"{end}Values": {name: stamp(one[end]) if name == "time" else one[end] for name, one in of.items()}
-           for end in ("min", "max")},
-        "nullCount": dict.fromkeys(of, 0),
+        "numRecords": count,
+        **{f"{end}Values": {name: stamp(of(seen[name])) if name == "time" else of(seen[name]) for name in found}
+           for end, of in ends.items()},
+        "nullCount": dict.fromkeys(found, 0),
     }  # fmt: skip
-    return AddAction(
-        path, size, {"tree": tree, "day": day}, time.time_ns() // 1_000_000, True, msgspec.json.encode(said).decode()
-    )
+    now = time.time_ns() // 1_000_000
+    return AddAction(path, size, {"tree": tree, "day": day}, now, not compact, msgspec.json.encode(said).decode())
 
 
-def _as_it_came(kind: str) -> dict[str, Any]:
-    """How files are written whose rows lie as they came."""
+def _coded(kind: str, *, compact: bool) -> dict[str, Any]:
+    """How files are written: those that stay as they are are to be small, of others the writing is to be cheap."""
     names = [_SEVERAL if name == "subjects" else name for name in schema_of(kind).names if name not in PARTITIONED_BY]
     once = {*_UNIQUE, *_NUMBERED, *FOUND_BY, "raw_hash"}
+    codec = "ZSTD" if compact else AS_IT_CAME
     return {
-        "compression": {name: "NONE" if name in _SEALED else AS_IT_CAME for name in names},
+        "compression": {name: "NONE" if name in _SEALED else codec for name in names},
         "use_dictionary": [name for name in names if name not in once],
         "write_statistics": [*FOUND_IN, *FOUND_BY, "tenant", "raw_hash"],
         "bloom_filter_options": {name: {"ndv": ROW_GROUP, "fpp": _ODDS} for name in FOUND_BY if name in names},
