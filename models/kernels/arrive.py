@@ -45,9 +45,8 @@ from models.kernels.load import prefetch
 from models.kernels.meters import SUM_UNIT, stirs
 from models.kernels.pairs import COUNTERPART, TARGET, leave_behind, meet, pair_key
 from models.kernels.panes import add
-from models.kernels.table import enter, find, spot
+from models.kernels.table import RECORDS_AHEAD, RINGS_AHEAD, enter, find, spot
 
-RECORDS_AHEAD, RINGS_AHEAD = 12, 6
 DIMENSION_COUNT = len(DIMENSIONS)
 EVERY_MARK = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
@@ -163,7 +162,7 @@ def score_slot(
             out.quantile[d, i] = quantile_of(s, EVENTS, edges, max(best, 0.0))
     out.feature[d, i] = feature
     out.observed[d, i] = observed
-    out.severity[d, i] = crossed_now(s, r, p, slot, minute) if s.hot[slot] or stirs(s, r, slot, 1) else 0
+    out.severity[d, i] = crossed_now(s, r, p, slot, minute) if s.hot[slot] or s.stirred[slot] else 0
 
 
 @inlined
@@ -273,6 +272,7 @@ def count_row(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: int, dimensio
             meet(s, slot, pane30, rows.target[row], TARGET, False, False)
     if len(r.in_cells) > 0:
         count_in_cells(s, r, rows, row, slot, pane)
+    s.stirred[slot] = stirs(s, r, slot, 1)
     return slot
 
 

@@ -18,6 +18,7 @@ from models.kernels.layout import (
     RuleArrays,
     ShardArrays,
 )
+from models.kernels.load import trailing_zeros
 from models.kernels.pairs import IN_CELL, pair_key, within
 from models.kernels.table import spot
 
@@ -82,6 +83,36 @@ def distinct_walk(s: ShardArrays, at: int, pane: int, window: int) -> int:
         found += within(s.pairs[pair].met, s.pairs[pair].newest, pane, window)
         pair = s.pairs[pair].next
     return found
+
+
+@inlined
+def forget_walks(s: ShardArrays) -> None:
+    """Before some windows are looked at with nothing counted in between."""
+    for column in range(len(s.walked)):
+        s.walked[column, CELL_PANES] = -1
+
+
+@inlined
+def distinct_of_many(s: ShardArrays, column: int, at: int, pane: int, window: int) -> int:
+    """As `distinct_walk`, which is done once for all windows that end with `pane`."""
+    if s.walked[column, CELL_PANES] != at or s.walked[column, CELL_PANES + 1] != pane:
+        s.walked[column] = 0
+        pair = s.cells[at].chain
+        while pair >= 0:
+            mask = s.pairs[pair].met
+            back = pane - s.pairs[pair].newest
+            if back < 0:
+                mask = mask >> np.uint64(-back) if back > -64 else np.uint64(0)
+                back = 0
+            latest = back + trailing_zeros(mask)
+            if latest < CELL_PANES:
+                s.walked[column, latest] += 1
+            pair = s.pairs[pair].next
+        for k in range(1, CELL_PANES):
+            s.walked[column, k] += s.walked[column, k - 1]
+        s.walked[column, CELL_PANES] = at
+        s.walked[column, CELL_PANES + 1] = pane
+    return int(s.walked[column, window - 1])
 
 
 @inlined

@@ -17,7 +17,7 @@ from models.kernels.layout import (
     RuleArrays,
     ShardArrays,
 )
-from models.kernels.meters import may_reach, stirs
+from models.kernels.meters import may_reach
 from models.kernels.sequence import suspicious
 
 OPEN, GO_ON, END, JUDGE = range(4)  # what a step of an incident says; JUDGE: look at the order of events first
@@ -142,10 +142,9 @@ def close_panes(
         for i in range(s.head[ACTIVE] if rules else 0):
             slot = s.active[i]
             newest, hot = s.newest[slot], s.hot[slot]
-            if newest <= pane - longest and not hot:
+            if not hot and (newest <= pane - longest or not s.stirred[slot]):
                 continue
             looked = False
-            still = not hot and not stirs(s, r, slot, 1)
             for k in range(rules):
                 rule = due[k]
                 grid = r.grid[rule]
@@ -154,7 +153,7 @@ def close_panes(
                 if r.kind[rule] == ORDER:
                     if s.crossed[slot, rule] != NEVER or suspicious(s, slot, pane // grid, r.extra[rule]):
                         n = note(steps, numbers, n, JUDGE, rule, slot, pane // grid, 0.0, 0, False, 0, 0, -1.0, -1.0)
-                elif not still:
+                else:
                     n = look(s, r, p, rule, slot, pane // grid, minute_of(pane), steps, numbers, n)
                     looked = True
             if looked:

@@ -23,6 +23,7 @@ WINDOW30: Final = 20  # 10 minutes in 30 s panes
 WINDOW15M: Final = 30  # 15 minutes in 30 s panes
 LINGER: Final = 192  # base panes after its newest one that an entity keeps its ring: the longest window and a minute
 CELL_PANES: Final = 64
+WALKED: Final = CELL_PANES + 2  # for each window that ends with a pane its counterparts; then the cell, and the pane
 BUCKETS: Final = 1024
 EDGE_FACTOR: Final = 1.005 / 0.995  # from one edge of the buckets to the next
 EDGES_A_LOG: Final = 1.0 / math.log(EDGE_FACTOR)
@@ -182,7 +183,9 @@ class ShardArrays(NamedTuple):
     cell: NDArray[np.int32]  # (P, K) the entity's cell of each meter that has cells, or -1
     cells: NDArray[Any]  # CELL (Q,)
     free_cells: NDArray[np.int32]  # stack of free cells
+    walked: NDArray[np.int64]  # (K, WALKED) room for the last walk through a cell's counterparts (models.kernels.cells)
     hot: NDArray[np.uint8]  # (P,) has an open incident or a streak: looked at in every pane
+    stirred: NDArray[np.uint8]  # (P,) what is counted may reach some rule's threshold (models.kernels.meters.stirs)
     crossed: NDArray[np.int32]  # (P, R) last crossing pane of the open incident, or NEVER
     streak: NDArray[np.int32]  # (P, R) pane ends in a row at which a statistical condition held
     pool_mean: NDArray[np.float64]  # (VALUES,)
@@ -222,11 +225,13 @@ class RuleArrays(NamedTuple):
     mark: NDArray[np.int64]  # bit, or -1: every event
     cell: NDArray[np.int64]  # column of the cells, or -1
     salt: NDArray[np.uint64]  # what tells one meter's pairs from another's, the same in every run
-    least: NDArray[np.int64]  # (5,) of what a ring has counted `ever`: below all of these, without cells, none can hold
+    least: NDArray[np.int64]  # (6,) of what a ring has counted `ever`, and of the events of its last ten minutes: below
+    # all of these no rule can hold
     in_cells: NDArray[np.int64]  # (K,) the meters that have cells, by column
     marks: NDArray[np.uint64]  # (2,) bits that some cell counts; bits whose events are evidence
 
 
+SPIKES: Final = 5  # RuleArrays.least: that of the events of ten minutes; before it those of the columns of `ever`
 METERED, SPIKE, ORDER, LEARNED_RULE = range(4)  # RuleArrays.kind
 """A LEARNED_RULE is looked at by models.kernels.close_minutes alone."""
 RINGS_5, RINGS_30, NEAR, CELL_COUNT, CELL_SUM, CELL_DISTINCT = range(6)  # RuleArrays.store
@@ -271,12 +276,14 @@ def allocate_rings(p: int, rules: int, meters: int) -> dict[str, NDArray[Any]]:
         "cell": np.full((p, meters), -1, np.int32),
         "cells": by_attribute(np.zeros(q, CELL)),
         "free_cells": np.arange(q - 1, -1, -1, dtype=np.int32),
+        "walked": np.zeros((meters, WALKED), np.int64),
         "rings": by_attribute(np.zeros(p, RING)),
         "free": np.arange(p - 1, -1, -1, dtype=np.int32),
         "active": np.zeros(p, np.int32),
         "newest": np.full(p, NEVER, np.int32),
         "newest30": np.full(p, NEVER, np.int32),
         "hot": np.zeros(p, np.uint8),
+        "stirred": np.zeros(p, np.uint8),
         "crossed": np.full((p, rules), NEVER, np.int32),
         "streak": np.zeros((p, rules), np.int32),
     }

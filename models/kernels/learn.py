@@ -19,6 +19,7 @@ from models.kernels.layout import (
     EVENTS,
     GUARDED,
     HALVED,
+    LATEST30_AT,
     LEARNED,
     LEARNED_RULE,
     LINGER,
@@ -26,7 +27,9 @@ from models.kernels.layout import (
     MOST_EVENTS,
     NEVER,
     NEXT,
+    PER30,
     RATES,
+    RING30,
     SEEN,
     SPIKE,
     UNSCORED,
@@ -46,10 +49,11 @@ from models.kernels.layout import (
     ShardArrays,
 )
 from models.kernels.levels import rises
+from models.kernels.load import prefetch
 from models.kernels.meters import may_reach, share, stirs
 from models.kernels.pairs import NEAR_TARGETS, near_at
 from models.kernels.panes import at5, sum5, sum30
-from models.kernels.table import release_before
+from models.kernels.table import RECORDS_AHEAD, RINGS_AHEAD, release_before
 
 FEATURE_COUNT = 12
 DAY = 1440  # minutes
@@ -262,12 +266,31 @@ def begin_minute(s: ShardArrays, half_life: int, slots: NDArray[np.int64], owner
     turn_hours(s, minute)
     n = 0
     for i in range(s.head[ACTIVE]):
+        if i + RINGS_AHEAD < s.head[ACTIVE] and s.newest[s.active[i + RINGS_AHEAD]] > pane - MINUTE:
+            prefetch(s.rings, s.active[i + RINGS_AHEAD], 0)
         slot = s.active[i]
-        if s.newest[slot] > pane - MINUTE and sum5(s, slot, 0, pane) > 0:
+        newest = s.newest[slot]
+        if newest > pane - MINUTE and (newest <= pane or sum5(s, slot, 0, pane) > 0):
             slots[n] = slot
             owners[n] = s.rings[slot].owner
             n += 1
     return n
+
+
+@inlined
+def look_ahead(s: ShardArrays, slots: NDArray[np.int64], j: int, pane30: int) -> None:
+    """Have what a few entities on will touch on its way to the cache."""
+    if j + RECORDS_AHEAD < len(slots):
+        slot = slots[j + RECORDS_AHEAD]
+        prefetch(s.rings, slot, 0)
+        prefetch(s.rings, slot, 64)
+        prefetch(s.rings, slot, LATEST30_AT + 8 * (pane30 & (RING30 - 1)))
+    if j + RINGS_AHEAD < len(slots):
+        slot = slots[j + RINGS_AHEAD]
+        prefetch(s.records, s.rings[slot].record, 0)
+        prefetch(s.records, s.rings[slot].record, 64)
+        if s.newest30[slot] > pane30 and s.rings[slot].chain >= 0:
+            prefetch(s.pairs, s.rings[slot].chain, 0)
 
 
 @kernel
@@ -296,6 +319,7 @@ def learn_minute(
     minute = pane // MINUTE
     kept = 0
     for j in range(len(slots)):
+        look_ahead(s, slots, j, pane // PER30)
         slot = slots[j]
         record = s.rings[slot].record
         window_values(s, slot, pane, dimension, x[j])

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from models.kernels.cells import forget_walks
 from models.kernels.conditions import counted
 from models.kernels.kernel import inlined
 from models.kernels.layout import CELL_SUM, METERED, MINUTE, RuleArrays, ShardArrays
@@ -41,6 +42,7 @@ def rises(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> boo
     grid = r.grid[rule]
     if r.kind[rule] != METERED or grid > MINUTE or not may_rise(r, rule):
         return False
+    forget_walks(s)
     for end in (pane // grid, (pane - MINUTE) // grid):
         for less in range(1, r.window[rule]):
             if 2.0 * share(s, r, r.main[rule], r.of[rule], slot, end, less, False) >= r.at_least[rule]:
@@ -65,6 +67,7 @@ def levels(
 
     Rules whose panes are longer than a minute have none: their panes may end while the entity is silent.
     """
+    forget_walks(s)
     most = lists = 0
     for slot in slots:
         for rule in range(len(r.kind)):

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from models.kernels.cells import at_cell, distinct_cell, distinct_walk, renew, sum_cell
-from models.kernels.kernel import inlined
+from models.kernels.cells import at_cell, distinct_cell, distinct_of_many, renew, sum_cell
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import (
+    ACTIVE,
     ALSO,
     CELL_COUNT,
     CELL_DISTINCT,
@@ -14,6 +15,7 @@ from models.kernels.layout import (
     PER30,
     RINGS_5,
     RINGS_30,
+    SPIKES,
     RuleArrays,
     ShardArrays,
 )
@@ -48,7 +50,7 @@ def shown(s: ShardArrays, r: RuleArrays, meter: int, slot: int, pane: int, less:
         return 0.0
     if store == CELL_DISTINCT:
         if less > 0:
-            return float(distinct_walk(s, at, pane, window))
+            return float(distinct_of_many(s, r.cell[meter], at, pane, window))
         if now:
             renew(s, at, pane, window)
         return float(distinct_cell(s, at, pane, window))
@@ -111,25 +113,39 @@ def may_reach(s: ShardArrays, r: RuleArrays, rule: int, slot: int, part: float) 
 
 @inlined
 def stirs(s: ShardArrays, r: RuleArrays, slot: int, times: int) -> bool:
-    """Whether `times` what is counted of an entity reaches any rule's threshold at all: nearly always it does not.
+    """Whether `times` what is counted of an entity may reach any rule's threshold: nearly always it does not.
 
-    Asked once for an entity, it spares a look at each rule. A rule on order is another matter: what it counts is not
-    counted before it has been looked at.
+    Asked once for an entity, it spares a look at each rule. What cells hold was counted in the ring too, and a minute
+    under way to a spike lies within the last ten.
     """
-    if s.rings[slot].celled > 0:
-        return True
-    for column in range(len(r.least)):
-        if times * np.int64(s.rings[slot].ever[column]) >= r.least[column]:
-            return True
-    return False
+    enough = times * np.int64(s.rings[slot].sum30[0]) >= r.least[SPIKES]
+    for column in range(SPIKES):
+        enough |= times * np.int64(s.rings[slot].ever[column]) >= r.least[column]
+    return bool(enough)
+
+
+@kernel
+def stir(s: ShardArrays, r: RuleArrays) -> None:
+    """Ask of all entities, whose rings are as they were saved."""
+    for i in range(s.head[ACTIVE]):
+        s.stirred[s.active[i]] = stirs(s, r, s.active[i], 1)
+
+
+@inlined
+def below_floor(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int, less: int, now: bool) -> bool:
+    """Whether too few events are there for a rule to hold."""
+    return bool(r.floor[rule] >= 0 and shown(s, r, r.floor[rule], slot, pane, less, now) < r.floor_least[rule])
 
 
 @inlined
 def rest_holds(
     s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int, less: int, now: bool, value: float
 ) -> bool:
-    """Whether all holds that a rule asks for beside its threshold, given its value over the same panes."""
-    if r.floor[rule] >= 0 and shown(s, r, r.floor[rule], slot, pane, less, now) < r.floor_least[rule]:
+    """Whether all holds that a rule asks for beside its threshold, given its value over the same panes.
+
+    Of the newest pane conditions are known, and the floor is a sum; of others conditions are walks.
+    """
+    if not now and below_floor(s, r, rule, slot, pane, less, now):
         return False
     for k in range(r.conditions.shape[1]):
         kind = int(r.conditions[rule, k, 0])
@@ -140,7 +156,7 @@ def rest_holds(
         reached = other >= (times * value if times > 0.0 else r.conditions[rule, k, 3])
         if reached != (kind == ALSO):
             return False
-    return True
+    return not now or not below_floor(s, r, rule, slot, pane, less, now)
 
 
 @inlined

@@ -16,7 +16,7 @@ from models.kernels.layout import (
     WINDOW30,
     ShardArrays,
 )
-from models.kernels.load import trailing_zeros
+from models.kernels.load import ONE, trailing_zeros
 from models.kernels.panes import among
 from models.kernels.table import spot
 
@@ -80,10 +80,8 @@ def near_at(s: ShardArrays, slot: int, column: int, pane: int, window: int) -> i
     total = 0
     bits, k = among(s.rings[slot].seen30, newest, pane, window)
     while bits:
-        if bits & np.uint64(1):
-            total += s.rings[slot].latest30[k & (RING30 - 1), column]
-        bits >>= np.uint64(1)
-        k -= 1
+        total += s.rings[slot].latest30[(k - trailing_zeros(bits)) & (RING30 - 1), column]
+        bits &= bits - ONE
     return int(total)
 
 
@@ -100,10 +98,9 @@ def leave_behind(s: ShardArrays, slot: int, pane: int) -> None:
             continue
         bits, k = among(s.rings[slot].seen30, newest, pane - window, pane - newest)
         while bits:
-            if bits & np.uint64(1):
-                s.rings[slot].near[column] -= s.rings[slot].latest30[k & (RING30 - 1), column]
-            bits >>= np.uint64(1)
-            k -= 1
+            left = (k - trailing_zeros(bits)) & (RING30 - 1)
+            s.rings[slot].near[column] -= s.rings[slot].latest30[left, column]
+            bits &= bits - ONE
 
 
 @inlined

@@ -5,6 +5,7 @@ import numpy as np
 from models.base import DELETION, ERROR, FAILURE, RESET
 from models.kernels.kernel import inlined
 from models.kernels.layout import PER30, RING5, RING30, WINDOW5, WINDOW30, ShardArrays
+from models.kernels.load import ONE, trailing_zeros
 
 ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
@@ -49,10 +50,8 @@ def sum5(s: ShardArrays, slot: int, column: int, pane: int) -> int:
     total = 0
     bits, k = among(s.rings[slot].seen5, newest, pane, WINDOW5)
     while bits:
-        if bits & np.uint64(1):
-            total += s.rings[slot].ring5[k & (RING5 - 1), column]
-        bits >>= np.uint64(1)
-        k -= 1
+        total += s.rings[slot].ring5[(k - trailing_zeros(bits)) & (RING5 - 1), column]
+        bits &= bits - ONE
     return int(total)
 
 
@@ -65,10 +64,8 @@ def sum30(s: ShardArrays, slot: int, column: int, pane: int, window: int) -> int
     total = 0
     bits, k = among(s.rings[slot].seen30, newest, pane, window)
     while bits:
-        if bits & np.uint64(1):
-            total += s.rings[slot].ring30[k & (RING30 - 1), column]
-        bits >>= np.uint64(1)
-        k -= 1
+        total += s.rings[slot].ring30[(k - trailing_zeros(bits)) & (RING30 - 1), column]
+        bits &= bits - ONE
     return int(total)
 
 
@@ -84,11 +81,10 @@ def advance(s: ShardArrays, slot: int, pane: int) -> None:
         else:
             bits, k = among(s.rings[slot].seen5, newest, pane - WINDOW5, step)
             while bits:
-                if bits & np.uint64(1):
-                    for c in range(3):
-                        s.rings[slot].sum5[c] -= s.rings[slot].ring5[k & (RING5 - 1), c]
-                bits >>= np.uint64(1)
-                k -= 1
+                left = (k - trailing_zeros(bits)) & (RING5 - 1)
+                for c in range(3):
+                    s.rings[slot].sum5[c] -= s.rings[slot].ring5[left, c]
+                bits &= bits - ONE
         s.rings[slot].seen5 = s.rings[slot].seen5 << np.uint64(step) if step < 64 else np.uint64(0)
         s.newest[slot] = pane
     pane30 = pane // PER30
@@ -101,11 +97,10 @@ def advance(s: ShardArrays, slot: int, pane: int) -> None:
         else:
             bits, k = among(s.rings[slot].seen30, newest, pane30 - WINDOW30, step)
             while bits:
-                if bits & np.uint64(1):
-                    for c in range(5):
-                        s.rings[slot].sum30[c] -= s.rings[slot].ring30[k & (RING30 - 1), c]
-                bits >>= np.uint64(1)
-                k -= 1
+                left = (k - trailing_zeros(bits)) & (RING30 - 1)
+                for c in range(5):
+                    s.rings[slot].sum30[c] -= s.rings[slot].ring30[left, c]
+                bits &= bits - ONE
         s.rings[slot].seen30 = s.rings[slot].seen30 << np.uint64(step) if step < 64 else np.uint64(0)
         s.newest30[slot] = pane30
 

@@ -18,7 +18,10 @@ from models.kernels.layout import (
     TENANT_NAME,
     ShardArrays,
 )
+from models.kernels.load import prefetch
 
+RECORDS_AHEAD, RINGS_AHEAD = 12, 6
+"""So many rows before they are needed, what tables hold is asked for: they are far larger than the cache."""
 LOOKED_AT = 8
 """Rings of a full pool that are looked at for one to be taken."""
 
@@ -197,6 +200,9 @@ def release_before(s: ShardArrays, oldest: int, pane: int) -> None:
     """Give back the rings whose newest pane is before `oldest` and that nothing pins; `pane` is the first open one."""
     kept = 0
     for i in range(s.head[ACTIVE]):
+        if i + RINGS_AHEAD < s.head[ACTIVE] and s.newest[s.active[i + RINGS_AHEAD]] < oldest:
+            prefetch(s.rings, s.active[i + RINGS_AHEAD], 0)
+            prefetch(s.rings, s.active[i + RINGS_AHEAD], 64)
         slot = s.active[i]
         if s.hot[slot] or s.newest[slot] >= oldest or s.keep[slot] > pane:
             s.active[kept] = slot

@@ -26,6 +26,7 @@ from models.kernels.layout import (
     RINGS_5,
     RINGS_30,
     SPIKE,
+    SPIKES,
     UNLESS,
     RuleArrays,
 )
@@ -42,7 +43,6 @@ _COLUMNS: Final = {"": 0, "failure": 1, "error": 2, "deletion": 3, "reset": 4}
 """What the rings count, by the expression that says the same; and below, what the pairs know."""
 _MET: Final = {"": 0, "failure": 1, "success": 2}
 _TARGETS: Final = 3
-_NEAR_COUNTED: Final = (0, 1, 0, 3)
 _SHORT, _LONG = 60_000_000, 900_000_000
 """The rings and pairs reach back so far."""
 _ORDER_PANE: Final = PANE_US * PER30
@@ -91,37 +91,41 @@ def rule_arrays(rules: tuple[Rule, ...], quiet_us: tuple[int, ...], program: Pro
         mark=np.array([meter.mark for meter in meters], np.int64),
         cell=np.array([in_cells.index(at) if at in in_cells else -1 for at in range(len(meters))], np.int64),
         salt=np.array([_salt(_name(rules, program, number)) for number in numbers], np.uint64),
-        least=_least(rows, stores),
+        least=_least(rows, stores, [_column_of(meter, program) for meter in meters]),
         in_cells=np.array(in_cells, np.int64),
         marks=np.array([EVERY_MARK if EVERY in marks else _bits(marks), _bits(counted)], np.uint64),
     )
 
 
-def _least(rows: list[dict[str, Any]], stores: list[tuple[int, int]]) -> np.ndarray:
+def _least(rows: list[dict[str, Any]], stores: list[tuple[int, int]], columns: list[int]) -> np.ndarray:
     """Of each column of the rings the least count without which none of the rules that hang on it can hold.
 
-    A rule whose value or floor lies in cells cannot hold without cells.
+    `columns` is what the rings count that no meter can exceed: its events are among those, and only a sum adds more for
+    an event than one.
     """
-    least = np.full(len(_COLUMNS), np.iinfo(np.int64).max)
+    least = np.full(SPIKES + 1, np.iinfo(np.int64).max)
     for row in rows:
         if row["kind"] == LEARNED_RULE:
             continue
-        needs = [(0, row["at_least"])]
-        if row["kind"] != SPIKE:
-            needs = [(row["main"], 0.0 if row["of"] != NO_METER else row["at_least"])]
-            if row["floor"] != NO_METER and row["floor_least"] > 0.0:
-                needs.append((row["floor"], row["floor_least"]))
-            if any(stores[meter][0] >= CELL_COUNT for meter, _ in needs):
-                continue
-            needs = [(_ring_column(*stores[meter]), least_of) for meter, least_of in needs]
-        column, need = max(needs)  # failures, errors, deletions, resets are rarer than events
+        if row["kind"] == SPIKE:
+            column, need = SPIKES, row["at_least"]
+        elif row["kind"] == ORDER:
+            column, need = _COLUMNS["failure"], row["extra"]  # before as many nothing counts
+        else:
+            share = row["of"] != NO_METER or stores[row["main"]][0] == CELL_SUM
+            needs = [(columns[row["main"]], 0.0 if share else row["at_least"])]
+            if row["floor"] != NO_METER:
+                needs.append((columns[row["floor"]], row["floor_least"]))
+            column, need = max(needs)  # failures, errors, deletions, resets are rarer than events
         least[column] = min(least[column], max(1, math.ceil(need)))
     return least
 
 
-def _ring_column(store: int, column: int) -> int:
-    """What a ring counts that a meter cannot exceed."""
-    return _NEAR_COUNTED[column] if store == NEAR else column
+def _column_of(meter: Meter, program: Program) -> int:
+    """What a ring counts of the events that a meter is of: these, or all."""
+    if not 0 <= meter.mark < len(program.marks):
+        return 0
+    return _COLUMNS.get(program.marks[meter.mark], 0)
 
 
 def meter_names(rules: tuple[Rule, ...], program: Program, arrays: RuleArrays) -> list[str]:

@@ -43,6 +43,7 @@ from models.kernels.layout import (
     allocate_rings,
     by_attribute,
 )
+from models.kernels.meters import stir
 from models.kernels.open_minutes import CallArrays
 from models.kernels.pairs import IN_CELL, refill_pairs
 from models.kernels.table import refill
@@ -321,6 +322,7 @@ def restore(shard: "Shard", raw: bytes) -> None:
     if rates_by == rates:
         for column, packed in state["model"].items():
             getattr(s, column)[:] = unpack(packed)
+    stir(s, shard.arrays)
     shard.s = s
     if behaviour_by != behaviour:
         shard.behaviour = shard.new_behaviour()
