@@ -183,7 +183,12 @@ def open_early(
         pane = s.head[NEXT] // r.grid[rule]
         first = pane * r.grid[rule]
         for slot in slots:
-            if slot < 0 or s.newest[slot] < first or (s.hot[slot] and s.crossed[slot, rule] != NEVER):
+            if (
+                slot < 0
+                or not s.stirred[slot]
+                or s.newest[slot] < first
+                or (s.hot[slot] and s.crossed[slot, rule] != NEVER)
+            ):
                 continue
             if not may_reach(s, r, rule, slot, 1.0):
                 continue

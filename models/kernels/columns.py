@@ -10,6 +10,7 @@ from models.base import ACTIONS, DELETION, ERROR, FAILURE, HAS_ID, METHODS, NONE
 from models.kernels.address import write_address
 from models.kernels.instant import epoch, stamp
 from models.kernels.kernel import inlined, kernel
+from models.kernels.load import HIGHS, ONES, copied, load8, store8
 from models.kernels.path import write_path
 from models.kernels.scan import (
     ABSENT,
@@ -63,6 +64,8 @@ BY_ACTOR = (
 
 
 _DEFAULT = np.frombuffer(b"default", np.uint8)
+_FROM_A, _AFTER_Z = np.uint64(0x80 - 0x41) * ONES, np.uint64(0x80 - 0x5B) * ONES
+"""What makes the top bit of each byte of ASCII say whether it is `A` or more, and more than `Z`."""
 
 
 class Codes(NamedTuple):
@@ -113,9 +116,7 @@ def write_name(
         kept = limit - 17
         while kept > 0 and (buffer[at + kept] & 0xC0) == 0x80:
             kept -= 1
-    for k in range(kept):
-        out[i + k] = buffer[at + k]
-    i += kept
+    i = copied(out, i, buffer, at, kept)
     if size > limit:
         out[i] = 0x7E
         for k in range(16):
@@ -128,7 +129,12 @@ def write_name(
 @inlined
 def _lower(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8], i: int) -> bool:
     """Write ASCII in lower case at out[i :]; False at the first byte that is not ASCII."""
-    for k in range(size):
+    for k in range(0, size - 7, 8):
+        word = load8(buffer, at + k)
+        if word & HIGHS:
+            return False
+        store8(out, i + k, word | (((word + _FROM_A) & ~(word + _AFTER_Z) & HIGHS) >> np.uint64(2)))
+    for k in range(size & ~7, size):
         c = buffer[at + k]
         if c >= 0x80:
             return False
@@ -139,8 +145,7 @@ def _lower(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8]
 @inlined
 def _copy(buffer: NDArray[np.uint8], at: int, size: int, out: NDArray[np.uint8], i: int) -> int:
     """Copy bytes to out[i :]; their number."""
-    for k in range(size):
-        out[i + k] = buffer[at + k]
+    copied(out, i, buffer, at, size)
     return size
 
 

@@ -5,6 +5,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.kernels.kernel import kernel
+from models.kernels.load import copied
 
 
 @kernel
@@ -59,9 +60,7 @@ def copy_rows(
         number[1, i] = time[row]
         number[2, i] = at
         number[3, i] = size
-        for j in range(size):
-            blob[at + j] = buffer[start[row] + j]
-        at += size
+        at = copied(blob, at, buffer, start[row], size)
         newest = max(newest, place[row])
     return int(newest)
 

@@ -51,9 +51,10 @@ def rises(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int) -> boo
 
 
 @inlined
-def level(s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int, less: int, least: float) -> float:
+def level(
+    s: ShardArrays, r: RuleArrays, rule: int, slot: int, pane: int, less: int, least: float, value: float
+) -> float:
     """A rule's value over the window that ends with a pane, 0 where it is below `least` or the rest does not hold."""
-    value = share(s, r, r.main[rule], r.of[rule], slot, pane, less, False)
     if value <= 0.0 or value < least or not rest_holds(s, r, rule, slot, pane, less, False, value):
         return 0.0
     return value
@@ -86,13 +87,17 @@ def levels(
             last = -1  # of the list, that is not 0
             for k in range(inside):
                 at = end - inside + 1 + k
-                found = level(s, r, rule, slot, at, 0, least)
+                reached = share(s, r, r.main[rule], r.of[rule], slot, at, 0, False)
+                found = level(s, r, rule, slot, at, 0, least, reached)
                 value[used + k] = found if found == 0.0 or counted(s, r, rule, slot, at) > 0 else -found
                 if found > 0.0:
                     last = k
             for less in range(1, r.window[rule]):
                 k = inside + less - 1
-                value[used + k] = 0.0 - level(s, r, rule, slot, end, less, least)
+                reached = share(s, r, r.main[rule], r.of[rule], slot, end, less, False)
+                if reached < least and not may_rise(r, rule):
+                    break  # what is shorter reaches no more
+                value[used + k] = 0.0 - level(s, r, rule, slot, end, less, least, reached)
                 if value[used + k] < 0.0:
                     last = k
             if last >= 0:

@@ -69,6 +69,24 @@ def pick(
 
 
 @kernel
+def firsts(
+    order: NDArray[np.int64], other: NDArray[np.uint64], counts: NDArray[np.uint8], fresh: NDArray[np.bool_]
+) -> None:
+    """Mark in `fresh` the first row of each counterpart to fail, and to succeed; `order` sorts by counterpart."""
+    failed = succeeded = False
+    for k in range(len(order)):
+        row = order[k]
+        if k > 0 and other[row] != other[order[k - 1]]:
+            failed = succeeded = False
+        if counts[row] & FAILURE:
+            fresh[row] = not failed
+            failed = True
+        else:
+            fresh[row] = not succeeded
+            succeeded = True
+
+
+@kernel
 def follow(
     s: ShardArrays,
     r: RuleArrays,

@@ -15,6 +15,7 @@ V1 = np.uint64(0x646F72616E646F6D)
 V2 = np.uint64(0x6C7967656E657261)
 V3 = np.uint64(0x7465646279746573)
 FINAL = np.uint64(0xFF)
+ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _13, _16, _17, _21, _32, _43, _47, _48, _51, _56, _8 = (
     np.uint64(n) for n in (13, 16, 17, 21, 32, 43, 47, 48, 51, 56, 8)
 )
@@ -56,6 +57,9 @@ def siphash(buffer: NDArray[np.uint8], at: int, size: int, k0: np.uint64, k1: np
         i += 8
     word = np.uint64(size & 0xFF) << _56
     shift = np.uint64(0)
+    if i + 8 <= len(buffer):
+        word = word | (load8(buffer, i) & ~(ALL << np.uint64(8 * (size & 7))))
+        i = at + size
     while i < at + size:
         word = word | (np.uint64(buffer[i]) << shift)
         shift = shift + _8

@@ -99,13 +99,12 @@ class Evidence:
         for chunk in self.chunks:
             if chunk.newest < start:
                 continue
-            hit = np.flatnonzero(
-                (chunk.entity == np.uint64(entity))
-                & (chunk.place >= start)
-                & (chunk.place < end)
-                & ((chunk.marks & np.uint64(counted)) != 0)
-            )
-            for i in hit.tolist():
+            mine = np.flatnonzero(chunk.entity == np.uint64(entity))
+            if not len(mine):
+                continue
+            place, marks = chunk.place[mine], chunk.marks[mine]
+            hit = (place >= start) & (place < end) & ((marks & np.uint64(counted)) != 0)
+            for i in mine[hit].tolist():
                 at = int(chunk.start[i])
                 found.append(witness(int(chunk.time[i]), chunk.blob[at : at + int(chunk.length[i])].tobytes()))
         found.sort()

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import FAILURE, SKIP, SUCCESS
+from models.base import FAILURE, IP, SKIP, SUCCESS
 from models.event import EventBatch
 from models.kernels.direct import direct
 from models.kernels.layout import PANE_US, PER30, RuleArrays, ShardArrays
-from models.kernels.sequence import follow, pick
+from models.kernels.sequence import firsts, follow, pick
 from models.windows.evidence import MESSAGE_LIMIT, Chunk, Evidence
 
-_FOLLOW, _PICK = direct(follow), direct(pick)
+_FIRSTS, _FOLLOW, _PICK = direct(firsts), direct(follow), direct(pick)
 _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("entity", np.uint64), ("other", np.uint64), ("place", np.int64), ("time", np.int64), ("counts", np.uint8),
     ("action", np.uint8),
@@ -101,7 +101,7 @@ class HoldBack:
         _FOLLOW(
             s, self.arrays, sequence.meter, self.dimension, slot, pane, sequence.at_least, columns["place"],
             columns["other"], columns["counts"], columns["action"],
-            _first_of_each(columns["other"], columns["counts"] & FAILURE != 0), after,
+            self._fresh(columns["other"], columns["counts"]), after,
         )  # fmt: skip
         hit = np.flatnonzero(after)
         if not len(hit):
@@ -125,6 +125,13 @@ class HoldBack:
                 newest=int(place.max()),
             )
         )
+
+    def _fresh(self, other: NDArray[np.uint64], counts: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which rows are the first of their counterpart to fail, or to succeed; of accounts nobody asks."""
+        fresh = np.zeros(len(other), np.bool_)
+        if self.dimension == IP:
+            _FIRSTS(np.argsort(other, kind="stable"), other, counts, fresh)
+        return fresh
 
     def _of(self, entity: np.uint64, pane: int) -> Iterator[tuple[NDArray[np.uint8], Callable[[], Kept]]]:
         """The failures and successes of one entity and pane, by batch: what they count as, and how to get them all."""
@@ -206,13 +213,3 @@ def _messages(batch: EventBatch, rows: NDArray[np.int64]) -> list[bytes]:
     start, length = batch.shown
     where = zip(start[rows].tolist(), length[rows].tolist(), strict=True)
     return [bytes(content[at : at + size]) if size <= MESSAGE_LIMIT else b"" for at, size in where]
-
-
-def _first_of_each(other: NDArray[np.uint64], lost: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which rows are the first of their counterpart to fail, or to succeed."""
-    fresh = np.zeros(len(other), np.bool_)
-    for kind in (lost, ~lost):
-        rows = np.flatnonzero(kind)
-        _, at = np.unique(other[rows], return_index=True)
-        fresh[rows[at]] = True
-    return fresh
