@@ -128,7 +128,7 @@ def score_slot(
     slot: int,
     minute: int,
     d: int,
-    i: int,
+    i: np.uint64,
     out: ScoreArrays,
 ) -> None:
     """The value that stands out most of an entity's current windows, and the gravest rule that they cross."""
@@ -192,13 +192,13 @@ def crossed_now(s: ShardArrays, r: RuleArrays, p: Learned, slot: int, minute: in
 def look_ahead(s: ShardArrays, rows: RowArrays, i: int, dimension: int) -> None:
     """Have what a few rows on will touch on its way to the cache: tables are far larger than it."""
     if i + RECORDS_AHEAD < len(rows.rows):
-        row = rows.rows[i + RECORDS_AHEAD]
+        row = np.uint64(rows.rows[i + RECORDS_AHEAD])
         entity = rows.entity[row]
         prefetch(s.records, spot(s.secret, entity, len(s.records)), 0)
         if (dimension == IP or dimension == USER) and rows.other[row] != 0:
             prefetch(s.pairs, spot(s.secret, pair_key(entity, rows.other[row], COUNTERPART), len(s.pairs)), 0)
     if i + RINGS_AHEAD < len(rows.rows):
-        row = rows.rows[i + RINGS_AHEAD]
+        row = np.uint64(rows.rows[i + RINGS_AHEAD])
         at = spot(s.secret, rows.entity[row], len(s.records))
         if s.records[at].hash == rows.entity[row] and s.records[at].slot >= 0:
             slot = s.records[at].slot
@@ -213,7 +213,7 @@ def look_ahead(s: ShardArrays, rows: RowArrays, i: int, dimension: int) -> None:
 
 
 @inlined
-def count_in_cells(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: int, slot: int, pane: int) -> None:
+def count_in_cells(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: np.uint64, slot: int, pane: int) -> None:
     """Count one row in the cells of the meters that it has a mark of."""
     marks = rows.marks[row]
     every = r.marks[0] == EVERY_MARK
@@ -247,7 +247,7 @@ def count_in_cells(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: int, slo
 
 
 @inlined
-def count_row(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: int, dimension: int, pane: int) -> int:
+def count_row(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: np.uint64, dimension: int, pane: int) -> int:
     """Count one row in its entity's panes and pairs; its ring, or -1 where there is no room."""
     slot = enter(
         s,
@@ -294,6 +294,8 @@ def arrive(
     The first `skip_before` rows were counted before a restart: they are scored, not added. `out` is as
     `models.windows.slice.unknown` makes it. Returns how many rows are ahead, are to be counted, are evidence among
     those, the newest pane of those, and how many rows' entities are hot.
+
+    Rows are unsigned: an index that cannot be counted from the end costs no question.
     """
     waiting = fresh = witnessed = hot = 0
     marked = len(rows.marks) > 0
@@ -301,7 +303,7 @@ def arrive(
     for i in range(len(rows.rows)):
         if dimension == IP or dimension == USER:
             look_ahead(s, rows, i, dimension)
-        row = rows.rows[i]
+        row = np.uint64(rows.rows[i])
         pane = rows.place[row] // PANE_US
         ahead[i] = False
         slot = -1
@@ -342,7 +344,7 @@ def add_waiting(s: ShardArrays, r: RuleArrays, dimension: int, rows: RowArrays, 
     for i in range(len(rows.rows)):
         if done[i]:
             continue
-        row = rows.rows[i]
+        row = np.uint64(rows.rows[i])
         pane = rows.place[row] // PANE_US
         if s.head[NEXT] == NEVER or pane >= s.head[NEXT] + AHEAD5:
             waiting += 1

@@ -51,7 +51,7 @@ from models.kernels.layout import (
 from models.kernels.levels import rises
 from models.kernels.load import prefetch
 from models.kernels.meters import may_reach, share, stirs
-from models.kernels.pairs import NEAR_TARGETS, near_at
+from models.kernels.pairs import NEAR_TARGETS, met_at, near_at
 from models.kernels.panes import at5, sum5, sum30
 from models.kernels.table import RECORDS_AHEAD, RINGS_AHEAD, release_before
 
@@ -109,9 +109,7 @@ def window_values(s: ShardArrays, slot: int, pane: int, dimension: int, x: NDArr
     if s.rings[slot].ever[4] > 0:
         x[X_RESETS] = sum30(s, slot, 4, pane30, WINDOW30)
     if dimension == IP or dimension == USER:
-        x[X_MET] = near_at(s, slot, 0, pane30, WINDOW15M)
-        if s.rings[slot].ever[1] > 0:
-            x[X_FAILED] = near_at(s, slot, 1, pane30, WINDOW15M)
+        x[X_MET], x[X_FAILED] = met_at(s, slot, pane30)
         if x[X_DELETIONS] > 0.0:
             x[X_TARGETS] = near_at(s, slot, NEAR_TARGETS, pane30, WINDOW30)
 

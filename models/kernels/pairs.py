@@ -86,6 +86,16 @@ def near_at(s: ShardArrays, slot: int, column: int, pane: int, window: int) -> i
 
 
 @inlined
+def met_at(s: ShardArrays, slot: int, pane: int) -> tuple[int, int]:
+    """Counterparts met and failed over the window of `near` that ends with a pane, in one walk if it takes any."""
+    if pane < s.newest30[slot]:
+        met, failed, _, _ = distinct(s, slot, pane, WINDOW15M)
+        return met, failed
+    failed = near_at(s, slot, 1, pane, WINDOW15M) if s.rings[slot].ever[1] > 0 else 0
+    return near_at(s, slot, 0, pane, WINDOW15M), failed
+
+
+@inlined
 def leave_behind(s: ShardArrays, slot: int, pane: int) -> None:
     """Take from `near` what its windows let go of when `pane` becomes the entity's newest 30 s pane."""
     newest = s.newest30[slot]
