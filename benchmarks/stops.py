@@ -47,7 +47,7 @@ STOPS: Stops = (
     ("assess: incidents", ((Incidents, "take"), (shard.Shard, "_follow"), (shard, "under_incidents"))),
     ("assess: evidence", ((Evidence, "add"), (Evidence, "forget"), (Recent, "add"), (Recent, "forget"))),
     ("assess: room", ((shard, "make_room"),)),
-    ("assess: rest", ((Assess, "on_batch"), (Assessing, "go_on"), (Assessing, "result"))),
+    ("assess: rest", ((Assess, "on_batch"), (shard.Shard, "assess"), (Assessing, "result"))),
     ("gather", ((gather, "gather"),)),
     ("risk", ((gather, "risk"),)),
     ("decide", ((Decide, "on_batch"),)),

@@ -74,6 +74,7 @@ from flows.steps.gather import Gather, Gathered, Home
 from flows.steps.latest import Latest
 from flows.steps.split import split
 from flows.steps.spread import spread
+from flows.steps.strands import Strands
 from flows.totals import Progress, RunResult, Totals
 from models.alert import Alert
 from models.base import DIMENSIONS, WATCHED
@@ -88,7 +89,7 @@ EPOCH = timedelta(seconds=1)
 EPOCH_WITHOUT_STATE = timedelta(seconds=30)
 """Nothing waits for an epoch's end then but the closed windows in memory."""
 MOST_BESIDE = 4
-"""Threads at most on which minutes end and shards save themselves: more are seldom at it at once."""
+"""Threads at most on which shards assess and save themselves: more would wait for Python's lock."""
 
 
 def build(
@@ -132,13 +133,13 @@ def build(
     decides = policy(config, time.time_ns() // 1000)
     threads = ThreadPoolExecutor(min(cores, MOST_BESIDE), "assess")
     # What is sent to another process has to be done before.
-    beside = threads if not place and cores > 1 else None
+    strands = Strands(threads if not place and cores > 1 else None)
     saving = Saving(threads) if kept else None
     flow = Dataflow("lapwing_detect")
     batches = op.input("source", flow, source)
 
     def assess(slices: KeyedStream[Slice]) -> KeyedStream[tuple[str, Assessing | Assessed]]:
-        return op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, saving, resume, beside, log))
+        return op.stateful_batch("assess", slices, lambda resume: Assess(make_shard, saving, resume, strands, log))
 
     pieces: KeyedStream[Assessing | Assessed | Home]
     if place is None:

@@ -380,6 +380,20 @@ def test_an_early_create_does_not_wait_for_its_pane() -> None:
     assert again.on_batch([item([], pane + 600)])[0] == [[]], "told once"
 
 
+def test_batches_that_come_together_are_decided_one_after_another() -> None:
+    """What is told early, and as what, hangs on what is known by then: not on how busy the machine is."""
+    rng, pane = random.Random(0), START // PANE_US + 1
+    items = []
+    for at, life in enumerate((Life("brute_force_user", "sam", 1), Life("brute_force_user", "kim", 2))):
+        found = item([], pane + at)
+        found.findings.append(type(life.findings(rng)[0])(pane + at, life.alerts()[0]))
+        items += [found, item([], pane + at + 1)]
+    together, alone = (Decide(policy(configured()), False, None) for _ in range(2))
+    told = together.on_batch(items)[0]
+    assert told == [out for each in items for out in alone.on_batch([each])[0]]
+    assert [len(out) for out in told] == [0, 1, 0, 1]
+
+
 def test_where_nobody_comes_back_all_that_is_held_is_told_at_the_end() -> None:
     life = Life("brute_force_ip", "203.0.113.7", 1, close=False)
     stopped = [item(life.findings(random.Random(0)), START // PANE_US)]

@@ -23,7 +23,7 @@ from flows.connectors.board import Board
 from flows.connectors.file_reader import SEQUENCE_SHIFT
 from flows.connectors.files import ClockParams, FileSource, check_input
 from flows.connectors.lines import LineReader
-from flows.connectors.polled import PolledPartition
+from flows.connectors.polled import TURN, PolledPartition
 from flows.connectors.streams import Pipe
 from flows.connectors.synthetic import SyntheticSource
 from flows.errors import InputError
@@ -382,8 +382,51 @@ def test_stop_ends_at_once_and_flushes_nothing(tmp_path):
         part.next_batch()
     part.close()
     rest, _ = drain(source(path), {"a.ndjson": part.snapshot()})
-    assert len(events(first)) == 31
+    assert [len(b) for b in first] == [0] + [31] * TURN
     assert [o for o, *_ in events(first) + events(rest)] == list(range(500))
+
+
+def test_what_is_at_hand_goes_together_and_is_gone_on_with_exactly(tmp_path):
+    path = tmp_path / "a.ndjson"
+    path.write_bytes(lines(range(300)))
+    src = source(path, batch_rows=10)
+    part = src.build_part("source", "a.ndjson", None)
+    seen, sizes, deadline = part.next_batch(), set(), time.monotonic() + 20
+    while len(events(seen)) < 300:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # what is read ahead is ready then
+        got = part.next_batch()
+        sizes.add(len(got))
+        seen += got
+        rest, _ = drain(source(path, batch_rows=10), {"a.ndjson": part.snapshot()})
+        assert [o for o, *_ in events(seen) + events(rest)] == list(range(300))
+    part.close()
+    assert max(sizes) == TURN
+    alone, _ = drain(source(path, batch_rows=10, alone=False))
+    assert [(b.number, b.reached) for b in alone][:31] == [(b.number, b.reached) for b in seen][:31]
+
+
+def test_a_file_that_is_not_there_takes_nothing_that_was_read_before_it(tmp_path):
+    for name, rows in (("a", range(40)), ("b", range(40, 80))):
+        (tmp_path / f"{name}.ndjson").write_bytes(lines(rows))
+    told = []
+    src = source(tmp_path, batch_rows=10, on_failure=told.append)
+    part = src.build_part("source", ".", None)
+    items = part.next_batch() + part.next_batch()
+    (tmp_path / "b.ndjson").unlink()
+
+    def play():
+        while True:
+            time.sleep(0.01)
+            items.extend(part.next_batch())
+
+    with pytest.raises(StopIteration):
+        play()
+    part.close()
+    (tmp_path / "b.ndjson").write_bytes(lines(range(40, 80)))
+    rest, _ = drain(source(tmp_path, batch_rows=10), {".": part.snapshot()})
+    assert len(told) == 1
+    assert [m for _, m, *_ in events(items) + events(rest)] == [line.rstrip() for line in lines(range(80)).splitlines()]
 
 
 def test_partitions_are_aligned(tmp_path):

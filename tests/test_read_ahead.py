@@ -132,6 +132,44 @@ def test_a_failed_read_is_told_where_it_would_have_come(threads: ThreadPoolExecu
         ahead.read()
 
 
+def test_ready_is_what_has_been_read_and_decoded_and_gives_something() -> None:
+    script = Script([batch(0), batch(1), None, InputError("a: has vanished")])
+    decoding = threading.Event()
+
+    def slowly(raw: RawBatch) -> Any:
+        assert raw.offset[0] == 0 or decoding.wait(60)
+        return decode(raw, Limits())
+
+    with ThreadPoolExecutor(AHEAD) as threads:
+        ahead = ReadAhead(script, slowly, threads)
+        assert not ahead.ready(), "nothing has been asked for"
+        ahead.read()
+        eventually(lambda: script.reads >= 2, "the next is read")
+        assert not ahead.ready(), "it is not decoded"
+        decoding.set()
+        eventually(ahead.ready, "it is decoded")
+        ahead.read()
+        eventually(lambda: script.reads == 3, "the reader is silent")
+        assert not ahead.ready()
+        assert ahead.read() is None
+        assert not ahead.ready()
+        with pytest.raises(InputError):
+            ahead.read()
+
+
+def test_as_many_are_ahead_as_are_taken_at_once(threads: ThreadPoolExecutor) -> None:
+    script, decoded = Script([batch(number) for number in range(9)]), list[int]()
+
+    def decoding(raw: RawBatch) -> Any:
+        decoded.append(int(raw.offset[0]))
+        return decode(raw, Limits())
+
+    ahead = ReadAhead(script, decoding, threads, 4)
+    ahead.read()
+    eventually(lambda: len(decoded) == 5, "four are ahead")
+    assert script.reads == 5, "and no more"
+
+
 def test_position_and_close_wait_for_the_read_under_way(threads: ThreadPoolExecutor) -> None:
     script = Script([batch(number) for number in range(5)])
     ahead = reading(script, threads)

@@ -19,9 +19,9 @@ def test_writes_are_done_in_order_while_the_caller_goes_on() -> None:
     behind.close()
 
 
-@pytest.mark.parametrize(("room", "most"), [(0, 2), (100, 2), (101, 3), (301, 5)])
-def test_no_more_writes_wait_than_two_or_than_there_is_room_for(room: int, most: int) -> None:
-    behind, gate, handed = WriteBehind(room), threading.Event(), []
+@pytest.mark.parametrize(("room", "waiting", "most"), [(0, 2, 2), (100, 2, 2), (101, 2, 3), (301, 2, 5), (0, 4, 4)])
+def test_no_more_writes_wait_than_may_or_than_there_is_room_for(room: int, waiting: int, most: int) -> None:
+    behind, gate, handed = WriteBehind(room, waiting), threading.Event(), []
 
     def hand_over() -> None:
         for i in range(2 * most):

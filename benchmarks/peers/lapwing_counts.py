@@ -26,6 +26,7 @@ from flows.kernels_cache import load_numba
 from flows.parts import make_source, shard_settings, table_secret
 from flows.steps.assess import Assess
 from flows.steps.split import split
+from flows.steps.strands import Strands
 from models.base import DIMENSIONS, FEATURES, TENANT
 from models.event import EventBatch
 from models.rules import program
@@ -100,7 +101,7 @@ def job(events: str, output: str) -> None:
     source = make_source(config, events, threading.Event(), close_at_end=True, on_failure=failures.append)
     batches = op.input("source", flow, source)
     assessed = op.stateful_batch(
-        "assess", op.flat_map("split", batches, slices), lambda resume: Assess(make_shard, None, resume)
+        "assess", op.flat_map("split", batches, slices), lambda resume: Assess(make_shard, None, resume, Strands())
     )
     told = op.map("told", assessed, lambda item: ("rows", item[1][1].result()))
     op.output("rows", told, _Rows(output))

@@ -7,6 +7,7 @@ from pathlib import Path
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from flows.connectors.output_directory import append, open_directory, remove, replaced
+from flows.connectors.polled import TURN
 from flows.connectors.staged_lines import Lines, StagedLines, State, stages
 from flows.connectors.write_behind import WriteBehind
 
@@ -48,7 +49,7 @@ class DirectLines(StatefulSinkPartition[Lines, State]):
             remove(stage)
         self._file = replaced(self._path)
         self._size = 0
-        self._behind = WriteBehind()
+        self._behind = WriteBehind(waiting=TURN)
 
     def write_batch(self, items: list[Lines]) -> None:
         """Appends all lines of the items; what fails is raised here or at the next call, if only a heartbeat's."""

@@ -22,7 +22,7 @@ from flows.connectors.kafka_client import (
 from flows.connectors.kafka_offsets import group_options, offsets
 from flows.connectors.kafka_reader import KafkaReader, Place
 from flows.connectors.partition import ClockParams, Partition
-from flows.connectors.polled import PolledPartition, Snapshot, resumed
+from flows.connectors.polled import PolledPartition, Snapshot, resumed, turn
 from flows.connectors.read_ahead import AHEAD, ReadAhead
 from flows.connectors.unwrapping import Unwrap, Unwrapping
 from flows.durations import microseconds
@@ -157,13 +157,15 @@ class KafkaSource(FixedPartitionedSource[EventBatch, Snapshot]):
             on_count=partial(self._hear_count, topic.name),
         )  # fmt: skip
         whole = reader if self._unwrap is None else Unwrapping(reader, self._unwrap)
-        ahead = ReadAhead(whole, self._decode, self._threads)
+        most = turn(len(self.partitions), self._alone)
+        ahead = ReadAhead(whole, self._decode, self._threads, most)
         partition = Partition(for_part, self.partitions, ahead.decode, self._clock, self._batch_rows, reached)
         self._built[for_part] = (partition, reader)
         self.board.join(for_part)
         return PolledPartition(
-            partition, ahead, self.board, self._stop, self._close_at_end, self._on_failure, self._alone
-        )
+            partition, ahead, self.board, self._stop, self._close_at_end, self._on_failure, self._alone,
+            most, ahead.ready,
+        )  # fmt: skip
 
     @property
     def answered(self) -> float:

@@ -16,6 +16,8 @@ from flows.formats.raw import RawBatch
 from models.base import NONE_TIME
 from models.event import EventBatch
 
+TURN: Final = 4
+"""Micro-batches at most that go through the flow together: beside one that waits for its last shard others go on."""
 SNAPSHOT_VERSION: Final = 1
 _NAP: Final = timedelta(milliseconds=5)
 _SOON_S: Final = 0.2
@@ -48,7 +50,10 @@ class Reader(Protocol):
 
 
 class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
-    """Plays a reader through a `Partition` for Bytewax: at most one item a call, never blocking.
+    """Plays a reader through a `Partition` for Bytewax: an item a call, never blocking.
+
+    A call gives up to `most` items where more than one is at hand, read and decoded, as `ready` says: so it is of a
+    file, or where there is much to catch up with, never of what comes in live.
 
     The first item is a heartbeat with the saved watermark, before the reader is touched (TIME.md 5.2). While nothing
     else leaves, an empty item follows every `heartbeat_s`, idle once the reader has been silent for `idle_after_s`. One
@@ -69,6 +74,8 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         close_at_end: bool,
         on_failure: Callable[[InputError], None] | None = None,
         alone: bool = True,
+        most: int = 1,
+        ready: Callable[[], bool] = lambda: False,
     ) -> None:
         self._partition = partition
         self._reader = reader
@@ -77,6 +84,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         self._close_at_end = close_at_end
         self._on_failure = on_failure
         self._alone = alone
+        self._most, self._ready = most, ready
         self._told = NONE_TIME
         board.pulse.built += 1
         self._started = False
@@ -88,7 +96,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         self._caught_up = float("-inf")
 
     def next_batch(self) -> list[EventBatch]:
-        """One batch, one heartbeat, or nothing; StopIteration at the end or when stopped."""
+        """Batches, one heartbeat, or nothing; StopIteration at the end or when stopped."""
         self._wait = False
         pulse = self._board.pulse
         pulse.turned = time.monotonic()
@@ -98,7 +106,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
             pulse.over += 1
             raise StopIteration
         try:
-            return self._next()
+            return self._several()
         except InputError as error:
             if self._on_failure is None:
                 raise
@@ -106,6 +114,13 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
             self._stop.set()
             pulse.over += 1
             raise StopIteration from error
+
+    def _several(self) -> list[EventBatch]:
+        out = more = self._next()
+        while len(out) < self._most and more and len(more[-1]) and (self._partition.pending or self._ready()):
+            more = self._next()
+            out = out + more
+        return out
 
     def _next(self) -> list[EventBatch]:
         if not self._started:
@@ -181,6 +196,15 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
     def _say(self, batch: EventBatch) -> list[EventBatch]:
         self._spoken = time.monotonic()
         return [batch]
+
+
+def turn(partitions: int, alone: bool) -> int:
+    """How many micro-batches each of so many partitions may give at once: together some, in one process only.
+
+    >>> turn(1, True), turn(3, True), turn(8, True), turn(1, False)
+    (4, 1, 1, 1)
+    """
+    return max(1, TURN // partitions) if alone else 1
 
 
 def resumed(snapshot: Snapshot | None, source: str) -> tuple[Any, Reached]:

@@ -11,8 +11,8 @@ from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
 
 AHEAD: Final = 2
-"""Micro-batches of a partition that are ready or on their way, and threads they are decoded on: where decoding takes
-longer than the rest of the flow, as it does of long records, a second core helps."""
+"""Micro-batches of a partition at least that are ready or on their way, and threads they are decoded on: where decoding
+takes longer than the rest of the flow, as it does of long records, a second core helps."""
 
 
 class _Read(NamedTuple):
@@ -23,7 +23,9 @@ class _Read(NamedTuple):
 
 
 class ReadAhead:
-    """A `Reader` that is up to two micro-batches ahead of whom it serves, on threads that partitions may share.
+    """A `Reader` that is some micro-batches ahead of whom it serves, on threads that partitions may share.
+
+    It is two ahead, or as many as whom it serves takes at `most` at once.
 
     The reader behind serves one thread at a time, in order; what it gave is decoded beside its next read. What this
     one says of itself is what the reader said when the micro-batch given last was read. It runs ahead only after a
@@ -32,10 +34,11 @@ class ReadAhead:
     on the spot.
     """
 
-    def __init__(self, reader: Reader, decode: Callable[[RawBatch], Decoded], threads: Executor) -> None:
+    def __init__(self, reader: Reader, decode: Callable[[RawBatch], Decoded], threads: Executor, most: int = 1) -> None:
         self._reader = reader
         self._decode = decode
         self._threads = threads
+        self._most = max(AHEAD, most)
         self._turn = Condition()
         self._reading = False
         self._more = True
@@ -51,6 +54,12 @@ class ReadAhead:
     def silent(self) -> bool:
         """As `Reader`."""
         return self._given.silent
+
+    def ready(self) -> bool:
+        """Whether `read` has something to give, and need not wait for it."""
+        with self._turn:
+            first = self._ahead[0] if self._ahead else None
+            return first is not None and first.done() and first.exception() is None and first.result().raw is not None
 
     def read(self) -> RawBatch | None:
         """As `Reader`; waits for the read that is under way."""
@@ -91,7 +100,7 @@ class ReadAhead:
 
     def _go_on(self) -> None:
         """Begin the next read, unless one is under way or there is no need for it. `_turn` is held."""
-        if self._more and not self._reading and len(self._ahead) < AHEAD:
+        if self._more and not self._reading and len(self._ahead) < self._most:
             self._reading = True
             self._ahead.append(self._threads.submit(self._read))
 

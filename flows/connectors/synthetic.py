@@ -11,7 +11,7 @@ from bytewax.inputs import FixedPartitionedSource
 from flows.connectors.board import Board
 from flows.connectors.lines import LineReader
 from flows.connectors.partition import ClockParams, Partition
-from flows.connectors.polled import PolledPartition, Snapshot, resumed
+from flows.connectors.polled import PolledPartition, Snapshot, resumed, turn
 from flows.connectors.read_ahead import AHEAD, ReadAhead
 from flows.formats.lapwing import Decoded
 from flows.formats.raw import RawBatch
@@ -70,9 +70,12 @@ class SyntheticSource(FixedPartitionedSource[EventBatch, Snapshot]):
         _, reached = resumed(resume_state, for_part)
         self._stream = _ChunkStream(self._chunks(), reached.offset + 1)
         threads = ThreadPoolExecutor(AHEAD, "read-ahead")
-        reader = ReadAhead(_SyntheticReader(self._stream, self._batch_rows), self._decode, threads)
+        most = turn(1, alone=True)
+        reader = ReadAhead(_SyntheticReader(self._stream, self._batch_rows), self._decode, threads, most)
         self._partition = Partition(SYNTHETIC, self.partitions, reader.decode, self._clock, self._batch_rows, reached)
-        return PolledPartition(self._partition, reader, self.board, self._stop, self._close_at_end)
+        return PolledPartition(
+            self._partition, reader, self.board, self._stop, self._close_at_end, most=most, ready=reader.ready
+        )
 
     @property
     def rows(self) -> int:

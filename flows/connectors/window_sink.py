@@ -106,8 +106,8 @@ class WindowParts(StatefulSinkPartition[Sequence[Sized], State]):
         for item in items:
             self._waiting += item
             self._rows += sum(map(len, item))
-        if self._behind and self._rows >= _GROUP:
-            self._put()
+            if self._behind and self._rows >= _GROUP:
+                self._put()
 
     def snapshot(self) -> State:
         """Writes the epoch's rows, and gives the number of the next part."""

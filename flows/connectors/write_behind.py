@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-_WAITING = 2
+WAITING = 2
 """Writes that may wait in any case, the one under way among them: each holds a batch's lines in memory."""
 
 
@@ -12,8 +12,8 @@ class WriteBehind:
     """Does writes one after another on a thread of its own, while the flow goes on.
 
     A write that fails is the last one: what was handed over after it is not done. Its error is raised by the next
-    call of `write`, `look` or `settle`. Nothing is sure to be written before `settle` has returned. Beyond two, as many
-    writes wait as have `room` together for the bytes that each holds.
+    call of `write`, `look` or `settle`. Nothing is sure to be written before `settle` has returned. Beyond those
+    that may be `waiting`, as many wait as have `room` together for the bytes that each holds.
 
     >>> behind, seen = WriteBehind(), []
     >>> for i in range(5):
@@ -24,10 +24,10 @@ class WriteBehind:
     >>> behind.close()
     """
 
-    def __init__(self, room: int = 0) -> None:
+    def __init__(self, room: int = 0, waiting: int = WAITING) -> None:
         self._thread = ThreadPoolExecutor(1, "write-behind")
         self._pending: deque[tuple[Future[None], int]] = deque()
-        self._room = room
+        self._room, self._waiting = room, waiting
         self._held = 0
         self._failed = False
 
@@ -36,7 +36,7 @@ class WriteBehind:
         self.look()
         self._pending.append((self._thread.submit(self._do, job), size))
         self._held += size
-        while len(self._pending) > _WAITING and self._held >= self._room:
+        while len(self._pending) > self._waiting and self._held >= self._room:
             self._take()
 
     def look(self) -> None:

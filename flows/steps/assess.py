@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -16,13 +17,13 @@ from flows.generations import WAY_OUT
 from flows.shard_log import ShardLog
 from flows.shard_state import packed, state_of
 from flows.steps.packed import Packed, pack, unpack
+from flows.steps.strands import Strand, Strands
 from models.base import DIMENSIONS, WATCHED
 from models.kernels.arrive import ScoreArrays
 from models.windows.delta import Changes
 from models.windows.saved import changes, without_positions
 from models.windows.shard import Shard
 from models.windows.slice import Slice, SliceScores
-from models.windows.work import Work
 
 MakeShard = Callable[[int, bytes | None], Shard]
 """A shard of a dimension, new or as a snapshot says."""
@@ -36,33 +37,26 @@ class Assessed:
     def __init__(self, number: int, scores: SliceScores) -> None:
         self.number, self._scores = number, scores
 
-    def go_on(self) -> None:
-        """Nothing: all is done."""
-
     def result(self) -> SliceScores:
         """The scores."""
         return self._scores
 
 
 class Assessing:
-    """A slice that is being assessed: who gathers a batch asks for the scores when all its slices are under way.
+    """A slice that is being assessed: who gathers a batch asks for the scores. `scores` are those to come.
 
     To another process go the scores themselves, of its rows only and without the batch.
     """
 
-    __slots__ = ("_packed", "_work", "number")
+    __slots__ = ("_packed", "number", "scores")
 
-    def __init__(self, number: int, work: Work[SliceScores]) -> None:
-        self.number, self._work = number, work
+    def __init__(self, number: int, scores: "Future[SliceScores]") -> None:
+        self.number, self.scores = number, scores
         self._packed: tuple[Any, ...] | None = None
-
-    def go_on(self) -> None:
-        """As `Work`."""
-        self._work.go_on()
 
     def result(self) -> SliceScores:
         """The scores, waiting for them."""
-        return self._work.result()
+        return self.scores.result()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The engine pickles everything twice, once to know its length.
@@ -117,8 +111,8 @@ class Saving:
 class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes]):
     """Passes slices to the shard, and keeps its state for recovery.
 
-    The end of a minute goes on beside the other shards' work on `thread`, if there is one; the shard's next slice, and
-    its snapshot, wait for it. The snapshot is a pointer into the log in the folder `log`; without that it is the
+    Each shard is a strand of `strands`: its slices are assessed in their order, beside those of other shards, and its
+    snapshot waits for them. The snapshot is a pointer into the log in the folder `log`; without that it is the
     shard's own bytes, compressed. Without recovery Bytewax asks for it all the same: without `saving` nobody will read
     it.
     """
@@ -128,7 +122,7 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         make: MakeShard,
         saving: Saving | None,
         resume: bytes | None,
-        thread: Executor | None = None,
+        strands: Strands,
         log: Path | None = None,
     ) -> None:
         self._make = make
@@ -137,23 +131,24 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         self._moved = False
         self._saved: Future[bytes] | None = None
         self._resume = resume or None
-        self._thread = thread
+        self._strands = strands
+        self._strand: Strand | None = None
         self._folder = log
         self._log: ShardLog | None = None
         self._seen = Changes()
-        self._last: Work[SliceScores] | None = None
+        self._last: Future[SliceScores] | None = None
 
     def on_batch(self, values: list[Slice]) -> tuple[list[tuple[str, Assessing | Assessed]], bool]:
         """Assess slices in the order of their arrival."""
         # Bytewax does not say for which key a logic is built: the first slice does.
         shard = self._shard or self._begin(values[0].dimension, values[0].shard)
+        strand = self._strand = self._strand or self._strands.strand()
         if self._saving is not None and not self._moved:
             self._saving.moved(self)
             self._moved = True
         out: list[tuple[str, Assessing | Assessed]] = []
         for piece in values:
-            self._settle()
-            self._last = Work(shard.steps(piece), self._thread)
+            self._last = strand.add(partial(shard.assess, piece))
             out.append((piece.batch.source, Assessing(piece.batch.number, self._last)))
         return out, StatefulBatchLogic.RETAIN
 

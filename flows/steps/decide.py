@@ -187,17 +187,20 @@ class Decide(StatefulBatchLogic[Gathered, list[Alert], bytes]):
     def on_batch(self, values: list[Gathered]) -> tuple[list[list[Alert]], bool]:
         """Take findings, and say what is to be told."""
         self._mutes = self._ask()
-        for gathered in values:
-            self._held += [self._capped(finding) for finding in gathered.findings]
-            self._hear(gathered)
-            self._drift.add(gathered.shares)
+        return [self._decide(gathered) for gathered in values], StatefulBatchLogic.RETAIN
+
+    def _decide(self, gathered: Gathered) -> list[Alert]:
+        """What one batch makes known: what is told early does not hang on how many batches come at once."""
+        self._held += [self._capped(finding) for finding in gathered.findings]
+        self._hear(gathered)
+        self._drift.add(gathered.shares)
         until = None if self._passed >= _ENDED else self._passed * PANE_US
         out = self._settle(until)
         if until is not None:
             out += self._tell_early()
         self._drift.settle(until)
         self._tally.count(out)
-        return [out], StatefulBatchLogic.RETAIN
+        return out
 
     def on_eof(self) -> tuple[list[list[Alert]], bool]:
         """Let go of everything, where nobody will come back for it."""

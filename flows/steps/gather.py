@@ -1,5 +1,6 @@
 """`gather`: the slices of a batch become one scored batch again."""
 
+from concurrent.futures import wait
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
@@ -90,8 +91,7 @@ class Gather(StatefulBatchLogic[Assessing | Assessed | Home, Gathered, list[obje
                 pieces.append(piece)
             if len(pieces) == self._slices and (not self._spread or piece.number in self._homes):
                 del self._waiting[piece.number]
-                for under_way in pieces:
-                    under_way.go_on()
+                wait(one.scores for one in pieces if isinstance(one, Assessing))  # woken once, not for each
                 out.append(gather([one.result() for one in pieces], self._homes.pop(piece.number, None)))
         return out, StatefulBatchLogic.RETAIN
 

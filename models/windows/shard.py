@@ -1,7 +1,6 @@
 """One shard of one dimension: its entities' windows, what they taught, and their open incidents."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -64,14 +63,11 @@ from models.windows.rules import rule_arrays, sequences
 from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores
 from models.windows.sources import Sources
 from models.windows.waiting import Waiting, call_arrays, row_arrays, wait
-from models.windows.work import Steps, Work
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
 _CLOSE_PANES, _OPEN_EARLY = direct(close_panes), direct(open_early)
 _USERS_AT, _RELEASE_BEFORE, _SETTLE = direct(users_at), direct(release_before), direct(settle)
 NO_SLOTS = np.empty(0, np.int32)
-MANY_ROWS = 512
-"""So many rows of a slice are counted on another thread, if there is one; fewer are soon counted."""
 
 
 class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,14 +146,10 @@ class Shard:
 
     def assess(self, piece: Slice) -> SliceScores:
         """Count and score a slice's rows, then do what its watermark makes due."""
-        return Work(self.steps(piece)).result()
-
-    def steps(self, piece: Slice) -> Steps[SliceScores]:
-        """`assess`, with a pause where many rows are counted or a minute ends: compiled code, for any thread."""
         batch = piece.batch
         self._stirred = NO_SLOTS
-        yield from self._hear(batch.source, batch.sources, batch.watermark_before, idle=batch.idle and not len(batch))
-        uid_rows, uids = (yield from self._arrive(piece)) if len(piece.rows) else (NO_ROWS, NO_UIDS)
+        self._hear(batch.source, batch.sources, batch.watermark_before, idle=batch.idle and not len(batch))
+        uid_rows, uids = self._arrive(piece) if len(piece.rows) else (NO_ROWS, NO_UIDS)
         sources = self.sources
         if sources:
             if sources.latest < batch.watermark != END_OF_TIME:
@@ -166,7 +158,7 @@ class Shard:
                 sources.take(batch, self.reached.get(batch.source, (-1, -1)))
         if self.reached.get(batch.source, (-1, -1)) < batch.reached:
             self.reached[batch.source] = batch.reached
-        yield from self._hear(batch.source, batch.sources, batch.watermark, idle=batch.idle)
+        self._hear(batch.source, batch.sources, batch.watermark, idle=batch.idle)
         if self._early:
             self._open_early()
         if sources and sources.due(self.watermark):
@@ -195,7 +187,7 @@ class Shard:
         """The shard as versioned plain bytes; `Shard(..., state=...)` goes on from them."""
         return saved.snapshot(self)
 
-    def _hear(self, source: str, sources: tuple[str, ...], watermark: int, *, idle: bool) -> Steps[None]:
+    def _hear(self, source: str, sources: tuple[str, ...], watermark: int, *, idle: bool) -> None:
         marks = self.watermarks
         if (
             watermark <= marks.get(source, NONE_TIME - 1)
@@ -217,18 +209,18 @@ class Shard:
         if moving and min(moving) > self.watermark:
             before, self.watermark = self.watermark, min(moving)
             if self.watermark // PANE_US > before // PANE_US or self.s.head[NEXT] == NEVER:
-                yield from self._advance()
+                self._advance()
 
-    def _arrive(self, piece: Slice) -> Steps[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    def _arrive(self, piece: Slice) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Count and score the rows of a slice; the rows under an open incident, and its uid for each."""
         batch, rows, scores = piece.batch, piece.rows, piece.scores
         columns = row_arrays(batch, self.dimension, rows)
         self._grow(columns)
         skip = self._counted_before(batch, rows)
         ahead, floor = np.empty(len(rows), np.bool_), int(self.s.head[NEXT])
-        known = self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension
-        count = partial(_ARRIVE, *known, columns, skip, scores, ahead)
-        waiting, fresh, witnessed, newest, hot = (yield count) if len(rows) >= MANY_ROWS else count()
+        waiting, fresh, witnessed, newest, hot = _ARRIVE(
+            self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension, columns, skip, scores, ahead
+        )
         if self.behaviour is not None:
             self.behaviour.count(self.s, columns, batch, skip, ahead, scores)
         if waiting:
@@ -261,7 +253,7 @@ class Shard:
         old = (mine < offset) | ((mine == offset) & (batch.index[rows] <= index))
         return int(np.count_nonzero(old))
 
-    def _advance(self) -> Steps[None]:
+    def _advance(self) -> None:
         """Close every pane before the stream's watermark, adding waiting rows as they come within reach."""
         ended = self.watermark == END_OF_TIME
         head = self.s.head
@@ -285,7 +277,7 @@ class Shard:
                 if head[NEXT] < until:
                     continue
                 break
-            yield from self._close(until if next_waiting is None else min(until, int(head[NEXT]) + 6))
+            self._close(until if next_waiting is None else min(until, int(head[NEXT]) + 6))
         before = int(head[NEXT])
         self.evidence.forget(before * PANE_US)
         if self.hold_back.sequences:
@@ -293,7 +285,7 @@ class Shard:
         if self.recent.closed(before):
             self.recent.forget(before, streaking(self.s))
 
-    def _close(self, limit: int) -> Steps[None]:
+    def _close(self, limit: int) -> None:
         if self.sources:
             self.sources.hear_tenants(self.s, limit)
         steps, numbers = self._room(2 * int(self.s.head[ACTIVE]) * len(self.arrays.kind))
@@ -304,8 +296,8 @@ class Shard:
             self._follow(steps[:n], numbers[:n], pane)
             if minute:
                 if self.behaviour is not None:
-                    yield from self._close_behaviour(self.behaviour)
-                yield from self._learn()
+                    self._close_behaviour(self.behaviour)
+                self._learn()
 
     def _open_early(self) -> None:
         """Nothing can open that was not open before unless something was counted, or another pane is the first."""
@@ -362,15 +354,15 @@ class Shard:
         n = _SETTLE(self.s, self.arrays, self.learned, rule, slot, pane30, steps, numbers)
         self._follow(steps[:n], numbers[:n], pane)
 
-    def _close_behaviour(self, behaviour: Behaviour) -> Steps[None]:
-        judged = yield partial(behaviour.close, self.s, self.arrays)
+    def _close_behaviour(self, behaviour: Behaviour) -> None:
+        judged = behaviour.close(self.s, self.arrays)
         if judged is None:
             return
         self._follow(judged.steps, judged.numbers, int(self.s.head[NEXT]) - 1, reasons_of(judged.reasons))
         rows, rules = judged.windows, self.settings.rules
         self.windows += kept_windows(self.s, self.dimension, behaviour.detector, rows, rules, no_levels())
 
-    def _learn(self) -> Steps[None]:
+    def _learn(self) -> None:
         if self.dimension >= len(DIMENSIONS):
             # Of joint entities nothing is learned: there are too many of them, and each is seen too seldom.
             _RELEASE_BEFORE(self.s, int(self.s.head[NEXT]) - LINGER, int(self.s.head[NEXT]))
@@ -380,8 +372,8 @@ class Shard:
         if active > len(self._kept.slot):
             self._kept = window_arrays(2 * active)
         its = self.settings
-        self.windows += yield partial(
-            learn_minute, self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension,
+        self.windows += learn_minute(
+            self.s, self.arrays, self.learned, self.edges, self.codes, self.dimension,
             its.half_life_minutes, its.keep_quantile, its.keep_share, its.detector, its.rules, self._kept,
         )  # fmt: skip
 
