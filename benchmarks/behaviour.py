@@ -1,7 +1,8 @@
 """How well strange behaviour is found: the real flow over simulated days, with attacks no threshold sees, and without.
 
 Attacks are a program that takes over an account's session, a key that reads at night, a scraper and calls an endpoint
-does not know. Two rules judge the same windows: the default one, and two of three minutes at 0.9999 whatever the score.
+does not know. Two rules judge the same windows: the detector's default one, and two of three minutes at 0.9999 whatever
+the score.
 """
 
 import argparse
@@ -19,32 +20,39 @@ from benchmarks.page import Bench, Section
 from flows import detect
 from flows.compare import match, read_alerts
 from flows.config import Config, load
+from flows.detector_block import default_detections, scaled
 from flows.formats.simulated import simulate
 from flows.formats.truth import Truth
 from models.detectors.ewma import EwmaParams
 from models.detectors.half_space_trees import HalfSpaceTreesParams
+from models.detectors.reservoir_ensemble import ReservoirEnsembleParams
 from models.rules.behaviour_anomaly import BehaviourAnomaly
 
 KINDS: Final = ("mix_turn", "night_reads", "scraper", "endpoint_pattern")
 DIMENSIONS: Final = ("ip", "user", "endpoint")
-RULES: Final = {
-    "default": {},
-    "two_of_three": {"hits": 2, "windows": 3, "quantile": 0.9999, "score": 1e-9, "at_least": 5},
-}
+DETECTORS: Final = {"half_space_trees": HalfSpaceTreesParams(), "reservoir_ensemble": ReservoirEnsembleParams()}
+OTHER: Final = {"hits": 2, "windows": 3, "quantile": 0.9999, "score": 1e-9, "at_least": 5}
+RULES: Final = ("default", "two_of_three")
 
 
-def configured() -> Config:
+def configured(detector: str) -> Config:
     """The default configuration with no other detections than the two rules in each dimension."""
-    rules = tuple(
-        BehaviourAnomaly(id=f"{name}_{dimension}", dimension=dimension, **changed)  # type: ignore[arg-type]
-        for name, changed in RULES.items()
-        for dimension in DIMENSIONS
-    )
-    return msgspec.structs.replace(load(), detector=(EwmaParams(), HalfSpaceTreesParams()), detection=rules)
+    detectors = EwmaParams(), DETECTORS[detector]
+    read = [rule for rule in scaled(detectors, default_detections(detectors)) if isinstance(rule, BehaviourAnomaly)]
+    rules = [msgspec.structs.replace(rule, id=f"default_{rule.dimension}") for rule in read]
+    rules += [msgspec.structs.replace(rule, id=f"two_of_three_{rule.dimension}", **OTHER) for rule in read]
+    return msgspec.structs.replace(load(), detector=detectors, detection=tuple(rules))
 
 
 def measure(
-    folder: Path, seed: int, events: int, hours: float, users: int, kinds: Sequence[str], every_minutes: int
+    folder: Path,
+    seed: int,
+    events: int,
+    hours: float,
+    users: int,
+    kinds: Sequence[str],
+    every_minutes: int,
+    detector: str = "half_space_trees",
 ) -> dict[str, Any]:
     """One simulated run: by rule the attacks found by kind, and the incidents a day that belong to none."""
     path = folder / "events.ndjson"
@@ -54,7 +62,7 @@ def measure(
         for chunk in simulate(events, seed, hours=hours, users=users, attacks=kinds, attack_every=every):
             file.write(chunk.lines)
             truth += chunk.truth
-    detect.run(configured(), str(path), str(folder / "out"), None, False, "lapwing", threading.Event())
+    detect.run(configured(detector), str(path), str(folder / "out"), None, False, "lapwing", threading.Event())
     incidents = read_alerts(folder / "out" / "alerts.ndjson") + read_alerts(folder / "out" / "suppressed.ndjson")
     found: dict[str, Any] = {"seed": seed, "attacks": len(truth)}
     for name in RULES:
@@ -97,6 +105,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--users", type=int, default=50_000)
     parser.add_argument("--every", type=int, default=25, help="minutes between attacks")
+    parser.add_argument("--detector", choices=DETECTORS, default="half_space_trees")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     bench = Bench(parser)
     arguments = bench.arguments
@@ -105,7 +114,7 @@ def main() -> None:
         kinds = KINDS if seed in arguments.seeds else ()
         with tempfile.TemporaryDirectory() as folder:
             size = arguments.events, arguments.hours, arguments.users
-            runs.append(measure(Path(folder), seed, *size, kinds, arguments.every))
+            runs.append(measure(Path(folder), seed, *size, kinds, arguments.every, arguments.detector))
     print(json.dumps(runs, indent=2) if arguments.json else table(runs))
     recall = {f"{run['seed']}, {name}": run[name]["recall"] for run in runs if run["attacks"] for name in RULES}
     bench.write(

@@ -28,7 +28,7 @@ from tests.command import LAPWING
 
 FIRST_SEED: Final = 9001
 """No detection or threshold was chosen on 9001 and after; docs/quality.md says which had been run before."""
-CONFIG: Final = '[[detector]]\ntype = "ewma"\n[[detector]]\ntype = "half_space_trees"\n'
+CONFIG: Final = '[[detector]]\ntype = "ewma"\n[[detector]]\ntype = "{detector}"\n'
 AS_LIVE: Final = "[input]\nbatch_rows = 8\n"
 THIRDS: Final = ("weakest", "middle", "strongest")
 
@@ -236,14 +236,15 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_500_000, help="a day")
     parser.add_argument("--users", type=int, default=50_000)
     parser.add_argument("--days", type=int, default=7, help="of the clean run")
+    parser.add_argument("--detector", choices=("half_space_trees", "reservoir_ensemble"), default="half_space_trees")
     parser.add_argument("--picture", type=Path, help="recall by kind and strength as SVG")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     arguments = parser.parse_args()
     found = Found()
     with tempfile.TemporaryDirectory() as place:
         config, live = Path(place) / "config.toml", Path(place) / "live.toml"
-        config.write_text(CONFIG)
-        live.write_text(AS_LIVE + CONFIG)
+        config.write_text(CONFIG.format(detector=arguments.detector))
+        live.write_text(AS_LIVE + CONFIG.format(detector=arguments.detector))
         size = arguments.events, arguments.users, arguments.attacks
         for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds):
             compared, incidents, _ = attacked(config, seed, *size)

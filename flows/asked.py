@@ -7,12 +7,11 @@ import msgspec
 
 from flows import durable
 from flows.config import Config
-from flows.detector_block import BEHAVING
+from flows.detector_block import BEHAVING, kind_of
 from flows.errors import OutputError, Refused
 from models import rules
 from models.base import DIMENSIONS
 from models.detectors.ewma import EwmaParams
-from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.traffic_spike import TrafficSpike
 
@@ -55,18 +54,17 @@ def asked(config: Config) -> Asked:
     >>> found.detectors[0].id, [one.dimension for one in found.detections if one.reads == "rates"]
     ('rates', ['tenant', 'endpoint', 'ip'])
     """
-    ids: dict[object, str] = {type(row): row.id for row in config.detector}
-    detectors = (
-        Detector(row.id, "ewma", DIMENSIONS, row.warm_up, row.entity_warm_up)
-        if isinstance(row, EwmaParams)
-        else Detector(row.id, "half_space_trees", BEHAVING, row.warm_up, 0)
-        for row in config.detector
-    )
-    read: dict[object, object] = {TrafficSpike: EwmaParams, BehaviourAnomaly: HalfSpaceTreesParams}
-    detections = (
-        Detection(rule.id, rules.dimension(rule), ids[read[type(rule)]] if type(rule) in read else "")
-        for rule in config.detection
-    )
+    detectors: list[Detector] = []
+    readers: dict[object, str] = {}
+    for row in config.detector:
+        kind = kind_of(row)
+        if isinstance(row, EwmaParams):
+            detectors.append(Detector(row.id, kind, DIMENSIONS, row.warm_up, row.entity_warm_up))
+            readers[TrafficSpike] = row.id
+        else:
+            detectors.append(Detector(row.id, kind, BEHAVING, row.warm_up, 0))
+            readers[BehaviourAnomaly] = row.id
+    detections = (Detection(rule.id, rules.dimension(rule), readers.get(type(rule), "")) for rule in config.detection)
     return Asked(tuple(detectors), tuple(detections))
 
 

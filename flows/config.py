@@ -18,6 +18,7 @@ from flows.detector_block import (
     Detector,
     default_detections,
     detector_faults,
+    scaled,
     unread_faults,
 )
 from flows.errors import ConfigError
@@ -159,8 +160,8 @@ def load(path: str | None = None, flags: Mapping[str, object] | None = None) -> 
         rows = tables.get(name, ())
         for at, row in enumerate(rows if isinstance(rows, list) else ()):
             given |= {f"{name}[{at}].{key}": "file" for key in _keys(row)}
-    if "detection" not in lists:
-        lists["detection"] = default_detections(lists.get("detector", DEFAULT_DETECTORS))
+    detectors = lists.get("detector", DEFAULT_DETECTORS)
+    lists["detection"] = scaled(detectors, lists.get("detection", default_detections(detectors)))
     config = Config(**blocks, **lists, example=tuple(beside), given=given)  # type: ignore[arg-type]
     faults += _cross_faults(config)
     lines = [f"command line: {fault}" for fault in flag_faults]

@@ -5,39 +5,54 @@ from typing import Final
 
 from models import rules
 from models.detectors.ewma import EwmaParams
-from models.detectors.half_space_trees import HalfSpaceTreesParams
-from models.rules.behaviour_anomaly import BehaviourAnomaly
+from models.detectors.reservoir_ensemble import ReservoirEnsembleParams
+from models.rules.behaviour_anomaly import ENSEMBLE_DEFAULTS, BehaviourAnomaly, of_ensemble
+from models.windows.behaviour_scores import BehaviourParams
 
-Detector = EwmaParams | HalfSpaceTreesParams
+Detector = EwmaParams | BehaviourParams
 """Every detector."""
 
 DEFAULT_DETECTORS: tuple[Detector, ...] = (EwmaParams(),)
 """Rates and levels. Behaviour costs half as much again, and is learned by those who ask for it."""
 
-
 BEHAVING: Final = ("ip", "endpoint", "user")
 """The dimensions whose entities behave; a tenant is many, and two together are too few."""
+_OF_BEHAVIOUR: Final = ("half_space_trees", "reservoir_ensemble")
 
 
 def detector_faults(rows: Sequence[object], path: str) -> list[str]:
     """Too many of a type, or none of one that must be there; `rows` as they are written."""
     kinds = [row.get("type") for row in rows if isinstance(row, Mapping)]
     faults = []
-    for kind, wanted, least in (("ewma", "one detector", 1), ("half_space_trees", "at most one detector", 0)):
-        if not least <= (count := kinds.count(kind)) <= 1:
-            faults.append(f"Expected {wanted} of type {kind}, got {count} - at {path}")
+    for types, wanted, least in ((("ewma",), "one detector", 1), (_OF_BEHAVIOUR, "at most one detector", 0)):
+        if not least <= (count := sum(kind in types for kind in kinds)) <= 1:
+            faults.append(f"Expected {wanted} of type {' or '.join(types)}, got {count} - at {path}")
     return faults
 
 
-def behaviour_of(detectors: Sequence[Detector], dimension: str) -> HalfSpaceTreesParams | None:
+def behaviour_of(detectors: Sequence[Detector], dimension: str) -> BehaviourParams | None:
     """The detector that learns how the entities of a dimension behave, if there is one.
 
-    >>> both = [EwmaParams(), HalfSpaceTreesParams()]
+    >>> both = [EwmaParams(), ReservoirEnsembleParams()]
     >>> behaviour_of(both, "user") == both[1], behaviour_of(both, "tenant"), behaviour_of(both[:1], "user")
     (True, None, None)
     """
-    found = (row for row in detectors if isinstance(row, HalfSpaceTreesParams))
+    found = (row for row in detectors if not isinstance(row, EwmaParams))
     return next(found, None) if dimension in BEHAVING else None
+
+
+def kind_of(detector: Detector) -> str:
+    """The name of its type.
+
+    >>> kind_of(EwmaParams())
+    'ewma'
+    """
+    return str(detector.__struct_config__.tag)
+
+
+def accept_after(params: BehaviourParams) -> str:
+    """How long all of an entity's minutes are refused before they teach what is usual for it."""
+    return params.entity_accept_after if isinstance(params, ReservoirEnsembleParams) else params.accept_after
 
 
 def learns_behaviour(detectors: Sequence[Detector]) -> bool:
@@ -48,20 +63,36 @@ def learns_behaviour(detectors: Sequence[Detector]) -> bool:
 def default_detections(detectors: Sequence[Detector]) -> tuple[rules.Rule, ...]:
     """The default detections, without those that read a detector which is not there.
 
-    >>> len(default_detections([EwmaParams()])) < len(default_detections([EwmaParams(), HalfSpaceTreesParams()]))
+    >>> len(default_detections([EwmaParams()])) < len(default_detections([EwmaParams(), ReservoirEnsembleParams()]))
     True
     """
-    found = rules.default_rules()
-    return found if learns_behaviour(detectors) else tuple(r for r in found if not isinstance(r, BehaviourAnomaly))
+    found = tuple(rule for rule in rules.default_rules() if not isinstance(rule, BehaviourAnomaly))
+    if _has_ensemble(detectors):
+        return found + ENSEMBLE_DEFAULTS
+    return rules.default_rules() if learns_behaviour(detectors) else found
+
+
+def scaled(detectors: Sequence[Detector], detections: Sequence[rules.Rule]) -> tuple[rules.Rule, ...]:
+    """Detections with a score on the scale of the detector that they read, where they name none."""
+    if not _has_ensemble(detectors):
+        return tuple(detections)
+    return tuple(of_ensemble(rule) if isinstance(rule, BehaviourAnomaly) else rule for rule in detections)
 
 
 def unread_faults(detectors: Sequence[Detector], detections: Sequence[rules.Rule]) -> list[str]:
-    """Detections that read a detector which is not there."""
-    return [] if learns_behaviour(detectors) else [
-        f"Expected a [[detector]] of type half_space_trees for it - at $.detection[{at}].type"
-        for at, rule in enumerate(detections)
-        if isinstance(rule, BehaviourAnomaly)
-    ]  # fmt: skip
+    """Detections that read a detector which is not there, or ask for a score that it never gives."""
+    read = [(at, rule) for at, rule in enumerate(detections) if isinstance(rule, BehaviourAnomaly)]
+    if not learns_behaviour(detectors):
+        wanted = f"Expected a [[detector]] of type {' or '.join(_OF_BEHAVIOUR)} for it"
+        return [f"{wanted} - at $.detection[{at}].type" for at, _ in read]
+    if _has_ensemble(detectors):
+        return []
+    wanted = "Expected less than 1, the most that half_space_trees gives"
+    return [f"{wanted} - at $.detection[{at}].score" for at, rule in read if rule.score >= 1.0]
+
+
+def _has_ensemble(detectors: Sequence[Detector]) -> bool:
+    return any(isinstance(detector, ReservoirEnsembleParams) for detector in detectors)
 
 
 def learned_shape(detector: Detector) -> str:
@@ -72,5 +103,7 @@ def learned_shape(detector: Detector) -> str:
     """
     if isinstance(detector, EwmaParams):
         return f"ewma alpha={detector.alpha} half_life={detector.half_life}"
-    shape = " ".join(f"{name}={getattr(detector, name)}" for name in ("trees", "height", "window", "seed"))
-    return f"half_space_trees {shape} half_life={detector.half_life}"
+    ensemble = isinstance(detector, ReservoirEnsembleParams)
+    names = ("kept", "among", "trees", "sample", "trim") if ensemble else ("trees", "height", "window")
+    shape = " ".join(f"{name}={getattr(detector, name)}" for name in (*names, "seed", "half_life"))
+    return f"{kind_of(detector)} {shape}"

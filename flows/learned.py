@@ -22,7 +22,8 @@ from models.windows.learned import ShardLearned, Windows, what_is_learned
 _MINUTE_US: Final = 60_000_000
 _TRIES: Final = 4
 """A run that goes on may remove a file between the look at what points to it and the look into it."""
-_TYPES: Final = ("ewma", "half_space_trees")
+_RATES: Final = "ewma"
+"""The type of what learns rates; any other learns behaviour."""
 
 
 class _Decided(msgspec.Struct):
@@ -40,7 +41,7 @@ class _Sums:
 
     def of(self, kind: str) -> list[Windows]:
         """What one type of detector has counted, in the shards that have any entity."""
-        found = [shard.rates if kind == _TYPES[0] else shard.behaviour for shard in self.shards if len(shard.counts)]
+        found = [shard.rates if kind == _RATES else shard.behaviour for shard in self.shards if len(shard.counts)]
         return [one for one in found if one is not None]
 
 
@@ -97,12 +98,11 @@ def _decided(root: Path) -> _Decided:
 
 def _guessed(dimensions: dict[str, _Sums]) -> list[Detector]:
     """The detectors of a state that does not say what was asked of them: what each is, not how warm it should be."""
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, ...], list[str]] = {}
     for name, sums in dimensions.items():
         for shard in sums.shards[:1]:
-            for kind, by in zip(_TYPES, shard.learned_by, strict=True):
-                if by:
-                    found.setdefault((by.partition(" ")[0], kind), []).append(name)
+            for by in filter(None, shard.learned_by):
+                found.setdefault(tuple(by.split(" ")[:2]), []).append(name)
     return [Detector(name, kind, tuple(of), 0, 0) for (name, kind), of in found.items()]
 
 
@@ -117,7 +117,7 @@ def _row(detector: Detector, dimension: str, sums: _Sums, decided: _Decided, now
     windows = sums.of(detector.type)
     began = min((one.began for one in windows if one.began is not None), default=None)
     since = None if began is None else (began + 1) * _MINUTE_US
-    rates = detector.type == _TYPES[0]
+    rates = detector.type == _RATES
     totals = {name: _sum([getattr(one, name) for one in windows]) for name in _COUNTED}
     warm = [min(1.0, one.seen / detector.warm_up) for one in windows if detector.warm_up]
     entities = sum(len(shard.counts) for shard in sums.shards)

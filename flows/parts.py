@@ -18,7 +18,7 @@ from flows.connectors.partition import Partition
 from flows.connectors.replay_source import ReplaySource
 from flows.connectors.synthetic import SyntheticSource
 from flows.connectors.unwrapping import Unwrap
-from flows.detector_block import behaviour_of
+from flows.detector_block import accept_after, behaviour_of
 from flows.durations import microseconds
 from flows.errors import LapwingError
 from flows.format_block import by_topic, choice
@@ -256,7 +256,7 @@ def _behaviour(config: Config, name: str) -> BehaviourSettings | None:
     return BehaviourSettings(
         params=params,
         half_life_minutes=max(1, microseconds(params.half_life) // 60_000_000),
-        accept_after_minutes=microseconds(params.accept_after) // 60_000_000,
+        accept_after_minutes=microseconds(accept_after(params)) // 60_000_000,
     )
 
 

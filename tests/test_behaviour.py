@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.base import ACTIONS, DIMENSIONS, ENDPOINT, ERROR, IP, METHODS, OUTCOMES, USER
-from models.detectors.half_space_trees import HalfSpaceTreesParams, build_trees, empty_model
+from models.detectors.half_space_trees import HalfSpaceTreesParams
 from models.features.behaviour import (
     BEHAVIOUR,
     HALF,
@@ -20,10 +20,11 @@ from models.features.behaviour import (
     weights,
 )
 from models.kernels.behaviour import BEHAVIOURS, LEVELS, add_event, cells_of, clear_sums
-from models.kernels.close_behaviour import BehaviourArrays, ClosedArrays, close_behaviour, learn_behaviour
-from models.kernels.forest import explain
+from models.kernels.close_behaviour import BehaviourArrays, ClosedArrays, describe_windows, teach_windows
 from models.kernels.half_space_trees import find_leaves, score_leaves
+from models.kernels.reasons import DROP, FEATURE
 from models.thresholds.edges import score_edges
+from models.windows.behaviour_scores import BehaviourParams, Forest, behaviour_scores, no_reasons
 
 MASK = (1 << 64) - 1
 CLASSES = action_classes()
@@ -38,9 +39,9 @@ def spread(x):
 
 
 def scored(shard, x, i, height, window):
-    leaf = np.empty((1, len(shard.trees.feature)), np.uint16)
-    find_leaves(shard.trees, height, x, i, leaf, 0)
-    return score_leaves(shard.b.model.forest, height, window, leaf, 0)
+    leaf = np.empty((1, len(shard.scores.trees.feature)), np.uint16)
+    find_leaves(shard.scores.trees, height, x, i, leaf, 0)
+    return score_leaves(shard.model.forest, height, window, leaf, 0)
 
 
 class Naive:
@@ -145,28 +146,33 @@ def capped(count, total):
 class Shard:
     """The kernels, with a few entities: entity k has record, ring and place k."""
 
-    def __init__(self, entities, params=PARAMS, weight=WEIGHT):
-        self.p = params.learned
-        self.trees = build_trees(params.trees, params.height, weight, params.seed)
-        self.edges = score_edges()
-        self.half, self.weight = np.array(HALF), np.array(weight)
+    def __init__(self, entities: int, params: BehaviourParams = PARAMS, dimension: int = USER):
+        self.scores = behaviour_scores(params, dimension, score_edges())
+        self.half, self.weight = np.array(HALF), np.array(weights(dimension))
         self.b = BehaviourArrays(
-            allocate_sums(entities), allocate_recent(entities), allocate_profiles(entities), empty_crowd(),
-            empty_model(params, BEHAVIOURS),
-        )  # fmt: skip
+            allocate_sums(entities), allocate_recent(entities), allocate_profiles(entities), empty_crowd()
+        )
+
+    @property
+    def model(self):
+        assert isinstance(self.scores, Forest)
+        return self.scores.model
 
     def close(self, minute, entities, panes):
         n = len(entities)
         k = np.array(entities, np.int64)
         w = ClosedArrays(
             k, k, k, np.array(panes, np.int64).reshape(n, 12), np.empty((n, LEVELS)), np.empty((n, BEHAVIOURS)),
-            np.empty((n, len(self.trees.feature)), np.uint16), np.empty(n), np.empty(n), np.empty(n, np.bool_),
+            np.empty(n), np.empty(n), np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_),
         )  # fmt: skip
-        close_behaviour(self.b, self.trees, self.p, self.edges, self.half, self.weight, minute, w)
+        describe_windows(self.b, self.half, self.weight, minute, w)
+        self.scores.assess(w)
         return w
 
     def learn(self, minute, w, counted):
-        learn_behaviour(self.b, self.p, self.edges, minute, w, np.array(counted, np.bool_))
+        w.counted[:] = counted
+        self.scores.learn(w)
+        teach_windows(self.b, minute, w)
         for k in w.place.tolist():
             clear_sums(self.b.sums, k)
 
@@ -235,7 +241,7 @@ def test_features_guard_and_profiles_are_what_the_definitions_say(seed):
         np.testing.assert_allclose(shard.b.crowd.mix, crowd.mix, rtol=1e-9, atol=1e-12)
     assert taught > 100
     assert guarded > 3
-    assert shard.b.model.head.tolist() == [taught, guarded]
+    assert shard.model.head.tolist() == [taught, guarded]
 
 
 def test_a_window_is_scored_by_the_model_before_it_and_a_guarded_one_teaches_nothing():
@@ -248,16 +254,16 @@ def test_a_window_is_scored_by_the_model_before_it_and_a_guarded_one_teaches_not
         again = [scored(shard, w.x, i, 5, 6) for i in range(len(w.x))]
         np.testing.assert_array_equal(again, w.score)
         w.guarded[:] = minute % 3 == 0
-        frozen = [a.copy() for a in (*shard.b.profiles, *shard.b.crowd, *shard.b.model.forest, shard.b.model.typical)]
-        counts = shard.b.model.histogram.sum()
+        frozen = [a.copy() for a in (*shard.b.profiles, *shard.b.crowd, *shard.model.forest, shard.model.typical)]
+        counts = shard.model.histogram.sum()
         counted = [k == 1 for k in active]
         shard.learn(minute, w, counted)
         if w.guarded[0]:
-            after = (*shard.b.profiles, *shard.b.crowd, *shard.b.model.forest, shard.b.model.typical)
+            after = (*shard.b.profiles, *shard.b.crowd, *shard.model.forest, shard.model.typical)
             assert all((a == b).all() for a, b in zip(frozen, after, strict=True))
             entered = sum(c and s == s for c, s in zip(counted, w.score, strict=True))
-            assert shard.b.model.histogram.sum() == counts + entered
-    assert shard.b.model.head.min() > 10
+            assert shard.model.histogram.sum() == counts + entered
+    assert shard.model.head.min() > 10
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 10_000))
@@ -359,24 +365,15 @@ def test_a_users_turn_is_explained_by_what_turned():
             at = active.index(7)
             assert w.score[at] == np.nanmax(w.score)
             assert w.quantile[at] > 0.98
-            feature, drop = np.empty(3, np.int64), np.empty(3)
-            explain(
-                shard.trees,
-                shard.b.model,
-                shard.p,
-                w.x,
-                at,
-                np.empty((1, BEHAVIOURS)),
-                np.empty((1, 25), np.uint16),
-                feature,
-                drop,
-            )
+            reasons = no_reasons(1)
+            shard.scores.explain(w, np.array([at]), reasons)
+            feature, drop = reasons[0, :, FEATURE].astype(int), reasons[0, :, DROP]
             assert (np.diff(drop) <= 0).all()
             assert drop[0] > 0
             turned = {"calls", "outcomes", "crowd_calls", "crowd_outcomes", "persistence", "volume"}
             assert {BEHAVIOUR[f] for f in feature} <= turned
             changed = w.x[at : at + 1].copy()
-            changed[0, feature[0]] = shard.b.model.typical[feature[0]]
+            changed[0, feature[0]] = shard.model.typical[feature[0]]
             assert drop[0] == w.score[at] - scored(shard, changed, 0, 8, 250)
         shard.learn(minute, w, [True] * len(active))
 

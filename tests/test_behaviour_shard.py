@@ -11,12 +11,13 @@ import pytest
 from models.alert import CLOSE, CREATE
 from models.base import DIMENSIONS, ENDPOINT, ERROR, IP, USER
 from models.detectors.half_space_trees import HalfSpaceTreesParams
+from models.detectors.reservoir_ensemble import ReservoirEnsembleParams
 from models.event import EventBatch
-from models.features.behaviour import BEHAVIOUR, weights
+from models.features.behaviour import BEHAVIOUR
 from models.kernels.behaviour import add_event, cells_of
-from models.kernels.forest import halve_rarity
 from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.windows.behaviour import BehaviourSettings
+from models.windows.behaviour_scores import BehaviourParams
 from models.windows.shard import Shard
 from tests.batches import assess, interleaved, partition_batches, row
 from tests.naive import Row
@@ -27,7 +28,11 @@ from tests.test_definitions import LATENESS, counter, shard_of
 
 MINUTE = 60 * SECOND
 BEGIN = 1_795_410_000_000_000 // MINUTE
-PARAMS = HalfSpaceTreesParams(trees=9, height=6, window=20, warm_up=25, guard=0.9)
+FOREST = HalfSpaceTreesParams(trees=9, height=6, window=20, warm_up=25, guard=0.9)
+ENSEMBLE = ReservoirEnsembleParams(
+    kept=64, among=32, trees=9, sample=32, warm_up=25, guard=0.97, turnover=0.5, accept_after=60
+)
+SCORE = {FOREST: 0.6, ENSEMBLE: 3.0}
 HALF_LIFE, ACCEPT_AFTER, QUIET = 40, 4, 12
 SETUP = Setup((), (), (0.05, 0.005, 20, 2, 0.98, 5, 12, 5), 60)
 
@@ -42,16 +47,17 @@ class Closed(NamedTuple):
     guarded: bool
 
 
-def rule_of(dimension: str) -> BehaviourAnomaly:
+def rule_of(dimension: str, params: BehaviourParams) -> BehaviourAnomaly:
     return BehaviourAnomaly(
-        id="odd", dimension=dimension, hits=2, windows=4, quantile=0.75, score=0.6, at_least=4, quiet=f"{QUIET}m"
-    )  # type: ignore[arg-type]
+        id="odd", dimension=dimension, hits=2, windows=4, quantile=0.75, score=SCORE[params], at_least=4,
+        quiet=f"{QUIET}m",
+    )  # type: ignore[arg-type]  # fmt: skip
 
 
-def new_shard(dimension: str, secret: int, state: bytes | None = None) -> Shard:
+def new_shard(dimension: str, params: BehaviourParams, secret: int, state: bytes | None = None) -> Shard:
     return shard_of(
-        dimension, SETUP, secret, state, rules=(rule_of(dimension),), quiet_us=(QUIET * MINUTE,),
-        behaviour=BehaviourSettings(params=PARAMS, half_life_minutes=HALF_LIFE, accept_after_minutes=ACCEPT_AFTER),
+        dimension, SETUP, secret, state, rules=(rule_of(dimension, params),), quiet_us=(QUIET * MINUTE,),
+        behaviour=BehaviourSettings(params=params, half_life_minutes=HALF_LIFE, accept_after_minutes=ACCEPT_AFTER),
     )  # fmt: skip
 
 
@@ -101,7 +107,7 @@ def arrivals(rows: list[Row], rng: random.Random) -> list[EventBatch]:
     return list(interleaved(streams, [rng.randrange(2) for _ in range(500)]))
 
 
-def expected(rows: list[Row], dimension: int) -> tuple[list[Closed], list[tuple[Any, ...]]]:
+def expected(rows: list[Row], dimension: int, params: BehaviourParams) -> tuple[list[Closed], list[tuple[Any, ...]]]:
     """What the kernels say minute by minute, and the incidents by the rule's own words."""
     other = USER if dimension == IP else IP
     minutes: dict[int, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
@@ -111,15 +117,15 @@ def expected(rows: list[Row], dimension: int) -> tuple[list[Closed], list[tuple[
     names = {one.keys[dimension]: one.names[dimension] for one in rows}
     for key in sorted(names):
         numbers[key] = len(numbers)
-    kernels = Kernels(len(numbers), PARAMS, weights(dimension))
+    kernels = Kernels(len(numbers), params, dimension)
     since: dict[int, int] = {}
     day: dict[int, int] = {}
     closed: list[Closed] = []
     strange: dict[int, dict[int, int]] = defaultdict(dict)
     period = min(minutes) // HALF_LIFE
-    rule = rule_of(DIMENSIONS[dimension])
+    rule = rule_of(DIMENSIONS[dimension], params)
     for minute in sorted(minutes):
-        halve_rarity(kernels.b.model, minute // HALF_LIFE - period)
+        kernels.scores.halve(minute // HALF_LIFE - period)
         period = minute // HALF_LIFE
         panes = []
         keys = sorted(minutes[minute])
@@ -178,28 +184,29 @@ def lives(entity: str, strange: dict[int, int], rule: BehaviourAnomaly) -> list[
     return out
 
 
+@pytest.mark.parametrize("params", [FOREST, ENSEMBLE], ids=["forest", "ensemble"])
 @pytest.mark.parametrize(("dimension", "seed"), [("user", 1), ("ip", 2), ("endpoint", 3), ("user", 4)])
-def test_windows_and_incidents_are_what_the_definitions_say(dimension: str, seed: int) -> None:
+def test_windows_and_incidents_are_what_the_definitions_say(dimension: str, seed: int, params: BehaviourParams) -> None:
     at = DIMENSIONS.index(dimension)
     rng = random.Random(seed)
     rows = traffic(rng)
     items = arrivals(rows, rng)
-    shard = new_shard(dimension, seed)
+    shard = new_shard(dimension, params, seed)
     restarts = {rng.randrange(len(items)) for _ in range(5)}
     windows: list[Closed] = []
     alerts = []
     for number, item in enumerate(items):
         if number in restarts:
-            shard = new_shard(dimension, seed + 100 * number, shard.snapshot())
+            shard = new_shard(dimension, params, seed + 100 * number, shard.snapshot())
         out = assess(shard, known(item), at)
         for c in out.windows:
-            if c.detector == PARAMS.id:
+            if c.detector == params.id:
                 assert set(c.feature.tolist()) == {12}
                 rest = zip(c.score.tolist(), c.quantile.tolist(), c.guarded.tolist(), strict=True)
                 windows += [Closed(name, c.end, *more) for name, more in zip(c.entity, rest, strict=True)]
         alerts += [finding.alert for finding in out.findings]
         assert counter(out.head, "overtaken") == counter(out.head, "overflowed") == 0
-    closed, told = expected(rows, at)
+    closed, told = expected(rows, at, params)
     assert [repr(one) for one in windows] == [repr(one) for one in closed]
     lived = [
         (a.entity, a.activity, a.time, a.start, a.end, a.count) for a in alerts if a.activity in (CREATE, CLOSE)
@@ -209,7 +216,7 @@ def test_windows_and_incidents_are_what_the_definitions_say(dimension: str, seed
     assert {one.guarded for one in closed} == {True, False}
     assert sum(len(a.reasons) > 1 for a in alerts) > len(alerts) / 2
     for a in alerts:
-        assert a.value >= a.limit == 0.6
+        assert a.value >= a.limit == SCORE[params]
         assert 1 <= len(a.evidences) <= 5
         assert len(a.reasons) <= 3
         assert all(one.feature in BEHAVIOUR and one.drop > 0 for one in a.reasons)
@@ -220,14 +227,14 @@ def test_an_event_says_how_its_entity_behaved_in_its_last_minute() -> None:
     """Null while nothing is known; then the last window's score, where it is rarer than the event's own rates."""
     rng = random.Random(5)
     rows = traffic(rng)
-    shard = new_shard("user", 5)
+    shard = new_shard("user", FOREST, 5)
     cold = warm = 0
     scores: dict[str, list[float]] = {}
     for item in arrivals(rows, rng):
         piece = known(item)
         out = assess(shard, piece, USER)
         for c in out.windows:
-            if c.detector == PARAMS.id:
+            if c.detector == FOREST.id:
                 for name, score in zip(c.entity, c.score.tolist(), strict=True):
                     scores.setdefault(name, []).append(score)
         mine = out.scores.feature[USER] == 12

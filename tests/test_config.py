@@ -62,6 +62,20 @@ def test_whoever_learns_behaviour_is_told_of_it(tmp_path: Path) -> None:
     assert config.detection == rules.default_rules()
 
 
+def test_a_score_is_on_the_scale_of_what_learns_behaviour(tmp_path: Path) -> None:
+    ensemble = BOTH.replace("half_space_trees", "reservoir_ensemble")
+    told = [rule for rule in read(tmp_path, ensemble).detection if isinstance(rule, BehaviourAnomaly)]
+    assert [rule.least_score for rule in told] == [20.0, 20.0, 20.0]
+    assert [rule.id for rule in read(tmp_path, ensemble).detection] == [rule.id for rule in rules.default_rules()]
+    own = f"{ensemble}[[detection]]\ntype = 'behaviour_anomaly'\n"
+    (rule,) = read(tmp_path, own).detection
+    assert (rule.score, rule.quantile) == (20.0, 0.999)  # type: ignore[union-attr]
+    (rule,) = read(tmp_path, f"{own}score = 7.5\n").detection
+    assert rule.score == 7.5  # type: ignore[union-attr]
+    (rule,) = read(tmp_path, own.replace("reservoir_ensemble", "half_space_trees")).detection
+    assert rule.least_score == 0.97  # type: ignore[union-attr]
+
+
 def test_config_in_the_working_directory_is_not_read_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.toml").write_text("[state]\nshards = 8\n")
     monkeypatch.chdir(tmp_path)
@@ -150,11 +164,19 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         (
             "[[detector]]\ntype = 'ewma'\n[[detector]]\ntype = 'half_space_trees'\n"
             "[[detector]]\ntype = 'half_space_trees'\nid = 'more'\n",
-            r"at most one detector of type half_space_trees, got 2",
+            r"at most one detector of type half_space_trees or reservoir_ensemble, got 2",
         ),
         (
             "[[detector]]\ntype = 'ewma'\n[[detection]]\ntype = 'behaviour_anomaly'\n",
-            r"Expected a \[\[detector\]\] of type half_space_trees for it - at \$.detection\[0\].type",
+            r"of type half_space_trees or reservoir_ensemble for it - at \$.detection\[0\].type",
+        ),
+        (
+            f"{BOTH}[[detector]]\ntype = 'reservoir_ensemble'\nid = 'more'\n",
+            r"at most one detector of type half_space_trees or reservoir_ensemble, got 2",
+        ),
+        (
+            f"{BOTH}[[detection]]\ntype = 'behaviour_anomaly'\nscore = 20.0\n",
+            r"Expected less than 1, the most that half_space_trees gives - at \$.detection\[0\].score",
         ),
         (
             f"{BOTH}[[detection]]\ntype = 'behaviour_anomaly'\nhits = 4\nwindows = 3\n",

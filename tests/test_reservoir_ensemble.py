@@ -10,7 +10,12 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.made_tables import at_end, in_runs, mixed, read, runs, weak_runs
 from benchmarks.quality_tables import line, measure
-from models.detectors.reservoir_ensemble import ReservoirEnsemble, ReservoirEnsembleParams
+from models.detectors.reservoir_ensemble import (
+    ReservoirEnsemble,
+    ReservoirEnsembleParams,
+    ensemble_tables,
+    regrown,
+)
 from models.kernels.columns_of_rows import density_rarity, tail_rarity
 from models.kernels.covariance import CovarianceArrays, distance, fit_covariance
 from models.kernels.isolation import LEAF, IsolationArrays, grow, path
@@ -162,6 +167,22 @@ def test_any_pieces_are_the_same_and_state_stays_as_large():
     for one, other in zip(flat(whole.arrays), flat(pieces.arrays), strict=True):
         np.testing.assert_array_equal(one, other)
     assert sum(array.nbytes for array in flat(whole.arrays)) == size
+
+
+@pytest.mark.parametrize("at", [0, 5, 40, 700, 1_999])
+def test_what_is_saved_goes_on_as_if_nothing_had_been(at):
+    rows = rows_of(2_500, 4)
+    rows[600:620] += 9.0
+    rows[1_200:1_700] += 6.0  # a run, refused, then accepted
+    params = {"kept": 128, "among": 64, "trees": 20, "sample": 64, "accept_after": 300, "turnover": 0.5}
+    whole, first, second = detector(4, **params), detector(4, **params), detector(4, **params)
+    expected = np.array(whole.score_learn(rows))
+    first.score_learn(rows[:at])
+    saved = {name: array.copy() for name, array in ensemble_tables(first.arrays).items()}
+    for name, array in ensemble_tables(second.arrays).items():
+        array[...] = saved[name]
+    regrown(second.arrays, second.params)
+    np.testing.assert_array_equal(np.array(second.score_learn(rows[at:])), expected[:, at:])
 
 
 def test_what_is_there_of_a_row_with_holes_is_scored_and_teaches_nothing():

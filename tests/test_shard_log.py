@@ -13,6 +13,7 @@ from flows.errors import OutputError, Refused
 from flows.generations import WAY_OUT
 from flows.shard_log import SAFE_AFTER, ShardLog, frames, is_pointer
 from models.detectors.half_space_trees import HalfSpaceTreesParams
+from models.detectors.reservoir_ensemble import ReservoirEnsembleParams
 from models.rules import default_rules, of_entities
 from models.rules.threshold import Threshold
 from models.windows.behaviour import BehaviourSettings
@@ -34,11 +35,8 @@ EPISODES = [
     Episode("spike", 1400, 30, 2, 210),
 ]
 OWN = Threshold(id="own", by=("user", "ip"), where="failure", count=True, at_least=3)
-BEHAVIOUR = BehaviourSettings(
-    params=HalfSpaceTreesParams(trees=5, height=4, window=8, warm_up=8, guard=0.9),
-    half_life_minutes=7,
-    accept_after_minutes=3,
-)
+FOREST = HalfSpaceTreesParams(trees=5, height=4, window=8, warm_up=8, guard=0.9)
+ENSEMBLE = ReservoirEnsembleParams(kept=32, among=16, trees=5, sample=16, first=4, warm_up=20, guard=0.9)
 
 
 def setup_of(name: str) -> Setup:
@@ -58,7 +56,9 @@ def test_every_pointer_leads_to_its_own_state(
     name: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shard_log, "MOST_FRAMES", most)
-    setup, limits = setup_of(name), {"max_records": 90, "max_rings": 40, "behaviour": BEHAVIOUR}
+    params = ENSEMBLE if name == "ip" else FOREST
+    behaviour = BehaviourSettings(params=params, half_life_minutes=7, accept_after_minutes=3)
+    setup, limits = setup_of(name), {"max_records": 90, "max_rings": 40, "behaviour": behaviour}
     shard = shard_of(name, setup, **limits)
     log, seen = ShardLog(tmp_path, 1, 2), Changes()
     saved: list[tuple[bytes, bytes]] = []

@@ -241,6 +241,7 @@ def _memory_bytes(config: Config) -> int:
     from models.kernels.layout import allocate_pairs, allocate_records, allocate_rings
     from models.windows.arrays import pair_limit, places
     from models.windows.behaviour import behaviour_bytes
+    from models.windows.behaviour_scores import score_bytes
     from models.windows.rules import rule_arrays
 
     program = rules.program(config.detection)
@@ -254,9 +255,10 @@ def _memory_bytes(config: Config) -> int:
         total += places(records) * allocate_records(1).nbytes
         total += pair_limit(rings) * allocate_pairs(1).nbytes
         total += rings * one_ring
-        if behaviour_of(config.detector, dimension):
+        if learns := behaviour_of(config.detector, dimension):
             record_bytes, ring_bytes = behaviour_bytes()
             total += places(records) * record_bytes + rings * ring_bytes
+            total += score_bytes(learns, WATCHED.index(dimension))
     return config.state.shards * total
 
 

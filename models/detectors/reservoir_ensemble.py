@@ -1,6 +1,6 @@
 """How strange a table's row is to four detectors at once, beside a guarded sample of the rows before it."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -18,17 +18,22 @@ from models.kernels.reservoir_ensemble import (
     EnsembleArrays,
     EnsembleLearned,
     assess_rows,
+    regrow,
 )
 from models.kernels.run_guard import LEVELS, GuardArrays
 from models.thresholds.tail import empty_tail
 
 _LONGEST = 1_024
+_NOT_SAVED: Final = ("across", "away", "trees", "says", "row", "row_scaled", "near", "room")
+"""Room for a row, and what `regrow` makes of the rest."""
 
 
 class ReservoirEnsembleParams(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="reservoir_ensemble"
 ):
     """Four views of a row, each beside a sample of the rows before it, behind a guard that knows runs.
+
+    In the live flow a row is how an entity behaved in a closed minute, and each shard has an ensemble of its own.
 
     `kept` rows are a sample of those that taught: the n-th enters with probability kept / n, at least `turnover`, in
     the place of any. Whenever a tenth more have taught (at least `first`, at most 1,024) all views are fitted to them
@@ -59,6 +64,10 @@ class ReservoirEnsembleParams(
     What is refused is learned late: when `accept_after` more rows were refused than a tenth of those let through. Then
     256 of them take the places of any kept rows, and the guard is open for 300 rows.
 
+    `entity_accept_after` and `half_life` are of the live flow alone: an entity whose minutes were all refused for so
+    long teaches all the same what is usual for itself (what it does to the sample is left to the guard); the histogram
+    of events' scores is halved every `half_life`.
+
     A row with values missing (or not finite) is scored by those that are there, and changes nothing.
 
     When it fails: anomalies that are mixed into the data from the beginning, alike, and more than some percent, are
@@ -76,6 +85,7 @@ class ReservoirEnsembleParams(
     for the columns; Vitter, Random sampling with a reservoir (1985). The combination and the guard are our own.
     """
 
+    id: str = "behaviour"
     kept: Annotated[int, msgspec.Meta(ge=32, le=65_536)] = 1_024
     among: Annotated[int, msgspec.Meta(ge=16, le=65_536)] = 512
     trees: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100
@@ -87,6 +97,8 @@ class ReservoirEnsembleParams(
     guard: Annotated[float, msgspec.Meta(gt=0.5, lt=1)] = 0.9997
     accept_after: Annotated[int, msgspec.Meta(ge=1)] = 5_000
     seed: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 2)] = 1
+    entity_accept_after: str = "3h"
+    half_life: str = "7d"
 
     @property
     def learned(self) -> EnsembleLearned:
@@ -119,6 +131,7 @@ def empty_ensemble(params: ReservoirEnsembleParams, features: int) -> EnsembleAr
             np.zeros((params.trees, nodes)),
             np.zeros((params.trees, nodes), np.int32),
         ),
+        grown=np.zeros(1, np.int64),
         covariance=CovarianceArrays(
             np.zeros(features), np.zeros((features if features <= WIDEST else 1, features)), np.zeros(features)
         ),
@@ -137,6 +150,25 @@ def empty_ensemble(params: ReservoirEnsembleParams, features: int) -> EnsembleAr
     )
     arrays.head[NEXT_FIT] = params.first
     return arrays
+
+
+def ensemble_tables(arrays: EnsembleArrays) -> dict[str, NDArray[Any]]:
+    """What an ensemble is saved as, by name, as it lies there: less than a third of it.
+
+    >>> tables = ensemble_tables(empty_ensemble(ReservoirEnsembleParams(), 10))
+    >>> sum(array.nbytes for array in tables.values()) // 1024
+    317
+    """
+    found: dict[str, NDArray[Any]] = {}
+    for name, array in arrays._asdict().items():
+        parts = array._asdict() if isinstance(array, tuple) else {"": array}  # type: ignore[attr-defined]
+        found |= {f"{name}.{part}".rstrip("."): one for part, one in parts.items() if part not in _NOT_SAVED}
+    return {name: array for name, array in found.items() if name.partition(".")[0] not in _NOT_SAVED}
+
+
+def regrown(arrays: EnsembleArrays, params: ReservoirEnsembleParams) -> None:
+    """Make what `ensemble_tables` leaves out of what it gave."""
+    regrow(arrays, params.learned)
 
 
 class ReservoirEnsemble:
@@ -159,6 +191,7 @@ class ReservoirEnsemble:
         self, rows: NDArray[np.float64], times: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Score each row of shape (n, features), then learn it: scores and quantiles, NaN where not known."""
-        scores, quantiles = np.empty(len(rows)), np.empty(len(rows))
-        assess_rows(self.arrays, self.params.learned, np.ascontiguousarray(rows, np.float64), scores, quantiles)
+        scores, quantiles, refused = np.empty(len(rows)), np.empty(len(rows)), np.empty(len(rows), np.bool_)
+        rows = np.ascontiguousarray(rows, np.float64)
+        assess_rows(self.arrays, self.params.learned, rows, scores, quantiles, refused)
         return scores, quantiles

@@ -77,6 +77,16 @@ def weights(dimension: int) -> tuple[float, ...]:
     return _OF_PEOPLE if dimension in (IP, USER) else _OF_PLACES
 
 
+def carrying(dimension: int) -> NDArray[np.int64]:
+    """The features that weigh at least a half: all that an ensemble takes, to which every column counts alike.
+
+    >>> from models.base import ENDPOINT
+    >>> [BEHAVIOUR[f] for f in carrying(ENDPOINT)]
+    ['calls', 'outcomes', 'crowd_calls', 'crowd_outcomes', 'errors', 'newness']
+    """
+    return np.flatnonzero(np.array(weights(dimension)) >= 0.5)
+
+
 AUTHENTICATE, TOKEN, READ, WRITE, ADMINISTER, RECOVER, EXPORT, ANYTHING = range(8)
 _CLASSES: Final = {
     "login": AUTHENTICATE, "logout": AUTHENTICATE, "register": AUTHENTICATE, "mfa_challenge": AUTHENTICATE,

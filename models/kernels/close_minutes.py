@@ -10,9 +10,7 @@ from models.kernels.baseline import bucket_of
 from models.kernels.behaviour import BEHAVIOURS, FRAMES, LEVELS, clear_sums
 from models.kernels.close import END, GO_ON, note, warm_hot
 from models.kernels.close import OPEN as OPENS
-from models.kernels.close_behaviour import BehaviourArrays, ClosedArrays, close_behaviour, learn_behaviour
-from models.kernels.forest import REASONS, ForestLearned, explain, halve_rarity, rarity
-from models.kernels.half_space_trees import TreeArrays
+from models.kernels.close_behaviour import BehaviourArrays, ClosedArrays, describe_windows, teach_windows
 from models.kernels.kernel import kernel
 from models.kernels.layout import ACTIVE, BUCKETS, MINUTE, MOST_EVENTS, NEVER, NEXT, RuleArrays, ShardArrays
 from models.kernels.learn import DAY, sampled
@@ -22,8 +20,6 @@ from models.kernels.panes import at5
 # Places in PastArrays.head: the period of the last halving; since when is counted; what was counted since
 (HALVED, BEGAN, CLOSED_WINDOWS, ACCEPTED, UNSCORED) = range(5)
 PAST_HEAD: Final = 5
-REASON_FIELDS: Final = 4
-(FEATURE, OBSERVED, TYPICAL, DROP) = range(REASON_FIELDS)
 
 
 class PastArrays(NamedTuple):
@@ -32,7 +28,7 @@ class PastArrays(NamedTuple):
     head: NDArray[np.int64]
     guard_day: NDArray[np.int32]  # (R,) plus 1: last day on which a guarded window entered the histograms
     guard_since: NDArray[np.int32]  # (R,) plus 1: minute of the first of an unbroken run of guarded windows
-    histogram: NDArray[np.int64]  # (BUCKETS,) rarity, each window counted with its events
+    histogram: NDArray[np.int64]  # (BUCKETS,) heights, each window counted with its events
     below: NDArray[np.int64]  # (BUCKETS + 1,) cumulated
 
 
@@ -57,20 +53,19 @@ class AnomalyArrays(NamedTuple):
 
 
 class JudgedArrays(NamedTuple):
-    """Room for what `close_minute` says: K windows that are kept, and the reasons of S steps."""
+    """Room for what `judge_windows` says: K windows that are kept, and S steps."""
 
     slot: NDArray[np.int32]  # (K,)
     score: NDArray[np.float64]
     quantile: NDArray[np.float64]
     guarded: NDArray[np.bool_]
     weight: NDArray[np.float64]
-    reasons: NDArray[np.float64]  # (S, REASONS, REASON_FIELDS); feature -1: none
+    crosses: NDArray[np.int64]  # (S,) the window with which an incident opens or goes on, -1 for none
 
 
 class MinuteParams(NamedTuple):
-    """What `close_minute` needs of the configuration."""
+    """What is needed of the configuration, beside the parameters of what scores."""
 
-    forest: ForestLearned
     half_life: int  # minutes
     accept_after: int  # minutes
     keep_quantile: float
@@ -78,12 +73,12 @@ class MinuteParams(NamedTuple):
 
 
 @kernel
-def event_quantile(past: PastArrays, edges: NDArray[np.float64], score: float) -> float:
-    """The share of events below a score (half of its own bucket), at most 1 - 1/n; NaN without any."""
+def event_quantile(past: PastArrays, edges: NDArray[np.float64], height: float) -> float:
+    """The share of events below a height (half of its own bucket), at most 1 - 1/n; NaN without any."""
     n = past.below[BUCKETS]
-    if n == 0 or score != score:
+    if n == 0 or height != height:
         return np.nan
-    bucket = bucket_of(edges, rarity(score))
+    bucket = bucket_of(edges, height)
     return min((past.below[bucket] + 0.5 * past.histogram[bucket]) / n, 1.0 - 1.0 / n)
 
 
@@ -96,8 +91,9 @@ def cumulate_events(past: PastArrays) -> None:
 
 
 @kernel
-def guard_window(past: PastArrays, p: MinuteParams, record: int, minute: int, w: ClosedArrays, i: int) -> bool:
+def guard_window(past: PastArrays, p: MinuteParams, minute: int, w: ClosedArrays, i: int) -> bool:
     """Whether a window enters the histograms; what stays guarded for long enough is accepted."""
+    record = w.record[i]
     if not w.guarded[i]:
         past.guard_since[record] = 0
         return True
@@ -177,31 +173,18 @@ def follow(
 
 
 @njit(cache=True, nogil=True)
-def close_minute(
-    s: ShardArrays,
-    r: RuleArrays,
-    a: AnomalyArrays,
-    m: MinuteArrays,
-    p: MinuteParams,
-    trees: TreeArrays,
-    edges: NDArray[np.float64],
-    half: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    steps: NDArray[np.int64],
-    numbers: NDArray[np.float64],
-    out: JudgedArrays,
-) -> tuple[int, int]:
-    """Judge and teach the minute before head[NEXT], in the order of the entities' hashes: steps written, windows kept.
-
-    `steps` and `numbers` have room for a step of every rule and active ring, `out` for all windows and steps.
-    """
+def closed_windows(
+    s: ShardArrays, m: MinuteArrays, p: MinuteParams, half: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[int, ClosedArrays]:
+    """The windows of the minute before head[NEXT], described; and how many half-lives have ended since the last."""
     minute = s.head[NEXT] // MINUTE - 1
-    o, known, past, b = m.open, m.known, m.past, m.learned
+    o, past = m.open, m.past
     period = minute // p.half_life
+    halvings = 0
     if past.head[HALVED] != NEVER and period > past.head[HALVED]:
-        halve_rarity(b.model, period - past.head[HALVED])
+        halvings = period - past.head[HALVED]
         for k in range(BUCKETS):
-            past.histogram[k] >>= min(period - past.head[HALVED], 63)
+            past.histogram[k] >>= min(halvings, 63)
         cumulate_events(past)
     past.head[HALVED] = period
     if past.head[BEGAN] == NEVER:
@@ -224,9 +207,10 @@ def close_minute(
         np.empty((n, FRAMES), np.int64),
         np.empty((n, LEVELS)),
         np.empty((n, BEHAVIOURS)),
-        np.empty((n, len(trees.feature)), np.uint16),
         np.empty(n),
         np.empty(n),
+        np.empty(n),
+        np.empty(n, np.bool_),
         np.empty(n, np.bool_),
     )
     for i in range(n):
@@ -236,17 +220,39 @@ def close_minute(
         w.place[i] = slot * OPEN + line
         for k in range(FRAMES):
             w.panes[i, k] = at5(s, slot, 0, minute * MINUTE + k)
-    close_behaviour(b, trees, p.forest, edges, half, weight, minute, w)
-    counted = np.empty(n, np.bool_)
+    describe_windows(m.learned, half, weight, minute, w)
+    return halvings, w
+
+
+@kernel
+def judge_windows(
+    s: ShardArrays,
+    r: RuleArrays,
+    a: AnomalyArrays,
+    m: MinuteArrays,
+    p: MinuteParams,
+    edges: NDArray[np.float64],
+    w: ClosedArrays,
+    steps: NDArray[np.int64],
+    numbers: NDArray[np.float64],
+    out: JudgedArrays,
+) -> tuple[int, int]:
+    """Follow what windows that were scored lead to: steps written, windows kept.
+
+    `steps` and `numbers` have room for a step of every rule and active ring, `out` for all windows and steps.
+    """
+    minute = s.head[NEXT] // MINUTE - 1
+    o, known, past = m.open, m.known, m.past
+    n, k = len(w.record), minute & (CLOSED - 1)
     kept = 0
     for i in range(n):
-        slot, place, k = w.slot[i], w.place[i], minute & (CLOSED - 1)
-        counted[i] = guard_window(past, p, w.record[i], minute, w, i)
+        slot = w.slot[i]
+        w.counted[i] = guard_window(past, p, minute, w, i)
         known.minute[slot, k] = minute + 1
-        known.events[slot, k] = o.events[place]
+        known.events[slot, k] = o.events[w.place[i]]
         known.score[slot, k] = w.score[i]
         known.quantile[slot, k] = w.quantile[i]
-        known.rare[slot] = event_quantile(past, edges, w.score[i]) if w.quantile[i] == w.quantile[i] else np.nan
+        known.rare[slot] = event_quantile(past, edges, w.height[i]) if w.quantile[i] == w.quantile[i] else np.nan
         keep = w.quantile[i] >= p.keep_quantile
         if keep or sampled(o.owner[slot], minute, p.keep_share):
             out.slot[kept] = slot
@@ -256,8 +262,6 @@ def close_minute(
             out.weight[kept] = 1.0 if keep else 1.0 / p.keep_share
             kept += 1
     written = 0
-    room, leaf = np.empty((1, BEHAVIOURS)), np.empty((1, len(trees.feature)), np.uint16)
-    feature, drop = np.empty(REASONS, np.int64), np.empty(REASONS)
     for q in range(len(a.rule)):
         rule = a.rule[q]
         for i in range(n):
@@ -269,33 +273,30 @@ def close_minute(
             if s.hot[slot] or s.streak[slot, rule] > 0 or s.crossed[slot, rule] != NEVER:
                 warm_hot(s, r, slot)
             if written > before:
-                out.reasons[before] = -1.0
-            if crosses:
-                explain(trees, b.model, p.forest, w.x, i, room, leaf, feature, drop)
-                for k in range(REASONS):
-                    f = feature[k]
-                    if f >= 0:
-                        out.reasons[before, k, FEATURE] = f
-                        out.reasons[before, k, OBSERVED] = w.x[i, f]
-                        out.reasons[before, k, TYPICAL] = b.model.typical[f]
-                        out.reasons[before, k, DROP] = drop[k]
+                out.crosses[before] = i if crosses else -1
         for i in range(s.head[ACTIVE]):
             slot = np.int64(s.active[i])
-            if not s.hot[slot] or known.minute[slot, minute & (CLOSED - 1)] == minute + 1:
+            if not s.hot[slot] or known.minute[slot, k] == minute + 1:
                 continue
             if s.crossed[slot, rule] != NEVER or s.streak[slot, rule] > 0:
                 before = written
                 written, _ = follow(s, r, known, a, q, slot, minute, steps, numbers, written)
                 warm_hot(s, r, slot)
                 if written > before:
-                    out.reasons[before] = -1.0
-    learn_behaviour(b, p.forest, edges, minute, w, counted)
-    for i in range(n):
-        if counted[i] and w.score[i] == w.score[i]:
-            past.histogram[bucket_of(edges, rarity(w.score[i]))] += min(np.int64(o.events[w.place[i]]), MOST_EVENTS)
+                    out.crosses[before] = -1
+    return written, kept
+
+
+@kernel
+def end_windows(s: ShardArrays, m: MinuteArrays, edges: NDArray[np.float64], w: ClosedArrays) -> None:
+    """Teach what windows say of their entities, count them, and leave their places to others."""
+    o, past = m.open, m.past
+    teach_windows(m.learned, s.head[NEXT] // MINUTE - 1, w)
+    for i in range(len(w.record)):
+        if w.counted[i] and w.score[i] == w.score[i]:
+            past.histogram[bucket_of(edges, w.height[i])] += min(np.int64(o.events[w.place[i]]), MOST_EVENTS)
         past.head[UNSCORED] += w.score[i] != w.score[i]
         clear_sums(o.sums, w.place[i])
         o.events[w.place[i]] = 0
-    past.head[CLOSED_WINDOWS] += n
+    past.head[CLOSED_WINDOWS] += len(w.record)
     cumulate_events(past)
-    return written, kept

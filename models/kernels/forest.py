@@ -9,10 +9,10 @@ from models.kernels.baseline import bucket_of
 from models.kernels.half_space_trees import ForestArrays, TreeArrays, find_leaves, learn_leaves, score_leaves
 from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import BUCKETS
+from models.kernels.reasons import take_reason
 
 LEARNED, GUARDED = range(2)  # places in ModelArrays.head: windows that taught, and that did not
 MODEL_HEAD: Final = 2
-REASONS: Final = 3  # features that explain a score
 
 
 class ForestLearned(NamedTuple):
@@ -124,32 +124,26 @@ def explain(
     m: ModelArrays,
     p: ForestLearned,
     x: NDArray[np.float64],
-    i: int,
+    which: NDArray[np.int64],
     room: NDArray[np.float64],
     leaf: NDArray[np.uint16],
-    feature: NDArray[np.int64],
-    drop: NDArray[np.float64],
+    reasons: NDArray[np.float64],
 ) -> None:
-    """The features whose typical value instead of row i's lowers the score most, and by how much; -1 where none does.
+    """Of each step's row of x (`which`, -1 for none) the features whose typical value lowers the score most.
 
-    `room` has shape (1, F), `leaf` (1, T).
+    `reasons`, of shape (steps, REASONS, REASON_FIELDS), is -1 before; `room` has shape (1, F), `leaf` (1, T).
     """
-    feature[:] = -1
-    drop[:] = 0.0
-    find_leaves(trees, p.height, x, i, leaf, 0)
-    score = score_leaves(m.forest, p.height, p.window, leaf, 0)
-    for f in range(x.shape[1]):
-        room[0, f] = x[i, f]
-    for f in range(x.shape[1]):
-        room[0, f] = m.typical[f]
-        find_leaves(trees, p.height, room, 0, leaf, 0)
-        less = score - score_leaves(m.forest, p.height, p.window, leaf, 0)
-        room[0, f] = x[i, f]
-        at = REASONS
-        while at > 0 and less > drop[at - 1]:
-            at -= 1
-        if at == REASONS:
+    for step in range(len(which)):
+        i = which[step]
+        if i < 0:
             continue
-        for k in range(REASONS - 1, at, -1):
-            feature[k], drop[k] = feature[k - 1], drop[k - 1]
-        feature[at], drop[at] = f, less
+        find_leaves(trees, p.height, x, i, leaf, 0)
+        score = score_leaves(m.forest, p.height, p.window, leaf, 0)
+        for f in range(x.shape[1]):
+            room[0, f] = x[i, f]
+        for f in range(x.shape[1]):
+            room[0, f] = m.typical[f]
+            find_leaves(trees, p.height, room, 0, leaf, 0)
+            less = score - score_leaves(m.forest, p.height, p.window, leaf, 0)
+            room[0, f] = x[i, f]
+            take_reason(reasons[step], f, x[i, f], m.typical[f], less)

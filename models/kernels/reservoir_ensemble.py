@@ -12,6 +12,7 @@ from models.kernels.covariance import CovarianceArrays, distance, fit_covariance
 from models.kernels.draw import below, draw
 from models.kernels.isolation import IsolationArrays, expected_path, grow, path
 from models.kernels.kernel import inlined, kernel
+from models.kernels.reasons import take_reason
 from models.kernels.run_guard import REFUSED, GuardArrays, counts, evidence, in_run, open_guard, refuses
 from models.kernels.tail import TailArrays, tail_beyond, tail_count, tail_halve, tail_score
 
@@ -68,6 +69,7 @@ class EnsembleArrays(NamedTuple):
     pending_beyond: NDArray[np.float64]  # (PROBATION,)
     waiting: NDArray[np.float64]  # (WAITING, F)
     trees: IsolationArrays
+    grown: NDArray[np.int64]  # (1,) `state` before the trees were grown
     covariance: CovarianceArrays
     mean: NDArray[np.float64]  # (VIEWS,)
     square: NDArray[np.float64]
@@ -248,6 +250,7 @@ def fit(e: EnsembleArrays, p: EnsembleLearned) -> None:
         for r in range(min(p.among, kept)):
             e.across[f, r] = e.scaled[r, f]
     e.head[SAMPLE] = min(p.sample, kept)
+    e.grown[0] = e.state[0]
     grow(e.trees, e.scaled, kept, e.head[SAMPLE], e.state)
     fit_covariance(e.covariance, e.scaled[:kept], p.trim)
     e.head[FITTED] = kept
@@ -255,8 +258,11 @@ def fit(e: EnsembleArrays, p: EnsembleLearned) -> None:
 
 
 @kernel
-def assess_row(e: EnsembleArrays, p: EnsembleLearned, row: NDArray[np.float64]) -> tuple[float, float]:
-    """A row's score and quantile by the rows before it; then it is learned, guarded, or inert. NaN is not yet known."""
+def assess_row(e: EnsembleArrays, p: EnsembleLearned, row: NDArray[np.float64]) -> tuple[float, float, bool]:
+    """A row's score and quantile by the rows before it, NaN is not yet known; then it is learned, or inert, or refused.
+
+    Whether it was refused comes last.
+    """
     there = look(e, p, row)
     score = told = quantile = np.nan
     if there > 0 and e.head[VIEWED] >= _SCALED_AFTER:
@@ -274,7 +280,7 @@ def assess_row(e: EnsembleArrays, p: EnsembleLearned, row: NDArray[np.float64]) 
         if e.told.total[0] >= p.warm_up:
             quantile = 1.0 - tail_beyond(e.told, told)
     if there < len(row):
-        return told, quantile
+        return told, quantile, False
     tail_count(e.told, told)
     counted = counts(e.guard, refused, p.tokens)
     if counted and e.head[FITTED] > 0:
@@ -293,7 +299,7 @@ def assess_row(e: EnsembleArrays, p: EnsembleLearned, row: NDArray[np.float64]) 
             e.pending[at, f] = e.row[f]
         e.pending_beyond[at] = beyond
         keep(e, p)
-    return told, quantile
+    return told, quantile, refused
 
 
 @njit(cache=True, nogil=True)
@@ -303,9 +309,52 @@ def assess_rows(
     rows: NDArray[np.float64],
     scores: NDArray[np.float64],
     quantiles: NDArray[np.float64],
+    refused: NDArray[np.bool_],
 ) -> None:
-    """Score each row, then learn it, in their order."""
+    """Score each row, then learn it unless it is refused, in their order."""
     for i in range(len(rows)):
-        scores[i], quantiles[i] = assess_row(e, p, rows[i])
+        scores[i], quantiles[i], refused[i] = assess_row(e, p, rows[i])
         if e.head[TAUGHT] >= e.head[NEXT_FIT]:
             fit(e, p)
+
+
+@njit(cache=True, nogil=True)
+def regrow(e: EnsembleArrays, p: EnsembleLearned) -> None:
+    """The neighbours and trees of the last fit, from the rows that it scaled: they are not saved."""
+    fitted = e.head[FITTED]
+    if fitted == 0:
+        return
+    for f in range(e.rows.shape[1]):
+        for r in range(min(p.among, fitted)):
+            e.across[f, r] = e.scaled[r, f]
+    grow(e.trees, e.scaled, fitted, e.head[SAMPLE], e.grown.copy())
+
+
+@kernel
+def explain_rows(
+    e: EnsembleArrays,
+    p: EnsembleLearned,
+    x: NDArray[np.float64],
+    columns: NDArray[np.int64],
+    which: NDArray[np.int64],
+    room: NDArray[np.float64],
+    reasons: NDArray[np.float64],
+) -> None:
+    """Of each step's row of x (`which`, -1 for none) the features whose typical value lowers the score most.
+
+    `columns` (F,) are what the columns are called in `reasons`, of shape (steps, REASONS, REASON_FIELDS), which is -1
+    before; `room` has shape (F,). Nothing is learned.
+    """
+    for step in range(len(which)):
+        i = which[step]
+        if i < 0:
+            continue
+        look(e, p, x[i])
+        score = score_of(e)
+        for f in range(x.shape[1]):
+            room[f] = x[i, f]
+        for f in range(x.shape[1]):
+            room[f] = e.centre[f]
+            look(e, p, room)
+            room[f] = x[i, f]
+            take_reason(reasons[step], columns[f], x[i, f], e.centre[f], score - score_of(e))

@@ -1,13 +1,11 @@
 """How the entities of one shard behave: counted while their minutes are open, judged and taught when those close."""
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detectors.half_space_trees import HalfSpaceTreesParams, build_trees, empty_model
 from models.event import EventBatch
 from models.features.behaviour import (
     HALF,
@@ -19,21 +17,19 @@ from models.features.behaviour import (
     weights,
 )
 from models.kernels.arrive import RowArrays, ScoreArrays
-from models.kernels.behaviour import BEHAVIOURS
 from models.kernels.close import STEP_FIELDS
 from models.kernels.close_behaviour import BehaviourArrays
 from models.kernels.close_minutes import (
     PAST_HEAD,
-    REASON_FIELDS,
     JudgedArrays,
     MinuteArrays,
     MinuteParams,
     PastArrays,
-    close_minute,
+    closed_windows,
+    end_windows,
+    judge_windows,
 )
 from models.kernels.direct import direct
-from models.kernels.forest import REASONS
-from models.kernels.half_space_trees import TreeArrays
 from models.kernels.layout import ACTIVE, BUCKETS, NEVER, RuleArrays, ShardArrays
 from models.kernels.learn import FEATURE_COUNT, WindowArrays
 from models.kernels.open_minutes import (
@@ -48,17 +44,19 @@ from models.kernels.open_minutes import (
 )
 from models.kernels.profiles import move_profiles, places_of
 from models.rules import Rule
+from models.windows.behaviour_scores import BehaviourParams, behaviour_scores, no_reasons
 from models.windows.rules import anomaly_arrays
 from models.windows.waiting import call_arrays
 
 _GUARDS = ("guard_day", "guard_since")
-_COUNT_CALLS, _COUNT_WAITING, _CLOSE_MINUTE = direct(count_calls), direct(count_waiting_calls), direct(close_minute)
+_COUNT_CALLS, _COUNT_WAITING = direct(count_calls), direct(count_waiting_calls)
+_CLOSED_WINDOWS, _JUDGE, _END = direct(closed_windows), direct(judge_windows), direct(end_windows)
 
 
 class BehaviourSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a shard has to know of the detector of behaviour."""
 
-    params: HalfSpaceTreesParams
+    params: BehaviourParams
     half_life_minutes: int
     accept_after_minutes: int
 
@@ -72,16 +70,12 @@ class Judged(NamedTuple):
     windows: WindowArrays
 
 
-@lru_cache(maxsize=16)
-def _trees(params: HalfSpaceTreesParams, dimension: int) -> TreeArrays:
-    return build_trees(params.trees, params.height, weights(dimension), params.seed)
-
-
 class Behaviour:
     """The behaviour of one shard's entities, beside the arrays that hold their counts.
 
     A ring's places hold the behaviour of its owner, a record's its profile. Memory: 84 bytes a record, 0.7 KB a ring
-    in use. Cost: `models.kernels.open_minutes` a row, `models.kernels.close_minutes` a closed window.
+    in use. Cost: `models.kernels.open_minutes` a row, `models.kernels.close_minutes` a closed window, and what
+    `models.windows.behaviour_scores` costs.
     """
 
     def __init__(
@@ -92,13 +86,13 @@ class Behaviour:
         self.dimension = dimension
         self.detector = params.id
         self.edges = edges
-        self.trees = _trees(params, dimension)
+        self.scores = behaviour_scores(params, dimension, edges)
         self.anomalies = anomaly_arrays(rules)
-        self.params = MinuteParams(params.learned, settings.half_life_minutes, settings.accept_after_minutes, *keep)
+        self.params = MinuteParams(settings.half_life_minutes, settings.accept_after_minutes, *keep)
         self.classes = action_classes()
         self.half = np.array(HALF)
         self.weight = np.array(weights(dimension))
-        self.m = _allocate(params, rings, records)
+        self.m = _allocate(rings, records)
         self._room = _room(64)
         self._steps = np.empty((64, STEP_FIELDS), np.int64), np.empty((64, 3))
 
@@ -139,15 +133,20 @@ class Behaviour:
         room = most * len(self.anomalies.rule)
         if room > len(self._steps[0]):
             self._steps = np.empty((2 * room, STEP_FIELDS), np.int64), np.empty((2 * room, 3))
-            self._room = self._room._replace(reasons=np.empty((2 * room, REASONS, REASON_FIELDS)))
+            self._room = self._room._replace(crosses=np.empty(2 * room, np.int64))
         steps, numbers = self._steps
-        written, kept = _CLOSE_MINUTE(
-            s, r, self.anomalies, self.m, self.params, self.trees, self.edges, self.half, self.weight, steps, numbers,
-            self._room,
+        halvings, w = _CLOSED_WINDOWS(s, self.m, self.params, self.half, self.weight)
+        self.scores.halve(halvings)
+        self.scores.assess(w)
+        written, kept = _JUDGE(
+            s, r, self.anomalies, self.m, self.params, self.edges, w, steps, numbers, self._room
         )  # fmt: skip
+        reasons = no_reasons(written)
+        self.scores.explain(w, self._room.crosses[:written], reasons)
+        self.scores.learn(w)
+        _END(s, self.m, self.edges, w)
         if not written and not kept:
             return None
-        reasons = self._room.reasons[:written].copy()
         return Judged(steps[:written].copy(), numbers[:written].copy(), reasons, self._windows(kept))
 
     def _windows(self, kept: int) -> WindowArrays:
@@ -207,15 +206,15 @@ class Behaviour:
             getattr(m.past, name)[records] = state[f"past.{name}"]
         for name, array in self._whole().items():
             array[: len(state[name])] = state[name]  # an older one counted less
+        self.scores.restored()
 
     def _whole(self) -> dict[str, NDArray[Any]]:
         """What is saved as it is: what all entities have taught."""
         m = self.m
-        crowd, model = m.learned.crowd, m.learned.model
+        crowd = m.learned.crowd
         found = {f"past.{name}": getattr(m.past, name) for name in ("head", "histogram", "below")}
         found |= {f"crowd.{name}": getattr(crowd, name) for name in crowd._fields}
-        found |= {f"model.{name}": getattr(model, name) for name in model._fields if name != "forest"}
-        return found | {f"forest.{name}": getattr(model.forest, name) for name in ("head", "mass", "table")}
+        return found | self.scores.tables()
 
 
 def in_use(
@@ -242,7 +241,7 @@ def _room(n: int) -> JudgedArrays:
         quantile=np.empty(n),
         guarded=np.empty(n, np.bool_),
         weight=np.empty(n),
-        reasons=np.empty((n, REASONS, REASON_FIELDS)),
+        crosses=np.empty(n, np.int64),
     )
 
 
@@ -256,7 +255,7 @@ def behaviour_of(
     return Behaviour(dimension, settings, rules, len(s.rings), len(s.records), edges, keep)
 
 
-def _allocate(params: HalfSpaceTreesParams, rings: int, records: int) -> MinuteArrays:
+def _allocate(rings: int, records: int) -> MinuteArrays:
     sums = allocate_sums(rings * OPEN)
     return MinuteArrays(
         open=OpenArrays(
@@ -281,9 +280,7 @@ def _allocate(params: HalfSpaceTreesParams, rings: int, records: int) -> MinuteA
             histogram=np.zeros(BUCKETS, np.int64),
             below=np.zeros(BUCKETS + 1, np.int64),
         ),
-        learned=BehaviourArrays(
-            sums, allocate_recent(rings), allocate_profiles(records), empty_crowd(), empty_model(params, BEHAVIOURS)
-        ),
+        learned=BehaviourArrays(sums, allocate_recent(rings), allocate_profiles(records), empty_crowd()),
     )
 
 
@@ -293,7 +290,7 @@ def behaviour_bytes() -> tuple[int, int]:
     >>> behaviour_bytes()
     (84, 761)
     """
-    m = _allocate(HalfSpaceTreesParams(trees=1, height=1), 1, 1)
+    m = _allocate(1, 1)
     by_record = (*m.learned.profiles, m.past.guard_day, m.past.guard_since)
     by_ring = (*m.open.sums, m.open.events, m.open.listed, m.open.line, m.open.owner, *m.known, *m.learned.recent)
     return sum(column.nbytes for column in by_record), sum(column.nbytes for column in by_ring)

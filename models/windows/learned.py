@@ -102,8 +102,9 @@ def _rates(head: NDArray[np.int64]) -> Windows:
 
 def _behaviour(found: dict[str, Any]) -> Windows:
     model, past = found["model.head"], found["past.head"]
+    scored = found.get("ensemble.told.total")  # an ensemble is warm when so many have scores, whoever taught
     return Windows(
-        seen=int(model[forest.LEARNED]),
+        seen=int(model[forest.LEARNED] if scored is None else scored[0]),
         began=_minute(_at(past, minutes.BEGAN)),
         closed=_at(past, minutes.CLOSED_WINDOWS),
         learned=int(model[forest.LEARNED]),

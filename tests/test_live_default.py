@@ -1,0 +1,152 @@
+"""What `lapwing score --detector default` does with a table, the live flow does with how entities behave."""
+
+import json
+import threading
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from flows import detect
+from flows.config import load
+from flows.score import scores_of
+from models.kernels.close_behaviour import ClosedArrays
+from models.windows.behaviour_scores import Ensemble
+from tests.command import command, lapwing, said
+
+EVENTS, CUT = 60_000, 33_000
+CONFIG = """
+[[detector]]
+type = "ewma"
+[[detector]]
+type = "reservoir_ensemble"
+
+[output]
+window_quantile = 0.0
+window_sample = 1.0  # every closed window is in windows.parquet
+
+[state]
+shards = 1
+"""
+Vectors = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated day and a half with strange behaviour, in one file and in two."""
+    folder = tmp_path_factory.mktemp("live")
+    (folder / "config.toml").write_text(CONFIG)
+    words = ["--events", EVENTS, "--hours", "36", "--users", "900", "--seed", "11", "--attacks", "scraper,mix_turn"]
+    assert lapwing("simulate", *map(str, words), "--output", folder / "events.ndjson").returncode == 0
+    lines = (folder / "events.ndjson").read_bytes().splitlines(keepends=True)
+    (folder / "in" / "p").mkdir(parents=True)
+    (folder / "1.ndjson").write_bytes(b"".join(lines[:CUT]))
+    (folder / "2.ndjson").write_bytes(b"".join(lines[CUT:]))
+    return folder
+
+
+def windows(out: Path) -> Counter[tuple[Any, ...]]:
+    """All closed windows of behaviour: of whom, until when, the score, the quantile, guarded."""
+    rows = pq.read_table(out / "windows.parquet").to_pylist()
+    names = "dimension", "tenant", "entity", "end", "score", "quantile", "guarded", "feature"
+    return Counter(tuple(row[name] for name in names) for row in rows if row["detector"] == "behaviour")
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> tuple[list[Vectors], Counter[tuple[Any, ...]]]:
+    """The rows that each shard scored, in its order, with what it said; and all windows."""
+    seen: dict[int, list[Vectors]] = defaultdict(list)
+    assess = Ensemble.assess
+
+    def noted(self: Ensemble, w: ClosedArrays) -> None:
+        assess(self, w)
+        if len(w.x):
+            seen[id(self)].append((w.x[:, self.columns].copy(), w.score.copy(), w.quantile.copy()))
+
+    config = load(str(folder / "config.toml"))
+    with patch.object(Ensemble, "assess", noted):
+        ran = str(folder / "events.ndjson"), str(folder / "whole")
+        detect.run(config, *ran, None, False, "lapwing", threading.Event())
+    shards = [tuple(np.concatenate(column) for column in zip(*rows, strict=True)) for rows in seen.values()]
+    shards = [one for one in shards if len(one[0]) > 1_000]  # without those of the rehearsal
+    return shards, windows(folder / "whole")  # type: ignore[return-value]
+
+
+def test_a_table_of_the_same_rows_has_the_same_scores(
+    folder: Path, whole: tuple[list[Vectors], Counter[tuple[Any, ...]]]
+) -> None:
+    shards, told = whole
+    assert len(shards) == 3
+    for rows, scores, quantiles in shards:
+        assert len(rows) > 5_000
+        np.savez(folder / "rows.npz", X=rows)
+        found = scores_of(str(folder / "rows.npz"), "default")
+        np.testing.assert_array_equal(found.scores, scores)
+        np.testing.assert_array_equal(found.quantiles, quantiles)
+        assert np.isnan(quantiles).sum() == 110  # the first ten have no score, the next hundred no quantile
+    # A score that is not known is null.
+    assert Counter(None if np.isnan(x) else x for one in shards for x in one[1].tolist()) == Counter(
+        row[4] for row in told.elements()
+    )
+
+
+@pytest.fixture(scope="module")
+def again(folder: Path) -> Path:
+    """The same events in two runs, the second from the state of the first; after each what `lapwing detectors` says."""
+    words = ["--config", folder / "config.toml", "--input", folder / "in", "--output", folder / "out"]
+    for name, more in (("1", []), ("2", ["--close"])):
+        (folder / f"{name}.ndjson").rename(folder / "in" / "p" / f"{name}.ndjson")
+        done = lapwing("detect", *words, "--state", folder / "state", *more)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_run_goes_on_as_if_it_had_not_stopped(
+    again: Path, whole: tuple[list[Vectors], Counter[tuple[Any, ...]]]
+) -> None:
+    assert windows(again / "out") == whole[1]
+    one, two = ((again / name / "alerts.ndjson").read_bytes().splitlines() for name in ("whole", "out"))
+    strange = [
+        [json.loads(line)["finding_info"]["uid"] for line in alerts if b"behaviour" in line] for alerts in (one, two)
+    ]
+    assert sorted(strange[0]) == sorted(strange[1])
+    assert strange[0]
+
+
+def test_what_it_learned_is_told_of(again: Path, whole: tuple[list[Vectors], Counter[tuple[Any, ...]]]) -> None:
+    code, out, err = command("detectors", again / "state", "--json")
+    assert (code, err) == (0, [])
+    rows = {row["dimension"]: row for row in json.loads(out)["detectors"] if row["detector"] == "behaviour"}
+    assert [*rows] == ["ip", "endpoint", "user"]
+    for dimension, row in rows.items():
+        mine = [one for one in whole[1].elements() if one[0] == dimension]
+        assert (row["type"], row["warm_share"]) == ("reservoir_ensemble", 1.0)
+        assert row["closed"] == len(mine)
+        assert row["refused"] == sum(one[6] for one in mine)
+        assert row["learned"] == len(mine) - row["refused"]
+        assert row["unscored"] == sum(one[4] is None for one in mine) == 10
+
+
+def test_what_another_detector_learned_is_not_gone_on_with(again: Path) -> None:
+    trees = again / "trees.toml"
+    trees.write_text(CONFIG.replace("reservoir_ensemble", "half_space_trees"))
+    words = "detect", "--input", again / "in", "--output", again / "out", "--state", again / "state", "--config", trees
+    done = lapwing(*words)
+    assert done.returncode == 3
+    assert "detector behaviour was reservoir_ensemble kept=1024 among=512 trees=100" in said(done.stderr)[0]
+    done = lapwing(*words, "--accept-rewarm")
+    assert done.returncode == 0, done.stderr
+
+
+def test_memory_is_said_before_it_is_taken(again: Path) -> None:
+    megabytes = {}
+    for name in ("config", "trees"):
+        code, out, _ = command("check", again / f"{name}.toml", "--json")
+        assert code == 0
+        megabytes[name] = json.loads(out)["memory_bytes"]
+    assert 900_000 < (megabytes["config"] - megabytes["trees"]) / 3 < 1_100_000
