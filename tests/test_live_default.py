@@ -1,7 +1,9 @@
 """What `lapwing score --detector default` does with a table, the live flow does with how entities behave."""
 
 import json
+import signal
 import threading
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,14 @@ from flows.config import load
 from flows.score import scores_of
 from models.kernels.close_behaviour import ClosedArrays
 from models.windows.behaviour_scores import Ensemble
-from tests.command import command, lapwing, said
+from tests.command import begun, command, lapwing, said
 
-EVENTS, CUT = 60_000, 33_000
+EVENTS, CUT = 60_000, 45_000
+LIMIT_S = 300
 CONFIG = """
+[input]
+batch_rows = 50  # slow enough to be killed under way
+
 [[detector]]
 type = "ewma"
 [[detector]]
@@ -97,16 +103,28 @@ def test_a_table_of_the_same_rows_has_the_same_scores(
 
 @pytest.fixture(scope="module")
 def again(folder: Path) -> Path:
-    """The same events in two runs, the second from the state of the first; after each what `lapwing detectors` says."""
-    words = ["--config", folder / "config.toml", "--input", folder / "in", "--output", folder / "out"]
-    for name, more in (("1", []), ("2", ["--close"])):
-        (folder / f"{name}.ndjson").rename(folder / "in" / "p" / f"{name}.ndjson")
-        done = lapwing("detect", *words, "--state", folder / "state", *more)
-        assert done.returncode == 0, done.stderr
+    """The same events with a state: a run over the first part that is killed for good, then one to the end."""
+    words = [
+        "detect", "--config", folder / "config.toml", "--input", folder / "in", "--output", folder / "out",
+        "--state", folder / "state", "--quiet",
+    ]  # fmt: skip
+    (folder / "1.ndjson").rename(folder / "in" / "p" / "1.ndjson")
+    child = begun(*words)
+    scored, until = folder / "out" / "scored.ndjson", time.monotonic() + LIMIT_S
+    while child.poll() is None and time.monotonic() < until:
+        if scored.exists() and scored.stat().st_size > 1_000_000:
+            break
+        time.sleep(0.02)
+    child.kill()
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL, "it ended before it was killed"
+    (folder / "2.ndjson").rename(folder / "in" / "p" / "2.ndjson")
+    done = lapwing(*words, "--close")
+    assert done.returncode == 0, done.stderr
     return folder
 
 
-def test_a_run_goes_on_as_if_it_had_not_stopped(
+def test_a_run_goes_on_as_if_it_had_not_been_killed(
     again: Path, whole: tuple[list[Vectors], Counter[tuple[Any, ...]]]
 ) -> None:
     assert windows(again / "out") == whole[1]
