@@ -74,7 +74,9 @@ class ReservoirEnsembleParams(
     normal to every view but the first; a sudden and lasting change is called strange for `accept_after` rows, a fast
     drift may be taken for a run; a run of rows that are hardly strange one by one is learned; a usual row in a run is
     lifted with it; rows before the first fit, and anomalies that come first of all, cannot be known. All columns count
-    alike: of hundreds, few that matter are diluted. A table in which no row is complete teaches nothing.
+    alike: of hundreds, few that matter are diluted; a column that is the same in all rows so far makes the first others
+    very strange. A table in which no row is complete teaches nothing. Of how entities behave `half_space_trees` tells
+    more (docs/quality.md).
 
     Cost: for ten columns 12 microseconds a row and 1.2 MB; for 400 columns 2 ms and 13 MB. A row costs
     `among` times columns, columns squared and `trees` times 8; a fit `kept` times columns squared.
