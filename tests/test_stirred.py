@@ -26,14 +26,14 @@ def shards(dimension: str, rules: Any, seed: int) -> Any:
     """A shard after each batch of a stream."""
     told = program(rules)
     shard = shard_of(dimension, Setup(rules, tuple(rule.quiet_us for rule in rules), PARAMS, 60))
-    for item in partition_batches("p", ("p",), stream(seed, 300, 1500), LATENESS, [60]):
+    for item in partition_batches("p", ("p",), stream(seed, 300, 1500), LATENESS, [5]):
         shard.assess(piece(widened(marked(item, told, seed), joints(told)), WATCHED.index(dimension)))
         yield shard
 
 
 @pytest.mark.parametrize("dimension", WATCHED)
 @given(data=st.data(), seed=st.integers(0, 10**6))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_no_rule_can_hold_where_nothing_stirs(dimension: str, data: Any, seed: int) -> None:
     rules = tuple(data.draw(thresholds(number, parts_of(dimension))) for number in range(2))
     for shard in shards(dimension, rules, seed):
