@@ -149,8 +149,8 @@ def test_the_image_is_built_from_what_is_there() -> None:
 
 def test_the_build_calls_the_kernels_of_platforms_formats_and_of_the_trail(tmp_path: Path) -> None:
     words = re.findall(r"/opt/lapwing/bin/lapwing (.+?)(?: \\)?$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
-    assert [line.split()[0] for line in words] == ["simulate", "detect", "detect", "archive"]
-    here = words[2].replace("/tmp/kernels.ndjson", str(DEPLOY / "kernels.ndjson")).replace("/tmp/", f"{tmp_path}/")
+    assert [line.split()[0] for line in words] == ["simulate", *["detect"] * 4, "archive"]
+    here = words[4].replace("/tmp/kernels.ndjson", str(DEPLOY / "kernels.ndjson")).replace("/tmp/", f"{tmp_path}/")
     code, _, lines = command(*here.split())
     assert (code, lines) == (0, [])
     [event] = (tmp_path / "platform" / "scored.ndjson").read_text().splitlines()
