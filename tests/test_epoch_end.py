@@ -1,74 +1,73 @@
-"""Where an epoch ends that several processes end together, a partition is not due before it is of use."""
+"""Where an epoch ends that several processes end together, a worker that has nothing to do waits."""
 
-from itertools import pairwise
-from types import SimpleNamespace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.connectors import polled
-from flows.connectors.epoch_end import EpochEnd
+from flows.connectors.board import Board
+from flows.steps import carry
+from flows.steps.carry import Carry, Place
 from tests.test_files_source import lines, source
 
 
-def ends(took: list[float]) -> list[float]:
-    """For how long a partition rests at each end of an epoch of a second, if ends take so long and it is obeyed."""
-    end, now, ended, rests = EpochEnd(), 0.0, 0.0, []
-    for one in took:
-        if now < ended + 0.9:
-            end.polled(ended + 0.9)
-            assert end.rest() == 0.0
-        now = ended = max(now, ended + 1.0)
-        end.polled(now)
-        rests.append(end.rest())
-        end.saved(now)
-        now += max(one, rests[-1])
-        end.polled(now)
-    return rests
+class Clock:
+    """A clock that only sleeping and working move."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 100.0, []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
 
 
-def test_no_rest_before_it_is_known_how_long_an_epoch_is() -> None:
-    assert ends([0.4, 0.4]) == [0.0, 0.0]
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(carry, "time", found)
+    return found
 
 
-def test_a_first_epoch_that_began_before_it_was_seen_is_not_taken_for_a_short_one() -> None:
-    end = EpochEnd()
-    for time in (0.1, 1.1):
-        end.polled(time)
-        end.saved(time)
-        end.polled(time + 0.4)
-    for time in (1.6, 2.0):
-        end.polled(time)
-        assert end.rest() == 0.0
+def test_turns_with_nothing_to_do_wait_while_an_epoch_ends(clock: Clock) -> None:
+    board = Board(0)
+    logic = Carry(Place(0, 2, board), {})
+    for _ in range(3):
+        assert logic.on_notify() == ([], False)
+    assert clock.slept == []
+    board.pulse.ending = True
+    for _ in range(3):
+        logic.on_notify()
+    assert len(clock.slept) == 3
+    clock.now += 0.05  # the worker had something to do
+    logic.on_notify()
+    assert len(clock.slept) == 3
+    logic.on_notify()
+    assert len(clock.slept) == 4
+    board.pulse.ending = False
+    logic.on_notify()
+    assert len(clock.slept) == 4
 
 
-def test_it_rests_for_three_quarters_of_what_the_last_end_took() -> None:
-    assert ends([0.4, 0.4, 0.2, 0.2]) == pytest.approx([0.0, 0.0, 0.3, 0.225])
+def test_turns_are_looked_at_each_while_an_epoch_ends_and_now_and_then_else() -> None:
+    board = Board(0)
+    logic = Carry(Place(0, 2, board), {})
+    assert timedelta() < logic.notify_at() - datetime.now(UTC) < timedelta(seconds=1)
+    board.pulse.ending = True
+    assert logic.notify_at() <= datetime.now(UTC)
+    assert logic.snapshot() == []
 
 
-def test_a_rest_that_was_too_long_makes_the_next_one_shorter() -> None:
-    rests = ends([0.4] * 2 + [0.01] * 12)
-    assert all(later <= earlier * 0.7501 for earlier, later in pairwise(rests[2:]))
-    assert rests[-1] < 0.02
-
-
-def test_it_rests_for_a_second_at_most() -> None:
-    assert ends([0.4, 60.0, 60.0]) == pytest.approx([0.0, 0.0, 1.0])
-
-
-@pytest.mark.parametrize("alone", [False, True])
-def test_a_partition_is_due_later_only_where_others_end_the_epoch_too(tmp_path, monkeypatch, alone) -> None:
-    now = [100.0]
-    monkeypatch.setattr(polled, "time", SimpleNamespace(monotonic=lambda: now[0]))
+def test_an_epoch_ends_from_a_snapshot_to_the_next_poll(tmp_path) -> None:
     path = tmp_path / "a.ndjson"
     path.write_bytes(lines(range(10_000)))
-    part = source(path, alone=alone, batch_rows=100).build_part("source", "a.ndjson", None)
-    due = []
-    for time in (100.5, 101.0, 101.4, 102.0, 102.4, 102.9, 103.1):
-        now[0] = time
-        part.next_batch()
-        due.append(part.next_awake())
-        if time in (101.0, 102.0, 103.1):
-            part.snapshot()
-    assert due[:6] == [None] * 6
-    assert (due[6] is None) is alone
+    every = source(path, alone=False, batch_rows=100)
+    part, pulse = every.build_part("source", "a.ndjson", None), every.board.pulse
+    seen = []
+    for step in (part.next_batch, part.next_batch, part.snapshot, part.next_batch, part.snapshot):
+        step()
+        seen.append(pulse.ending)
+    assert seen == [False, False, True, False, True]
     part.close()

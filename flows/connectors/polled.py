@@ -9,7 +9,6 @@ from typing import Any, Final, Protocol
 from bytewax.inputs import StatefulSourcePartition
 
 from flows.connectors.board import Board
-from flows.connectors.epoch_end import EpochEnd
 from flows.connectors.partition import Partition, Reached
 from flows.errors import InputError
 from flows.formats.raw import RawBatch
@@ -91,7 +90,6 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         self._over = False
         self._wait = False
         self._epochs = 0
-        self._epoch_end = EpochEnd()
         self._spoken = self._heard = time.monotonic()
         self._caught_up = float("-inf")
 
@@ -100,7 +98,7 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         self._wait = False
         pulse = self._board.pulse
         pulse.turned = time.monotonic()
-        self._epoch_end.polled(pulse.turned)
+        pulse.ending = False
         pulse.ended(self._epochs)  # nobody is polled in an epoch before the one before it is durable
         if self._stop.is_set() or self._over:
             pulse.over += 1
@@ -151,16 +149,13 @@ class PolledPartition(StatefulSourcePartition[EventBatch, Snapshot]):
         return self._nothing()
 
     def next_awake(self) -> datetime | None:
-        """A nap while the source is silent, the others are behind or an epoch ends, so that waiting costs no core."""
-        nap = _NAP if self._wait else timedelta()
-        if not self._alone:
-            nap = max(nap, timedelta(seconds=self._epoch_end.rest()))
-        return datetime.now(UTC) + nap if nap else None
+        """A nap while the source is silent or the others are behind, so that waiting costs no core."""
+        return datetime.now(UTC) + _NAP if self._wait else None
 
     def snapshot(self) -> Snapshot:
         """Where the next run goes on: after the last item returned."""
         self._epochs += 1
-        self._epoch_end.saved(time.monotonic())
+        self._board.pulse.ending = True
         reached = self._partition.reached
         position = self._reader.position(self._partition.whole)
         clock = (reached.greatest, reached.candidate)

@@ -1,7 +1,9 @@
 """`carry`: a batch's slices travel to each other process together, so that what they share travels once."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +24,8 @@ _PLAIN: Final = (
     "hashes", "numbers",
 )  # fmt: skip
 """Columns of a batch that shards read as they are."""
+_MOMENT_S: Final = 0.003
+_SOON: Final = timedelta(milliseconds=20)
 _NONE: Final = np.empty(0, np.uint8)
 
 
@@ -92,10 +96,17 @@ def bundles(batch: EventBatch, shards: int, joint: Mapping[int, np.uint64], plac
 
 
 class Carry(StatefulBatchLogic[Bundle, tuple[str, Slice | Home], list[object]]):
-    """Takes bundles apart where they have arrived. `origins` is told where each source is read."""
+    """Takes bundles apart where they have arrived. `origins` is told where each source is read.
+
+    It also waits where an epoch ends. Processes end one together: shards are saved, transactions committed, and all
+    have to hear of it. Meanwhile Bytewax polls no partition, but a worker with one that is due asks again and again
+    whether it may, and takes a core from those who save. So each of its turns waits a moment here, unless it had
+    something to do.
+    """
 
     def __init__(self, place: Place, origins: dict[str, int]) -> None:
         self._place, self._origins = place, origins
+        self._asked = 0.0
 
     def on_batch(self, values: list[Bundle]) -> tuple[list[tuple[str, Slice | Home]], bool]:
         """Give the slices, each under the key of its shard."""
@@ -109,6 +120,17 @@ class Carry(StatefulBatchLogic[Bundle, tuple[str, Slice | Home], list[object]]):
             if bundle.home is not None:
                 out.append((gather_key(source, bundle.origin, self._place.count), bundle.home))
         return out, StatefulBatchLogic.RETAIN
+
+    def on_notify(self) -> tuple[list[tuple[str, Slice | Home]], bool]:
+        """A turn of the worker."""
+        if self._place.board.pulse.ending and time.monotonic() - self._asked < _MOMENT_S:
+            time.sleep(_MOMENT_S)
+        self._asked = time.monotonic()
+        return [], StatefulBatchLogic.RETAIN
+
+    def notify_at(self) -> datetime:
+        """With the next turn while an epoch ends, else soon: nobody says when it will."""
+        return datetime.now(UTC) + (timedelta() if self._place.board.pulse.ending else _SOON)
 
     def snapshot(self) -> list[object]:
         """Nothing: what has arrived is passed on at once."""
