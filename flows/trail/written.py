@@ -97,10 +97,7 @@ def rewritten(
     No row is new: whoever follows the table need not look at these files.
     """
     groups = _groups(rows)
-    found: list[AddAction | RemoveAction] = []
-    for group in groups:
-        found.append(_file(folder, kind, tree, day, chain([group], groups), compact=True, most=file_bytes))
-    return found
+    return [_file(folder, kind, tree, day, chain([group], groups), compact=True, most=file_bytes) for group in groups]
 
 
 def _groups(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -230,6 +230,15 @@ def accept(e: EnsembleArrays) -> None:
     tail_halve(e.usual_furthest)
 
 
+@kernel
+def _grow(e: EnsembleArrays, p: EnsembleLearned, kept: int, state: NDArray[np.int64]) -> None:
+    """The neighbours and trees of so many rows that are scaled."""
+    for f in range(e.rows.shape[1]):
+        for r in range(min(p.among, kept)):
+            e.across[f, r] = e.scaled[r, f]
+    grow(e.trees, e.scaled, kept, e.head[SAMPLE], state)
+
+
 @njit(cache=True, nogil=True)
 def fit(e: EnsembleArrays, p: EnsembleLearned) -> None:
     """Fit every view to the kept rows."""
@@ -247,11 +256,9 @@ def fit(e: EnsembleArrays, p: EnsembleLearned) -> None:
             e.width[f] = (min(quartiles, e.spread[f]) if quartiles > 0.0 else e.spread[f]) * kept ** (-1.0 / 3.0)
         for r in range(kept):
             e.scaled[r, f] = _scaled(e.rows[r, f], e.centre[f], e.spread[f])
-        for r in range(min(p.among, kept)):
-            e.across[f, r] = e.scaled[r, f]
     e.head[SAMPLE] = min(p.sample, kept)
     e.grown[0] = e.state[0]
-    grow(e.trees, e.scaled, kept, e.head[SAMPLE], e.state)
+    _grow(e, p, kept, e.state)
     fit_covariance(e.covariance, e.scaled[:kept], p.trim)
     e.head[FITTED] = kept
     e.head[NEXT_FIT] = e.head[TAUGHT] + min(max(p.first, e.head[TAUGHT] // 10), p.longest)
@@ -321,13 +328,8 @@ def assess_rows(
 @njit(cache=True, nogil=True)
 def regrow(e: EnsembleArrays, p: EnsembleLearned) -> None:
     """The neighbours and trees of the last fit, from the rows that it scaled: they are not saved."""
-    fitted = e.head[FITTED]
-    if fitted == 0:
-        return
-    for f in range(e.rows.shape[1]):
-        for r in range(min(p.among, fitted)):
-            e.across[f, r] = e.scaled[r, f]
-    grow(e.trees, e.scaled, fitted, e.head[SAMPLE], e.grown.copy())
+    if e.head[FITTED] > 0:
+        _grow(e, p, e.head[FITTED], e.grown.copy())
 
 
 @kernel
