@@ -127,6 +127,7 @@ def test_one_that_is_down_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.
             write(out / "alerts.ndjson", found[100:])
             eventually(lambda: len(up.ids) == 300, "it is served on")
             assert down.ids == []
+            eventually(lambda: "webhook" in run.seen and run.seen["webhook"].failing, "it is told so")
             assert run.seen["webhook"].failing == "HTTP 503"
             down.faults.clear()
             eventually(lambda: len(down.ids) == 300, "the other gets all")
