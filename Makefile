@@ -105,7 +105,7 @@ bench-peers: .venv/.test .venv-peers/.peers ## one counting job in csp, Flink SQ
 chaos: .venv/.test ## the flow over a real Kafka, killed 25 times and cut off, then compared with a quiet run; SEED=1
 	$(BIN)/python -m tests.kafka.chaos --seed $(or $(SEED),1)
 
-soak: .venv/.test ## four simulated days at full speed: does anything grow or slow down
+soak: .venv/.test ## eleven simulated days at full speed: does anything grow or slow down
 	$(BIN)/python -m benchmarks.soak
 
 clean: ## remove results and caches; .venv and .venv-peers stay

@@ -173,7 +173,7 @@ _SAID: Final[Sequence[str]] = (
     "A restart with {0[kafka_restart.entities]:,.0f} entities takes {0[kafka_restart.seconds]:.1f} s (aim 10).",
     "{0[memory.one_shots]:,.0f} addresses and accounts, each seen once: {0[memory.peak_mib]:,.0f} MiB at most "
     "(aim 1,536).",
-    "Four days at full speed (`make soak`), the last beside the one before: memory "
+    "Eleven days at full speed (`make soak`), the last beside the one before: memory "
     "{0[soak.memory_change_mib]:+.1f} MiB (±{0[soak.memory_interval_mib]:.1f}), throughput "
     "{0[soak.speed_change]:+,.0f} events/s of {0[soak.events_a_second]:,.0f} (±{0[soak.speed_interval]:,.0f}).",
     "Into the trail: {0[archive.events_a_core_second]:,.0f} events/s of a core, "

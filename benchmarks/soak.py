@@ -1,10 +1,11 @@
-"""`make soak`: four days of simulated traffic at full speed, and whether anything grows or slows down.
+"""`make soak`: eleven days of simulated traffic at full speed, and whether anything grows or slows down.
 
 The real flow, on the simulator as a stream, in this process. Each 24th of a day's events is a row: events a second of
 processor time of the flow alone (the simulator's is taken off, and so is what the system does for it, such as writing
 files; what else the machine does is not in it), memory, and what the shards hold. A quiet hour costs more an event
 than a busy one, since every minute is closed for whoever was active; so the last day is judged beside the one before
-it, row by row. What comes before fills tables; and from the third day on hours of the day are known, and looked up.
+it, row by row: of eleven days a Thursday beside a Wednesday. What comes before fills tables: the hours after a release
+take memory that later days use again, and from the third day on hours of the day are known, and looked up.
 """
 
 import argparse
@@ -191,7 +192,7 @@ def section(figures: dict[str, Any]) -> Section:
 def main() -> None:
     """Run, print, and fail if anything grew or slowed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--days", type=int, default=4, choices=range(2, 31), metavar="N", help="at least 2")
+    parser.add_argument("--days", type=int, default=11, choices=range(2, 31), metavar="N", help="at least 2")
     parser.add_argument("--rate", type=float, default=50.0, help="events a second of simulated time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
