@@ -230,7 +230,7 @@ def accept(e: EnsembleArrays) -> None:
     tail_halve(e.usual_furthest)
 
 
-@kernel
+@njit(cache=True, nogil=True)
 def _grow(e: EnsembleArrays, p: EnsembleLearned, kept: int, state: NDArray[np.int64]) -> None:
     """The neighbours and trees of so many rows that are scaled."""
     for f in range(e.rows.shape[1]):
