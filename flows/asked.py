@@ -12,7 +12,9 @@ from flows.errors import OutputError, Refused
 from models import rules
 from models.base import DIMENSIONS
 from models.detectors.ewma import EwmaParams
+from models.detectors.return_levels import ReturnLevelsParams
 from models.rules.behaviour_anomaly import BehaviourAnomaly
+from models.rules.level_anomaly import LevelAnomaly
 from models.rules.traffic_spike import TrafficSpike
 
 _NAME: Final = "asked.json"
@@ -61,6 +63,9 @@ def asked(config: Config) -> Asked:
         if isinstance(row, EwmaParams):
             detectors.append(Detector(row.id, kind, DIMENSIONS, row.warm_up, row.entity_warm_up))
             readers[TrafficSpike] = row.id
+        elif isinstance(row, ReturnLevelsParams):
+            detectors.append(Detector(row.id, kind, ("tenant",), row.warm_up, 0))
+            readers[LevelAnomaly] = row.id
         else:
             detectors.append(Detector(row.id, kind, BEHAVING, row.warm_up, 0))
             readers[BehaviourAnomaly] = row.id

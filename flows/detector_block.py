@@ -3,17 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from models import rules
 from models.detectors.ewma import EwmaParams
 from models.detectors.reservoir_ensemble import ReservoirEnsembleParams
+from models.detectors.return_levels import ReturnLevelsParams
 from models.rules.behaviour_anomaly import ENSEMBLE_DEFAULTS, BehaviourAnomaly, of_ensemble
+from models.rules.level_anomaly import LevelAnomaly
 from models.windows.behaviour_scores import BehaviourParams
 
-Detector = EwmaParams | BehaviourParams
+Detector = EwmaParams | ReturnLevelsParams | BehaviourParams
 """Every detector."""
 
-DEFAULT_DETECTORS: tuple[Detector, ...] = (EwmaParams(),)
-"""Rates and levels. Behaviour costs half as much again, and is learned by those who ask for it."""
+DEFAULT_DETECTORS: tuple[Detector, ...] = (EwmaParams(), ReturnLevelsParams())
+"""Rates, and tenants' levels. Behaviour costs half as much again, and is learned by those who ask for it."""
 
 BEHAVING: Final = ("ip", "endpoint", "user")
 """The dimensions whose entities behave; a tenant is many, and two together are too few."""
@@ -24,7 +28,12 @@ def detector_faults(rows: Sequence[object], path: str) -> list[str]:
     """Too many of a type, or none of one that must be there; `rows` as they are written."""
     kinds = [row.get("type") for row in rows if isinstance(row, Mapping)]
     faults = []
-    for types, wanted, least in ((("ewma",), "one detector", 1), (_OF_BEHAVIOUR, "at most one detector", 0)):
+    most = "at most one detector"
+    for types, wanted, least in (
+        (("ewma",), "one detector", 1),
+        (("return_levels",), most, 0),
+        (_OF_BEHAVIOUR, most, 0),
+    ):
         if not least <= (count := sum(kind in types for kind in kinds)) <= 1:
             faults.append(f"Expected {wanted} of type {' or '.join(types)}, got {count} - at {path}")
     return faults
@@ -37,8 +46,17 @@ def behaviour_of(detectors: Sequence[Detector], dimension: str) -> BehaviourPara
     >>> behaviour_of(both, "user") == both[1], behaviour_of(both, "tenant"), behaviour_of(both[:1], "user")
     (True, None, None)
     """
-    found = (row for row in detectors if not isinstance(row, EwmaParams))
+    found = (row for row in detectors if isinstance(row, BehaviourParams))
     return next(found, None) if dimension in BEHAVING else None
+
+
+def levels_of(detectors: Sequence[Detector]) -> ReturnLevelsParams | None:
+    """The detector that learns the levels of tenants' series, if there is one.
+
+    >>> levels_of(DEFAULT_DETECTORS) == ReturnLevelsParams(), levels_of([EwmaParams()])
+    (True, None)
+    """
+    return next((row for row in detectors if isinstance(row, ReturnLevelsParams)), None)
 
 
 def kind_of(detector: Detector) -> str:
@@ -66,10 +84,13 @@ def default_detections(detectors: Sequence[Detector]) -> tuple[rules.Rule, ...]:
     >>> len(default_detections([EwmaParams()])) < len(default_detections([EwmaParams(), ReservoirEnsembleParams()]))
     True
     """
-    found = tuple(rule for rule in rules.default_rules() if not isinstance(rule, BehaviourAnomaly))
-    if _has_ensemble(detectors):
-        return found + ENSEMBLE_DEFAULTS
-    return rules.default_rules() if learns_behaviour(detectors) else found
+    found = rules.default_rules()
+    if levels_of(detectors) is None:
+        found = tuple(rule for rule in found if not isinstance(rule, LevelAnomaly))
+    if learns_behaviour(detectors) and not _has_ensemble(detectors):
+        return found
+    found = tuple(rule for rule in found if not isinstance(rule, BehaviourAnomaly))
+    return found + ENSEMBLE_DEFAULTS if _has_ensemble(detectors) else found
 
 
 def scaled(detectors: Sequence[Detector], detections: Sequence[rules.Rule]) -> tuple[rules.Rule, ...]:
@@ -82,6 +103,14 @@ def scaled(detectors: Sequence[Detector], detections: Sequence[rules.Rule]) -> t
 def unread_faults(detectors: Sequence[Detector], detections: Sequence[rules.Rule]) -> list[str]:
     """Detections that read a detector which is not there, or ask for a score that it never gives."""
     read = [(at, rule) for at, rule in enumerate(detections) if isinstance(rule, BehaviourAnomaly)]
+    levels = [at for at, rule in enumerate(detections) if isinstance(rule, LevelAnomaly)]
+    if levels and levels_of(detectors) is None:
+        wanted = "Expected a [[detector]] of type return_levels for it"
+        return [f"{wanted} - at $.detection[{at}].type" for at in levels] + _unread_behaviour(detectors, read)
+    return _unread_behaviour(detectors, read)
+
+
+def _unread_behaviour(detectors: Sequence[Detector], read: Sequence[tuple[int, BehaviourAnomaly]]) -> list[str]:
     if not learns_behaviour(detectors):
         wanted = f"Expected a [[detector]] of type {' or '.join(_OF_BEHAVIOUR)} for it"
         return [f"{wanted} - at $.detection[{at}].type" for at, _ in read]
@@ -103,6 +132,9 @@ def learned_shape(detector: Detector) -> str:
     """
     if isinstance(detector, EwmaParams):
         return f"ewma alpha={detector.alpha} half_life={detector.half_life}"
+    if isinstance(detector, ReturnLevelsParams):
+        given = msgspec.structs.asdict(detector)
+        return " ".join(["return_levels", *(f"{name}={value}" for name, value in given.items() if name != "id")])
     ensemble = isinstance(detector, ReservoirEnsembleParams)
     names = ("kept", "among", "trees", "sample", "trim") if ensemble else ("trees", "height", "window")
     shape = " ".join(f"{name}={getattr(detector, name)}" for name in (*names, "seed", "half_life"))

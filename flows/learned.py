@@ -23,7 +23,8 @@ _MINUTE_US: Final = 60_000_000
 _TRIES: Final = 4
 """A run that goes on may remove a file between the look at what points to it and the look into it."""
 _RATES: Final = "ewma"
-"""The type of what learns rates; any other learns behaviour."""
+_LEVELS: Final = "return_levels"
+"""The types of what learns rates, and tenants' levels; any other learns behaviour."""
 
 
 class _Decided(msgspec.Struct):
@@ -41,8 +42,14 @@ class _Sums:
 
     def of(self, kind: str) -> list[Windows]:
         """What one type of detector has counted, in the shards that have any entity."""
-        found = [shard.rates if kind == _RATES else shard.behaviour for shard in self.shards if len(shard.counts)]
+        found = [_windows(shard, kind) for shard in self.shards if len(shard.counts)]
         return [one for one in found if one is not None]
+
+
+def _windows(shard: ShardLearned, kind: str) -> Windows | None:
+    if kind == _RATES:
+        return shard.rates
+    return shard.series if kind == _LEVELS else shard.behaviour
 
 
 def what_was_learned(root: Path, wanted: Asked | None) -> dict[str, Any]:

@@ -55,8 +55,8 @@ def learned_by(config: Config, dimension: str) -> tuple[str, str]:
     ('rates ewma alpha=0.01 half_life=7d', '')
     """
     rates = next(row for row in config.detector if isinstance(row, EwmaParams))
-    behaviour = next((row for row in config.detector if row is not rates), None)
-    if behaviour is None or behaviour_of(config.detector, dimension) is None:
+    behaviour = behaviour_of(config.detector, dimension)
+    if behaviour is None:
         return f"{rates.id} {learned_shape(rates)}", ""
     return f"{rates.id} {learned_shape(rates)}", f"{behaviour.id} {learned_shape(behaviour)}"
 

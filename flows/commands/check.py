@@ -179,7 +179,7 @@ def _detection(rule: rules.Rule) -> dict[str, Any]:
             "quiet": durations.spell(found.quiet_us),
             "compiled": describe(found),
         }
-    if isinstance(rule, SuccessAfterAttack | rules.SourceRule):
+    if isinstance(rule, SuccessAfterAttack | rules.WholeRule):
         return {
             "id": rule.id,
             "type": kind,

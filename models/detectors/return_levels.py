@@ -1,6 +1,6 @@
 """A series beside its own return levels: what only its few strangest episodes have reached."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -14,10 +14,11 @@ from models.kernels.return_levels import (
     RestLearned,
     SeriesArrays,
     SeriesLearned,
+    level_at,
     ratios_learn,
     tell_once,
 )
-from models.kernels.season import SeasonArrays
+from models.kernels.season import TIMELESS, SeasonArrays
 from models.thresholds.tail import filled_tail
 
 _DAY_US = 86_400_000_000
@@ -63,6 +64,7 @@ class ReturnLevelsParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     with the counted level in place of a fitted one; the rest is ours, and measured in docs/quality.md.
     """
 
+    id: str = "levels"
     episodes: Annotated[int, msgspec.Meta(ge=1, le=25)] = 4
     gap: Annotated[int, msgspec.Meta(ge=0)] = 10
     memory: Annotated[int, msgspec.Meta(ge=1_000)] = 50_000
@@ -125,6 +127,23 @@ def _empty_season(params: ReturnLevelsParams, days: int) -> SeasonArrays:
     )
 
 
+def _words(arrays: Any) -> int:
+    return arrays.size if isinstance(arrays, np.ndarray) else sum(map(_words, arrays))
+
+
+def _laid(arrays: Any, row: NDArray[np.int64], at: int) -> tuple[Any, int]:
+    """Nested tuples of arrays of 64-bit members, moved to a place in a row of such; and what comes after them."""
+    if isinstance(arrays, np.ndarray):
+        there = row[at : at + arrays.size].view(arrays.dtype).reshape(arrays.shape)
+        there[:] = arrays
+        return there, at + arrays.size
+    found = []
+    for one in arrays:
+        moved, at = _laid(one, row, at)
+        found.append(moved)
+    return (type(arrays)(*found) if hasattr(arrays, "_fields") else type(arrays)(found)), at
+
+
 class ReturnLevels:
     """The detector of a single series; of several, the strangest column tells.
 
@@ -140,11 +159,33 @@ class ReturnLevels:
 
     def __init__(self, params: ReturnLevelsParams, features: int) -> None:
         self.params = p = params
-        self.series = [empty_series(p) for _ in range(features)]
-        self.episode = EpisodeArrays(np.array([0, NEVER], np.int64), np.zeros(1))
-        self.tail = filled_tail(usual_share, p.usual)
+        arrays = (
+            [empty_series(p) for _ in range(features)],
+            EpisodeArrays(np.array([0, NEVER], np.int64), np.zeros(1)),
+            filled_tail(usual_share, p.usual),
+        )
+        self.words = np.empty(_words(arrays), np.int64)
+        """All that is learned; another one with the same parameters goes on from a copy."""
+        (self.series, self.episode, self.tail), _ = _laid(arrays, self.words, 0)
         self._learned = SeriesLearned(p.episodes, p.gap, p.memory, p.short, p.long, p.secondary, p.warm_up)
         self._rest = RestLearned(p.told, p.grows, p.rest_share, p.rest_least, p.rest_most, p.warm_up)
+        self._out = np.empty(2)
+
+    def level_at(self, value: float, at_least: float, time: int = TIMELESS) -> tuple[float, float]:
+        """What is usual for the single series at a time, and the limit from there to a value that is not learned yet.
+
+        Nothing is learned. The limit is the value between what is usual and this one with a ratio of `at_least`; NaN
+        if the ratio is below.
+
+        >>> detector = ReturnLevels(ReturnLevelsParams(), 1)
+        >>> _ = detector.score_learn(np.random.default_rng(1).normal(50.0, 2.0, (2_000, 1)), None)
+        >>> [round(x, 1) for x in detector.level_at(75.0, at_least=2.0)]
+        [50.2, 62.0]
+        """
+        series, day, week = self.series[0]
+        level_at(series, self._learned, day, week, value, time, at_least, self._out)
+        usual, limit = self._out.tolist()
+        return usual, limit
 
     def score_learn(
         self, rows: NDArray[np.float64], times: NDArray[np.int64] | None

@@ -1,9 +1,10 @@
 """Counts in rings of panes. Adding commutes, so the order of arrival does not matter."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.base import DELETION, ERROR, FAILURE, RESET
-from models.kernels.kernel import inlined
+from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import PER30, RING5, RING30, WINDOW5, WINDOW30, ShardArrays
 from models.kernels.load import ONE, trailing_zeros
 
@@ -152,3 +153,11 @@ def add(s: ShardArrays, slot: int, pane: int, counts: int) -> None:
         s.rings[slot].sum30[2] += error
         s.rings[slot].sum30[3] += deletion
         s.rings[slot].sum30[4] += reset
+
+
+@kernel
+def minute_counts(s: ShardArrays, slots: NDArray[np.int32], pane: int, counts: NDArray[np.float64]) -> None:
+    """Events and failures over the minute that ends with base pane `pane`, a row of two for each ring."""
+    for i in range(len(slots)):
+        counts[i, 0] = sum5(s, slots[i], 0, pane)
+        counts[i, 1] = sum5(s, slots[i], 1, pane) if s.rings[slots[i]].ever[1] > 0 else 0.0

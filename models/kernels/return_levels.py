@@ -27,6 +27,7 @@ SMALLEST: Final = 1e-9  # share of the series' own size below which a difference
 CLOCKWORK: Final = 0.3  # a day that leaves less than that share is expected also where it leaps
 BETTER: Final = 0.8  # a week speaks where it leaves less than that share of what the day leaves
 LEAP: Final = 100.0  # return levels: a value further off moves the running means as if it were that far
+HALVINGS: Final = 40  # of the way from what is usual to a value, when the value of a ratio is looked for
 SWEEP: Final = 1_000  # rows between two looks for episodes that are too old
 
 
@@ -182,6 +183,40 @@ def learn(s: SeriesArrays, p: SeriesLearned, value: float) -> None:
     s.level[AROUND_WHOLE] += max(young, 1.0 / p.memory) * (abs(away) - s.level[AROUND_WHOLE])
     s.level[WHOLE] += max(young, 1.0 / p.memory) * away
     s.learned[0] = now + 1
+
+
+@kernel
+def level_at(
+    s: SeriesArrays,
+    p: SeriesLearned,
+    day: SeasonArrays,
+    week: SeasonArrays,
+    value: float,
+    time: int,
+    at_least: float,
+    out: NDArray[np.float64],
+) -> None:
+    """What a value that is not learned yet lies beside: what is usual now, and from where a ratio is reached.
+
+    `out` is (usual, limit). Usual is the season's mean that is nearest to the value, where the day is explained,
+    else the mean of the last `long` rows; the limit lies between it and the value, NaN while the ratio is below.
+    """
+    value = min(max(value, -HUGE), HUGE)
+    look(s, p, day, week, value, time)
+    reached = ratio(s, p)
+    out[0] = value - season_residual(day, value, time) if season_explains(day, time) else s.level[LONG]
+    out[1] = np.nan
+    if reached < at_least:
+        return
+    low, high = out[0], value
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        look(s, p, day, week, middle, time)
+        if ratio(s, p) < at_least:
+            low = middle
+        else:
+            high = middle
+    out[1] = high
 
 
 @kernel

@@ -16,6 +16,7 @@ from models.rules import (
     brute_force_user,
     dead_letter_surge,
     deletion_surge,
+    level_anomaly,
     password_spray_ip,
     source_silence,
     traffic_spike,
@@ -28,6 +29,7 @@ from models.rules.brute_force_user import BruteForceUser
 from models.rules.dead_letter_surge import DeadLetterSurge
 from models.rules.defaults import BASE
 from models.rules.deletion_surge import DeletionSurge
+from models.rules.level_anomaly import LevelAnomaly
 from models.rules.password_spray_ip import PasswordSprayIp
 from models.rules.program import Program, compile_rules
 from models.rules.source_silence import SourceSilence
@@ -47,8 +49,10 @@ EntityRule = (
     | BehaviourAnomaly
 )
 SourceRule = DeadLetterSurge | SourceSilence
-"""Rules on what a source sends, not on what an entity's events are: no shard's arrays know them."""
-Rule = EntityRule | SourceRule
+"""Rules on what a source sends, not on what an entity's events are."""
+WholeRule = SourceRule | LevelAnomaly
+"""Rules on a source or a tenant as a whole: no shard's arrays know them."""
+Rule = EntityRule | WholeRule
 
 _FILES: dict[type, ModuleType] = {
     BruteForceUser: brute_force_user,
@@ -71,6 +75,8 @@ def about(rule: Rule) -> About:
         return found.about
     if isinstance(rule, SuccessAfterAttack):
         return ABOUTS[rule.dimension]
+    if isinstance(rule, LevelAnomaly):
+        return level_anomaly.ABOUTS[rule.series]
     if isinstance(rule, DeadLetterSurge) and rule.share:
         return dead_letter_surge.OF_ALL
     text: About = _FILES[type(rule)].ABOUT
@@ -90,7 +96,14 @@ def dimension(rule: Rule) -> str:
             return _BASE[rule.id].dimension
         case BruteForceUser():
             return "user"
-        case DeletionSurge() | TrafficSpike() | SuccessAfterAttack() | BehaviourAnomaly() | SourceSilence():
+        case (
+            DeletionSurge()
+            | TrafficSpike()
+            | SuccessAfterAttack()
+            | BehaviourAnomaly()
+            | SourceSilence()
+            | LevelAnomaly()
+        ):
             return rule.dimension
         case DeadLetterSurge():
             return "source"
@@ -124,7 +137,7 @@ def threshold(rule: Rule) -> Threshold | None:
             severity=rule.severity or found.severity,
             quiet=found.quiet if rule.quiet == "0s" else rule.quiet,
         )
-    if isinstance(rule, TrafficSpike | SuccessAfterAttack | BehaviourAnomaly | SourceRule):
+    if isinstance(rule, TrafficSpike | SuccessAfterAttack | BehaviourAnomaly | WholeRule):
         return None
     base = {
         BruteForceUser: "brute_force_user",
@@ -147,7 +160,7 @@ def of_entities(rules: Iterable[Rule], name: str) -> tuple[EntityRule, ...]:
     >>> [rule.id for rule in of_entities(default_rules(), "tenant")]
     ['distributed_spray_tenant', 'traffic_spike_tenant']
     """
-    return tuple(rule for rule in rules if dimension(rule) == name and not isinstance(rule, SourceRule))
+    return tuple(rule for rule in rules if dimension(rule) == name and not isinstance(rule, WholeRule))
 
 
 def of_sources(rules: Iterable[Rule]) -> tuple[SourceRule, ...]:
@@ -157,6 +170,15 @@ def of_sources(rules: Iterable[Rule]) -> tuple[SourceRule, ...]:
     ['dead_letter_surge', 'source_silence_source', 'source_silence_tenant']
     """
     return tuple(rule for rule in rules if isinstance(rule, SourceRule))
+
+
+def of_levels(rules: Iterable[Rule]) -> tuple[LevelAnomaly, ...]:
+    """The rules on the levels of tenants' series.
+
+    >>> [rule.series for rule in of_levels(default_rules())]
+    ['events', 'failures']
+    """
+    return tuple(rule for rule in rules if isinstance(rule, LevelAnomaly))
 
 
 def opens_early(rule: Rule) -> bool:
@@ -210,6 +232,8 @@ def default_rules() -> tuple[Rule, ...]:
         TrafficSpike(id="traffic_spike_tenant", dimension="tenant"),
         TrafficSpike(id="traffic_spike_endpoint", dimension="endpoint"),
         TrafficSpike(id="traffic_spike_ip", dimension="ip"),
+        LevelAnomaly(id="level_anomaly_events", series="events"),
+        LevelAnomaly(id="level_anomaly_failures", series="failures"),
         BehaviourAnomaly(id="behaviour_anomaly_ip", dimension="ip"),
         # An account that is slowly used for something else: strange for long, and never very strange in one minute
         BehaviourAnomaly(id="behaviour_anomaly_user", dimension="user", hits=5, windows=8, score=0.95),

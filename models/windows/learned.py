@@ -23,6 +23,7 @@ from models.kernels.layout import (
     WEEK,
 )
 from models.windows.saved import records_of, unpack
+from models.windows.series import SERIES, Known
 
 _HOURLY: Final = (TENANT, ENDPOINT)
 
@@ -61,6 +62,7 @@ class ShardLearned(NamedTuple):
     hours: Hours | None
     rates: Windows
     behaviour: Windows | None
+    series: Windows | None
 
 
 def what_is_learned(raw: bytes) -> ShardLearned:
@@ -85,6 +87,7 @@ def what_is_learned(raw: bytes) -> ShardLearned:
         hours=_hours(state["hours"]) if dimension in _HOURLY and "hours" in state else None,
         rates=_rates(unpack(state["head"])),
         behaviour=_behaviour({name: unpack(packed) for name, packed in behaviour.items()}) if behaviour else None,
+        series=_series([known for _, known in state["series"]]) if state.get("series") else None,
     )
 
 
@@ -111,6 +114,21 @@ def _behaviour(found: dict[str, Any]) -> Windows:
         refused=int(model[forest.GUARDED]),
         accepted=_at(past, minutes.ACCEPTED),
         unscored=_at(past, minutes.UNSCORED),
+    )
+
+
+def _series(saved: list[Any]) -> Windows:
+    """Of the tenants of a shard: the youngest says how warm it is, every row that was judged has taught."""
+    tenants = [msgspec.convert(one, Known) for one in saved]
+    rows = len(SERIES) * sum(one.rows for one in tenants)
+    return Windows(
+        seen=min(one.rows for one in tenants),
+        began=min(one.began for one in tenants),
+        closed=rows,
+        learned=rows,
+        refused=0,
+        accepted=0,
+        unscored=sum(one.unscored for one in tenants),
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alert import Reason
+from models.alert import Alert, Reason
 from models.base import DIMENSIONS, END_OF_TIME, IP, NONE_TIME, SKIP, TENANT, USER
 from models.event import EventBatch
 from models.features.behaviour import reasons_of
@@ -33,6 +33,7 @@ from models.kernels.layout import (
     EVIDENCE_DROPPED,
     LEARNED_RULE,
     LINGER,
+    MINUTE,
     NEVER,
     NEXT,
     PANE_US,
@@ -60,6 +61,7 @@ from models.windows.minute import learn_minute
 from models.windows.recent import Recent
 from models.windows.rings import NO_ROWS, NO_UIDS, name_of, streaking, under_incidents
 from models.windows.rules import rule_arrays, sequences
+from models.windows.series import SeriesSettings, TenantSeries
 from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores
 from models.windows.sources import Sources
 from models.windows.waiting import Waiting, call_arrays, row_arrays, wait
@@ -87,6 +89,7 @@ class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_rings: int
     max_hours: int = 0  # entities whose hours of the week are learned
     behaviour: BehaviourSettings | None = None
+    series: SeriesSettings | None = None
     learned_by: tuple[str, str] = ("", "")  # rates, behaviour; what others learned is not gone on with
 
 
@@ -125,6 +128,7 @@ class Shard:
         self.incidents = Incidents(dimension, settings.rules, self.arrays, self.evidence, self.recent, canonical)
         watched = settings.source_rules if dimension == TENANT else ()
         self.sources = Sources(watched, settings.lateness_us) if watched else None
+        self.series = TenantSeries(settings.series) if settings.series else None
         self.findings: list[Finding] = []
         self.windows: list[ClosedWindows] = []
         self._kept: WindowArrays = window_arrays(256)
@@ -163,8 +167,9 @@ class Shard:
             self._open_early()
         if sources and sources.due(self.watermark):
             created = min(self.watermark, sources.latest) + self.settings.lateness_us
-            alerts = sources.close(self.watermark, created)
-            self.findings += [Finding(alert.time // PANE_US - 1, alert) for alert in alerts]
+            self._find(sources.close(self.watermark, created))
+        if self.series and self.watermark == END_OF_TIME:
+            self._find(self.series.end(int(self.s.head[NEXT]) // MINUTE))
         self.s.head[EVIDENCE_DROPPED] = self.evidence.dropped
         out = SliceScores(
             batch=batch if self.dimension == 0 and piece.shard == 0 else None,
@@ -182,6 +187,9 @@ class Shard:
         )
         self.findings, self.windows = [], []
         return out
+
+    def _find(self, alerts: list[Alert]) -> None:
+        self.findings += [Finding(alert.time // PANE_US - 1, alert) for alert in alerts]
 
     def snapshot(self) -> bytes:
         """The shard as versioned plain bytes; `Shard(..., state=...)` goes on from them."""
@@ -297,6 +305,8 @@ class Shard:
             if minute:
                 if self.behaviour is not None:
                     self._close_behaviour(self.behaviour)
+                if self.series is not None:
+                    self._close_series(self.series)
                 self._learn()
 
     def _open_early(self) -> None:
@@ -361,6 +371,13 @@ class Shard:
         self._follow(judged.steps, judged.numbers, int(self.s.head[NEXT]) - 1, reasons_of(judged.reasons))
         rows, rules = judged.windows, self.settings.rules
         self.windows += kept_windows(self.s, self.dimension, behaviour.detector, rows, rules, no_levels())
+
+    def _close_series(self, series: TenantSeries) -> None:
+        ended = int(self.s.head[NEXT]) * PANE_US
+        now = ended if self.watermark == END_OF_TIME else self.watermark
+        alerts, windows = series.close(self.s, now + self.settings.lateness_us)
+        self._find(alerts)
+        self.windows += windows
 
     def _learn(self) -> None:
         if self.dimension >= len(DIMENSIONS):
