@@ -289,7 +289,7 @@ def _list(
     for at, member in tagged(union, rows, f"$.{name}", faults):
         row, written = member, rows[at]  # type: ignore[index]
         if not row.id and "id" not in written:
-            by = getattr(row, "dimension", "")
+            by = getattr(row, "series", "") or getattr(row, "dimension", "")
             row = msgspec.structs.replace(row, id=f"{written['type']}_{by}" if by else "")
         if not _is_id(row.id):
             faults.append(f"Expected 1 to 64 letters, digits, _, - or ., got {shown(row.id)} - at $.{name}[{at}].id")
@@ -304,7 +304,8 @@ def _list(
         window = WINDOW_OF.get(written["type"])
         if window and durations.microseconds(row.quiet) < durations.microseconds(window):
             faults.append(f"Expected at least the rule's window ({window}) - at $.{name}[{at}].quiet")
-        if name == "detector" and durations.microseconds(row.half_life) == 0:
+        half_life = getattr(row, "half_life", "")
+        if name == "detector" and half_life and durations.microseconds(half_life) == 0:
             faults.append(f"Expected a duration above zero - at $.{name}[{at}].half_life")
         given.update({f"{name}[{len(kept)}].{key}": "file" for key in _keys(written)})
         kept.append(row)

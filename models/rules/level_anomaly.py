@@ -8,8 +8,9 @@ from models.rules import span
 from models.rules.base import LEARNING, About, Attack, Count, Mode
 
 _REMEDIATION = (
-    "1. Look at what else is told of this tenant since then: addresses, accounts and endpoints say more. 2. If nothing is, compare the minutes before and after: {where}. 3. A release, a campaign or a holiday is learned "
-    "as one episode; what comes a few times is normal."
+    "1. Look at what else is told of this tenant since then: addresses, accounts and endpoints say more. 2. If nothing "
+    "is, compare the minutes before and after: {where}. 3. A release, a campaign or a holiday is learned as one "
+    "episode; what comes a few times is normal."
 )
 _NOT_AT = "not within `at_least` times what its few strangest episodes so far have reached"
 ABOUTS = {

@@ -217,6 +217,15 @@ class TenantSeries:
                 detector.words[:] = tables[f"{owner:016x}.{name}"]
 
 
+def series_bytes(params: ReturnLevelsParams) -> int:
+    """What the series of one shard take at most.
+
+    >>> series_bytes(ReturnLevelsParams()) // 2**20
+    17
+    """
+    return MOST_TENANTS * len(SERIES) * int(ReturnLevels(params, 1).words.nbytes)
+
+
 def _subject(known: Known, rule: LevelAnomaly) -> Subject:
     return Subject(known.tenant, "tenant", known.tenant, rule.id, rule.severity, 60)
 
