@@ -7,7 +7,7 @@ import msgspec
 
 from flows import durable
 from flows.config import Config
-from flows.detector_block import BEHAVING, kind_of
+from flows.detector_block import BEHAVING, kind_of, mix_of
 from flows.errors import OutputError, Refused
 from models import rules
 from models.base import DIMENSIONS
@@ -15,6 +15,7 @@ from models.detectors.ewma import EwmaParams
 from models.detectors.return_levels import ReturnLevelsParams
 from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.level_anomaly import LevelAnomaly
+from models.rules.mix_anomaly import MixAnomaly
 from models.rules.traffic_spike import TrafficSpike
 
 _NAME: Final = "asked.json"
@@ -66,6 +67,9 @@ def asked(config: Config) -> Asked:
         elif isinstance(row, ReturnLevelsParams):
             detectors.append(Detector(row.id, kind, ("tenant",), row.warm_up, 0))
             readers[LevelAnomaly] = row.id
+        elif row is mix_of(config.detector):
+            detectors.append(Detector(row.id, kind, ("tenant",), row.warm_up, 0))
+            readers[MixAnomaly] = row.id
         else:
             detectors.append(Detector(row.id, kind, BEHAVING, row.warm_up, 0))
             readers[BehaviourAnomaly] = row.id

@@ -4,12 +4,13 @@ from typing import Final
 
 from flows.structure import meant, shown
 from models import rules
-from models.rules import behaviour_anomaly, dead_letter_surge, level_anomaly, source_silence
+from models.rules import behaviour_anomaly, dead_letter_surge, level_anomaly, mix_anomaly, source_silence
 from models.rules.base_detection import BaseDetection
 from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.dead_letter_surge import DeadLetterSurge
 from models.rules.flatten import MAX_MARKS
 from models.rules.level_anomaly import LevelAnomaly
+from models.rules.mix_anomaly import MixAnomaly
 from models.rules.source_silence import SourceSilence
 from models.rules.success_after_attack import SuccessAfterAttack
 from models.rules.threshold import Threshold, faults
@@ -24,6 +25,7 @@ WINDOW_OF: Final = {
     "dead_letter_surge": "5m",
     "behaviour_anomaly": "1m",
     "level_anomaly": "1m",
+    "mix_anomaly": "1m",
 }
 """The window of each rule; an incident cannot be quiet for less."""
 
@@ -38,6 +40,8 @@ def detection_faults(row: object, path: str) -> list[str]:
         return dead_letter_surge.faults(row, path)
     if isinstance(row, LevelAnomaly):
         return level_anomaly.faults(row, path)
+    if isinstance(row, MixAnomaly):
+        return mix_anomaly.faults(row, path)
     if isinstance(row, BehaviourAnomaly):
         return behaviour_anomaly.faults(row, path)
     if not isinstance(row, BaseDetection):

@@ -11,13 +11,20 @@ from models.detectors.reservoir_ensemble import ReservoirEnsembleParams
 from models.detectors.return_levels import ReturnLevelsParams
 from models.rules.behaviour_anomaly import ENSEMBLE_DEFAULTS, BehaviourAnomaly, of_ensemble
 from models.rules.level_anomaly import LevelAnomaly
+from models.rules.mix_anomaly import MixAnomaly
 from models.windows.behaviour_scores import BehaviourParams
 
 Detector = EwmaParams | ReturnLevelsParams | BehaviourParams
 """Every detector."""
 
-DEFAULT_DETECTORS: tuple[Detector, ...] = (EwmaParams(), ReturnLevelsParams())
-"""Rates, and tenants' levels. Behaviour costs half as much again, and is learned by those who ask for it."""
+DEFAULT_DETECTORS: tuple[Detector, ...] = (
+    EwmaParams(),
+    ReturnLevelsParams(),
+    ReservoirEnsembleParams(id="mix", over="tenants"),
+)
+"""Rates; of whole tenants what `lapwing score` calls default, for their series and for what their minutes are made of.
+
+Behaviour costs half as much again, and is learned by those who ask for it."""
 
 BEHAVING: Final = ("ip", "endpoint", "user")
 """The dimensions whose entities behave; a tenant is many, and two together are too few."""
@@ -26,16 +33,18 @@ _OF_BEHAVIOUR: Final = ("half_space_trees", "reservoir_ensemble")
 
 def detector_faults(rows: Sequence[object], path: str) -> list[str]:
     """Too many of a type, or none of one that must be there; `rows` as they are written."""
-    kinds = [row.get("type") for row in rows if isinstance(row, Mapping)]
+    given = [row for row in rows if isinstance(row, Mapping)]
+    kinds = ["mix" if row.get("over") == "tenants" else row.get("type") for row in given]
     faults = []
-    most = "at most one detector"
-    for types, wanted, least in (
-        (("ewma",), "one detector", 1),
-        (("return_levels",), most, 0),
-        (_OF_BEHAVIOUR, most, 0),
+    for types, name, least in (
+        (("ewma",), "ewma", 1),
+        (("return_levels",), "return_levels", 0),
+        (("mix",), 'reservoir_ensemble with over = "tenants"', 0),
+        (_OF_BEHAVIOUR, " or ".join(_OF_BEHAVIOUR), 0),
     ):
         if not least <= (count := sum(kind in types for kind in kinds)) <= 1:
-            faults.append(f"Expected {wanted} of type {' or '.join(types)}, got {count} - at {path}")
+            wanted = "one detector" if least else "at most one detector"
+            faults.append(f"Expected {wanted} of type {name}, got {count} - at {path}")
     return faults
 
 
@@ -46,7 +55,7 @@ def behaviour_of(detectors: Sequence[Detector], dimension: str) -> BehaviourPara
     >>> behaviour_of(both, "user") == both[1], behaviour_of(both, "tenant"), behaviour_of(both[:1], "user")
     (True, None, None)
     """
-    found = (row for row in detectors if isinstance(row, BehaviourParams))
+    found = (row for row in detectors if isinstance(row, BehaviourParams) and row is not mix_of(detectors))
     return next(found, None) if dimension in BEHAVING else None
 
 
@@ -57,6 +66,16 @@ def levels_of(detectors: Sequence[Detector]) -> ReturnLevelsParams | None:
     (True, None)
     """
     return next((row for row in detectors if isinstance(row, ReturnLevelsParams)), None)
+
+
+def mix_of(detectors: Sequence[Detector]) -> ReservoirEnsembleParams | None:
+    """The detector that learns what tenants' minutes are made of, if there is one.
+
+    >>> mix_of(DEFAULT_DETECTORS) == DEFAULT_DETECTORS[2], mix_of([ReservoirEnsembleParams()])
+    (True, None)
+    """
+    tables = (row for row in detectors if isinstance(row, ReservoirEnsembleParams))
+    return next((row for row in tables if row.over == "tenants"), None)
 
 
 def kind_of(detector: Detector) -> str:
@@ -87,6 +106,8 @@ def default_detections(detectors: Sequence[Detector]) -> tuple[rules.Rule, ...]:
     found = rules.default_rules()
     if levels_of(detectors) is None:
         found = tuple(rule for rule in found if not isinstance(rule, LevelAnomaly))
+    if mix_of(detectors) is None:
+        found = tuple(rule for rule in found if not isinstance(rule, MixAnomaly))
     if learns_behaviour(detectors) and not _has_ensemble(detectors):
         return found
     found = tuple(rule for rule in found if not isinstance(rule, BehaviourAnomaly))
@@ -102,12 +123,15 @@ def scaled(detectors: Sequence[Detector], detections: Sequence[rules.Rule]) -> t
 
 def unread_faults(detectors: Sequence[Detector], detections: Sequence[rules.Rule]) -> list[str]:
     """Detections that read a detector which is not there, or ask for a score that it never gives."""
+    faults = []
+    for kind, detector, wanted in (
+        (LevelAnomaly, levels_of(detectors), "return_levels"),
+        (MixAnomaly, mix_of(detectors), 'reservoir_ensemble with over = "tenants"'),
+    ):
+        lonely = [at for at, rule in enumerate(detections) if isinstance(rule, kind) and detector is None]
+        faults += [f"Expected a [[detector]] of type {wanted} for it - at $.detection[{at}].type" for at in lonely]
     read = [(at, rule) for at, rule in enumerate(detections) if isinstance(rule, BehaviourAnomaly)]
-    levels = [at for at, rule in enumerate(detections) if isinstance(rule, LevelAnomaly)]
-    if levels and levels_of(detectors) is None:
-        wanted = "Expected a [[detector]] of type return_levels for it"
-        return [f"{wanted} - at $.detection[{at}].type" for at in levels] + _unread_behaviour(detectors, read)
-    return _unread_behaviour(detectors, read)
+    return faults + _unread_behaviour(detectors, read)
 
 
 def _unread_behaviour(detectors: Sequence[Detector], read: Sequence[tuple[int, BehaviourAnomaly]]) -> list[str]:
@@ -121,7 +145,7 @@ def _unread_behaviour(detectors: Sequence[Detector], read: Sequence[tuple[int, B
 
 
 def _has_ensemble(detectors: Sequence[Detector]) -> bool:
-    return any(isinstance(detector, ReservoirEnsembleParams) for detector in detectors)
+    return any(isinstance(row, ReservoirEnsembleParams) and row.over == "behaviour" for row in detectors)
 
 
 def learned_shape(detector: Detector) -> str:

@@ -15,7 +15,7 @@ from flows.errors import Refused
 from flows.generations import WAY_OUT
 from flows.shard_state import state_of
 from flows.tally import HOUR_US, Hours, of_late
-from models.base import DIMENSIONS, END_OF_TIME, NONE_TIME
+from models.base import DIMENSIONS, END_OF_TIME, NONE_TIME, TENANT
 from models.kernels.layout import NEVER, WEEK
 from models.windows.learned import ShardLearned, Windows, what_is_learned
 
@@ -24,7 +24,7 @@ _TRIES: Final = 4
 """A run that goes on may remove a file between the look at what points to it and the look into it."""
 _RATES: Final = "ewma"
 _LEVELS: Final = "return_levels"
-"""The types of what learns rates, and tenants' levels; any other learns behaviour."""
+"""The types of what learns rates, and tenants' levels; any other learns behaviour, or of tenants their mix."""
 
 
 class _Decided(msgspec.Struct):
@@ -49,7 +49,9 @@ class _Sums:
 def _windows(shard: ShardLearned, kind: str) -> Windows | None:
     if kind == _RATES:
         return shard.rates
-    return shard.series if kind == _LEVELS else shard.behaviour
+    if shard.dimension == TENANT:
+        return shard.levels if kind == _LEVELS else shard.mix
+    return shard.behaviour
 
 
 def what_was_learned(root: Path, wanted: Asked | None) -> dict[str, Any]:

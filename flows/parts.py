@@ -18,7 +18,7 @@ from flows.connectors.partition import Partition
 from flows.connectors.replay_source import ReplaySource
 from flows.connectors.synthetic import SyntheticSource
 from flows.connectors.unwrapping import Unwrap
-from flows.detector_block import accept_after, behaviour_of, learned_shape, levels_of
+from flows.detector_block import accept_after, behaviour_of, learned_shape, levels_of, mix_of
 from flows.durations import microseconds
 from flows.errors import LapwingError
 from flows.format_block import by_topic, choice
@@ -39,15 +39,17 @@ from flows.steps.split import split
 from models.base import DIMENSIONS, WATCHED
 from models.detectors.ewma import EwmaParams
 from models.kernels.arrive import Learned
-from models.rules import of_entities, of_levels, of_sources, threshold
+from models.rules import of_entities, of_sources, of_tenants, threshold
 from models.rules import program as program_of
+from models.rules.level_anomaly import LevelAnomaly
+from models.rules.mix_anomaly import MixAnomaly
 from models.rules.program import Program
 from models.windows.behaviour import BehaviourSettings
 from models.windows.delta import Changes
 from models.windows.joint import joints
 from models.windows.saved import changes, replayed
-from models.windows.series import SeriesSettings
 from models.windows.shard import Shard, ShardSettings
+from models.windows.tenants import TenantSettings
 
 SYNTHETIC_EVENTS, SYNTHETIC_SEED = 300_000, 1
 KAFKA = "kafka"
@@ -247,20 +249,23 @@ def shard_settings(config: Config, name: str, program: Program) -> ShardSettings
         max_hours=most_hours(config, name),
         behaviour=_behaviour(config, name),
         learned_by=learned_by(config, name),
-        series=_series(config) if name == "tenant" else None,
+        tenants=_tenants(config) if name == "tenant" else None,
     )
 
 
-def _series(config: Config) -> SeriesSettings | None:
-    params = levels_of(config.detector)
-    if params is None:
+def _tenants(config: Config) -> TenantSettings | None:
+    levels, mix = levels_of(config.detector), mix_of(config.detector)
+    if levels is None and mix is None:
         return None
-    return SeriesSettings(
-        params=params,
-        rules=of_levels(config.detection),
+    asked = of_tenants(config.detection)
+    return TenantSettings(
+        levels=levels,
+        mix=mix,
+        level_rules=tuple(rule for rule in asked if isinstance(rule, LevelAnomaly)),
+        mix_rules=tuple(rule for rule in asked if isinstance(rule, MixAnomaly)),
         keep_quantile=config.output.window_quantile,
         keep_share=config.output.window_sample,
-        learned=f"{params.id} {learned_shape(params)}",
+        learned="; ".join(f"{row.id} {learned_shape(row)}" for row in (levels, mix) if row is not None),
     )
 
 

@@ -14,7 +14,7 @@ from flows.commands.options import InputFormat, Json
 from flows.commands.shift import mutes_told
 from flows.config import PANES, Config, config_hash, load, ring_panes
 from flows.detection_block import WINDOW_OF
-from flows.detector_block import behaviour_of, default_detections, levels_of
+from flows.detector_block import behaviour_of, default_detections, levels_of, mix_of
 from flows.errors import InputError, Refused
 from flows.exception_block import warnings
 from flows.format_block import read_as, unread
@@ -243,7 +243,7 @@ def _memory_bytes(config: Config) -> int:
     from models.windows.behaviour import behaviour_bytes
     from models.windows.behaviour_scores import score_bytes
     from models.windows.rules import rule_arrays
-    from models.windows.series import series_bytes
+    from models.windows.tenants import tenant_bytes
 
     program = rules.program(config.detection)
     total = 0
@@ -260,7 +260,7 @@ def _memory_bytes(config: Config) -> int:
             record_bytes, ring_bytes = behaviour_bytes()
             total += places(records) * record_bytes + rings * ring_bytes
             total += score_bytes(learns, WATCHED.index(dimension))
-    total += series_bytes(levels) if (levels := levels_of(config.detector)) else 0
+    total += tenant_bytes(levels_of(config.detector), mix_of(config.detector))
     return config.state.shards * total
 
 

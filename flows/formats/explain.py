@@ -7,7 +7,7 @@ from typing import Final
 
 from flows.formats.evidence import shown
 from models.alert import CLOSE, CREATE, UPDATE, Alert, Reason, Related
-from models.features.behaviour import MEANING
+from models.features import behaviour, minute
 from models.rules import Rule
 from models.rules.base import About
 
@@ -185,10 +185,16 @@ def _digest(alert: Alert, about: About) -> str:
     )
 
 
+def meaning(one: Reason) -> str:
+    """What the feature of a reason says."""
+    found = minute.MEANING.get(one.feature)
+    return behaviour.MEANING[one.feature] if found is None else found
+
+
 def _reason(one: Reason) -> str:
     """A feature, what it was and typically is, and the score without it."""
     return (
-        f"{one.feature} ({MEANING[one.feature]}: {number(one.observed)}, typically {number(one.typical)}; "
+        f"{one.feature} ({meaning(one)}: {number(one.observed)}, typically {number(one.typical)}; "
         f"the score falls by {number(one.drop)} without it)"
     )
 

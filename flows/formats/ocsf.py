@@ -6,10 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from flows.formats.evidence import clean, evidence
-from flows.formats.explain import described, message, number, span, title
+from flows.formats.explain import described, meaning, message, number, span, title
 from models.alert import CLOSE, CREATE, UPDATE, Alert, Reason, Related
 from models.base import RISK_FLOOR, SEVERITIES
-from models.features.behaviour import MEANING
+from models.features.minute import MEANING as COUNTED
 from models.rules import Rule, threshold
 from models.rules.base import LEARNING, About, Attack
 from models.rules.base_detection import BaseDetection
@@ -203,7 +203,7 @@ def _analysis(alert: Alert) -> dict[str, Any]:
     if alert.reasons:
         analysis["baselines"] = [
             {
-                "observation_parameter": f"behaviour.{one.feature}",
+                "observation_parameter": _parameter(one),
                 "observation_type": "exponentially weighted mean",
                 "observations": [{"value": number(one.typical)}],
             }
@@ -218,12 +218,16 @@ def _analysis(alert: Alert) -> dict[str, Any]:
     return analysis
 
 
+def _parameter(one: Reason) -> str:
+    return one.feature if one.feature in COUNTED else f"behaviour.{one.feature}"
+
+
 def _reason(one: Reason) -> dict[str, Any]:
     return {
-        "observation_parameter": f"behaviour.{one.feature}",
-        "observation_type": "feature from 0 (usual) to 1",
+        "observation_parameter": _parameter(one),
+        "observation_type": "events in 1 minute" if one.feature in COUNTED else "feature from 0 (usual) to 1",
         "observations": [{"value": number(one.observed)}],
-        "observed_pattern": f"{MEANING[one.feature]}; the score falls by {number(one.drop)} without it",
+        "observed_pattern": f"{meaning(one)}; the score falls by {number(one.drop)} without it",
     }
 
 

@@ -1,6 +1,6 @@
 """How strange a table's row is to four detectors at once, beside a guarded sample of the rows before it."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -33,7 +33,8 @@ class ReservoirEnsembleParams(
 ):
     """Four views of a row, each beside a sample of the rows before it, behind a guard that knows runs.
 
-    In the live flow a row is how an entity behaved in a closed minute, and each shard has an ensemble of its own.
+    In the live flow `over` says what a row is: how an entity behaved in a closed minute, with an ensemble for each
+    shard; or what a tenant's closed minute is made of, with an ensemble for each tenant.
 
     `kept` rows are a sample of those that taught: the n-th enters with probability kept / n, at least `turnover`, in
     the place of any. Whenever a tenth more have taught (at least `first`, at most 1,024) all views are fitted to them
@@ -88,6 +89,7 @@ class ReservoirEnsembleParams(
     """
 
     id: str = "behaviour"
+    over: Literal["behaviour", "tenants"] = "behaviour"
     kept: Annotated[int, msgspec.Meta(ge=32, le=65_536)] = 1_024
     among: Annotated[int, msgspec.Meta(ge=16, le=65_536)] = 512
     trees: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100

@@ -157,7 +157,15 @@ def add(s: ShardArrays, slot: int, pane: int, counts: int) -> None:
 
 @kernel
 def minute_counts(s: ShardArrays, slots: NDArray[np.int32], pane: int, counts: NDArray[np.float64]) -> None:
-    """Events and failures over the minute that ends with base pane `pane`, a row of two for each ring."""
+    """What `models.features.minute.COUNTS` names, of the minute that ends with base pane `pane`: a row a ring."""
+    pane30 = pane // PER30
     for i in range(len(slots)):
-        counts[i, 0] = sum5(s, slots[i], 0, pane)
-        counts[i, 1] = sum5(s, slots[i], 1, pane) if s.rings[slots[i]].ever[1] > 0 else 0.0
+        slot = slots[i]
+        for column in range(5):
+            counts[i, column] = 0.0
+            if column > 0 and s.rings[slot].ever[column] == 0:
+                continue
+            if column < 3:
+                counts[i, column] = sum5(s, slot, column, pane)
+            else:
+                counts[i, column] = sum30(s, slot, column, pane30, 2)

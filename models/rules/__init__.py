@@ -17,6 +17,7 @@ from models.rules import (
     dead_letter_surge,
     deletion_surge,
     level_anomaly,
+    mix_anomaly,
     password_spray_ip,
     source_silence,
     traffic_spike,
@@ -30,6 +31,7 @@ from models.rules.dead_letter_surge import DeadLetterSurge
 from models.rules.defaults import BASE
 from models.rules.deletion_surge import DeletionSurge
 from models.rules.level_anomaly import LevelAnomaly
+from models.rules.mix_anomaly import MixAnomaly
 from models.rules.password_spray_ip import PasswordSprayIp
 from models.rules.program import Program, compile_rules
 from models.rules.source_silence import SourceSilence
@@ -50,7 +52,8 @@ EntityRule = (
 )
 SourceRule = DeadLetterSurge | SourceSilence
 """Rules on what a source sends, not on what an entity's events are."""
-WholeRule = SourceRule | LevelAnomaly
+TenantRule = LevelAnomaly | MixAnomaly
+WholeRule = SourceRule | TenantRule
 """Rules on a source or a tenant as a whole: no shard's arrays know them."""
 Rule = EntityRule | WholeRule
 
@@ -63,6 +66,7 @@ _FILES: dict[type, ModuleType] = {
     DeadLetterSurge: dead_letter_surge,
     SourceSilence: source_silence,
     BehaviourAnomaly: behaviour_anomaly,
+    MixAnomaly: mix_anomaly,
 }
 _BASE = {rule.id: rule for rule in BASE}
 
@@ -96,14 +100,9 @@ def dimension(rule: Rule) -> str:
             return _BASE[rule.id].dimension
         case BruteForceUser():
             return "user"
-        case (
-            DeletionSurge()
-            | TrafficSpike()
-            | SuccessAfterAttack()
-            | BehaviourAnomaly()
-            | SourceSilence()
-            | LevelAnomaly()
-        ):
+        case DeletionSurge() | TrafficSpike() | SuccessAfterAttack() | BehaviourAnomaly() | SourceSilence():
+            return rule.dimension
+        case LevelAnomaly() | MixAnomaly():
             return rule.dimension
         case DeadLetterSurge():
             return "source"
@@ -172,13 +171,13 @@ def of_sources(rules: Iterable[Rule]) -> tuple[SourceRule, ...]:
     return tuple(rule for rule in rules if isinstance(rule, SourceRule))
 
 
-def of_levels(rules: Iterable[Rule]) -> tuple[LevelAnomaly, ...]:
-    """The rules on the levels of tenants' series.
+def of_tenants(rules: Iterable[Rule]) -> tuple[TenantRule, ...]:
+    """The rules on the minutes of whole tenants.
 
-    >>> [rule.series for rule in of_levels(default_rules())]
-    ['events', 'failures']
+    >>> [rule.id for rule in of_tenants(default_rules())]
+    ['level_anomaly_events', 'level_anomaly_failures', 'mix_anomaly_tenant']
     """
-    return tuple(rule for rule in rules if isinstance(rule, LevelAnomaly))
+    return tuple(rule for rule in rules if isinstance(rule, TenantRule))
 
 
 def opens_early(rule: Rule) -> bool:
@@ -234,6 +233,7 @@ def default_rules() -> tuple[Rule, ...]:
         TrafficSpike(id="traffic_spike_ip", dimension="ip"),
         LevelAnomaly(id="level_anomaly_events", series="events"),
         LevelAnomaly(id="level_anomaly_failures", series="failures"),
+        MixAnomaly(id="mix_anomaly_tenant"),
         BehaviourAnomaly(id="behaviour_anomaly_ip", dimension="ip"),
         # An account that is slowly used for something else: strange for long, and never very strange in one minute
         BehaviourAnomaly(id="behaviour_anomaly_user", dimension="user", hits=5, windows=8, score=0.95),

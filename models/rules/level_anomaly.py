@@ -71,7 +71,4 @@ def faults(rule: LevelAnomaly, path: str) -> list[str]:
     >>> faults(LevelAnomaly(after="90s"), "$.detection[0]")
     ['Expected whole minutes, at most "90d", got "90s" - at $.detection[0].after']
     """
-    after = span.microseconds(rule.after)
-    if 0 <= after <= 90 * 24 * span.HOUR and after % span.MINUTE == 0:
-        return []
-    return [f'Expected whole minutes, at most "90d", got "{rule.after[:20]}" - at {path}.after']
+    return span.whole_minutes(rule.after, f"{path}.after")

@@ -54,3 +54,15 @@ def spell(length: int) -> str:
     """
     unit = next(unit for unit in "hms" if length % _UNITS[unit] == 0)
     return f"{length // _UNITS[unit]}{unit}"
+
+
+def whole_minutes(text: str, path: str) -> list[str]:
+    """What is wrong with a length that counts minutes, one line a fault.
+
+    >>> whole_minutes("24h", "$.after"), whole_minutes("90s", "$.after")
+    ([], ['Expected whole minutes, at most "90d", got "90s" - at $.after'])
+    """
+    length = microseconds(text)
+    if 0 <= length <= 90 * 24 * HOUR and length % MINUTE == 0:
+        return []
+    return [f'Expected whole minutes, at most "90d", got "{text[:20]}" - at {path}']

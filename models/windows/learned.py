@@ -23,7 +23,7 @@ from models.kernels.layout import (
     WEEK,
 )
 from models.windows.saved import records_of, unpack
-from models.windows.series import SERIES, Known
+from models.windows.tenants import SERIES, Known, Learned
 
 _HOURLY: Final = (TENANT, ENDPOINT)
 
@@ -62,7 +62,8 @@ class ShardLearned(NamedTuple):
     hours: Hours | None
     rates: Windows
     behaviour: Windows | None
-    series: Windows | None
+    levels: Windows | None
+    mix: Windows | None
 
 
 def what_is_learned(raw: bytes) -> ShardLearned:
@@ -78,6 +79,7 @@ def what_is_learned(raw: bytes) -> ShardLearned:
     behaviour = state["behaviour"]
     rates, other = state.get("learned_by", ("rates ewma", "behaviour half_space_trees" if behaviour else ""))
     dimension = int(state["dimension"])
+    tenants = [msgspec.convert(known, Known) for _, known in state.get("tenants", ())]
     return ShardLearned(
         dimension=dimension,
         learned_by=(rates, other),
@@ -87,7 +89,8 @@ def what_is_learned(raw: bytes) -> ShardLearned:
         hours=_hours(state["hours"]) if dimension in _HOURLY and "hours" in state else None,
         rates=_rates(unpack(state["head"])),
         behaviour=_behaviour({name: unpack(packed) for name, packed in behaviour.items()}) if behaviour else None,
-        series=_series([known for _, known in state["series"]]) if state.get("series") else None,
+        levels=_of_tenants([one.levels for one in tenants], len(SERIES)),
+        mix=_of_tenants([one.mix for one in tenants if one.mix is not None], 1),
     )
 
 
@@ -117,17 +120,19 @@ def _behaviour(found: dict[str, Any]) -> Windows:
     )
 
 
-def _series(saved: list[Any]) -> Windows:
-    """Of the tenants of a shard: the youngest says how warm it is, every row that was judged has taught."""
-    tenants = [msgspec.convert(one, Known) for one in saved]
-    rows = len(SERIES) * sum(one.rows for one in tenants)
+def _of_tenants(tenants: list[Learned], columns: int) -> Windows | None:
+    """Of the tenants of a shard: the youngest says how warm it is; what an ensemble's guard refuses is not counted."""
+    tenants = [one for one in tenants if one.rows]
+    if not tenants:
+        return None
+    rows = columns * sum(one.rows for one in tenants)
     return Windows(
         seen=min(one.rows for one in tenants),
         began=min(one.began for one in tenants),
         closed=rows,
         learned=rows,
         refused=0,
-        accepted=0,
+        accepted=None,
         unscored=sum(one.unscored for one in tenants),
     )
 

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 MODEL_COLUMNS = ("pool_mean", "pool_square", "histogram", "below")
 _BY_RULE = ("crossed", "streak")
 _BEHAVIOUR = "behaviour."
-_SERIES = "series."
+_TENANTS = "tenants."
 _ROWS = len(RowArrays._fields)
 _HOURS_SINCE = 7
 """The version with which records have hours."""
@@ -104,14 +104,14 @@ def tables(shard: "Shard") -> tuple[dict[str, Any], dict[str, Any]]:
     found["cells"] = Rows(s.cells, np.sort(cell[cell >= 0]).astype(np.int64))
     if shard.behaviour is not None:
         found |= {_BEHAVIOUR + name: array for name, array in shard.behaviour.tables().items()}
-    if shard.series is not None:
-        found |= {_SERIES + name: array for name, array in shard.series.tables().items()}
+    if shard.tenants is not None:
+        found |= {_TENANTS + name: array for name, array in shard.tenants.tables().items()}
     rest = {
         "version": SNAPSHOT,
         "dimension": shard.dimension,
         "learned_by": shard.settings.learned_by,
-        "series_by": shard.settings.series.learned if shard.settings.series else "",
-        "series": shard.series.snapshot() if shard.series else [],
+        "tenants_by": shard.settings.tenants.learned if shard.settings.tenants else "",
+        "tenants": shard.tenants.snapshot() if shard.tenants else [],
         "rules": _rule_names(shard),
         "meters": meter_names(shard.settings.rules, shard.settings.program, shard.arrays),
         "watermarks": shard.watermarks,
@@ -162,8 +162,8 @@ def gathered(found: dict[str, Any], pieces: list[list[bytes]], rest: dict[str, A
         "ring_bytes": _rows(found["rings"], active).tobytes(),
         "model": {c: _pack(found[c]) for c in MODEL_COLUMNS},
         "behaviour": {name: _pack(array) for name, array in behaviour.items()},
-        "series_words": {
-            name.removeprefix(_SERIES): array.tobytes() for name, array in found.items() if name.startswith(_SERIES)
+        "tenant_tables": {
+            name.removeprefix(_TENANTS): array.tobytes() for name, array in found.items() if name.startswith(_TENANTS)
         },
         "evidence": pieces[:first],
         "hold_back": held_back,
@@ -358,9 +358,8 @@ def restore(shard: "Shard", raw: bytes) -> None:
         shard.hold_back.restore(state["hold_back"])
     if shard.sources and state["sources"]:
         shard.sources.restore(state["sources"])
-    if shard.series and shard.settings.series and state.get("series_by") == shard.settings.series.learned:
-        words = {name: np.frombuffer(saved, np.int64) for name, saved in state["series_words"].items()}
-        shard.series.restore(state["series"], words)
+    if shard.tenants and state.get("tenants_by") == shard.tenants.settings.learned:
+        shard.tenants.restore(state["tenants"], state["tenant_tables"])
     shard.evidence.restore(state["evidence"])
     shard.evidence.dropped = int(s.head[EVIDENCE_DROPPED])
     shard.recent.restore(state["recent"])

@@ -61,9 +61,9 @@ from models.windows.minute import learn_minute
 from models.windows.recent import Recent
 from models.windows.rings import NO_ROWS, NO_UIDS, name_of, streaking, under_incidents
 from models.windows.rules import rule_arrays, sequences
-from models.windows.series import SeriesSettings, TenantSeries
 from models.windows.slice import ClosedWindows, Finding, Slice, SliceScores
 from models.windows.sources import Sources
+from models.windows.tenants import Tenants, TenantSettings
 from models.windows.waiting import Waiting, call_arrays, row_arrays, wait
 
 _ARRIVE, _ADD_WAITING = direct(arrive), direct(add_waiting)
@@ -89,7 +89,7 @@ class ShardSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_rings: int
     max_hours: int = 0  # entities whose hours of the week are learned
     behaviour: BehaviourSettings | None = None
-    series: SeriesSettings | None = None
+    tenants: TenantSettings | None = None
     learned_by: tuple[str, str] = ("", "")  # rates, behaviour; what others learned is not gone on with
 
 
@@ -128,7 +128,7 @@ class Shard:
         self.incidents = Incidents(dimension, settings.rules, self.arrays, self.evidence, self.recent, canonical)
         watched = settings.source_rules if dimension == TENANT else ()
         self.sources = Sources(watched, settings.lateness_us) if watched else None
-        self.series = TenantSeries(settings.series) if settings.series else None
+        self.tenants = Tenants(settings.tenants) if settings.tenants else None
         self.findings: list[Finding] = []
         self.windows: list[ClosedWindows] = []
         self._kept: WindowArrays = window_arrays(256)
@@ -168,8 +168,8 @@ class Shard:
         if sources and sources.due(self.watermark):
             created = min(self.watermark, sources.latest) + self.settings.lateness_us
             self._find(sources.close(self.watermark, created))
-        if self.series and self.watermark == END_OF_TIME:
-            self._find(self.series.end(int(self.s.head[NEXT]) // MINUTE))
+        if self.tenants and self.watermark == END_OF_TIME:
+            self._find(self.tenants.end(int(self.s.head[NEXT]) // MINUTE))
         self.s.head[EVIDENCE_DROPPED] = self.evidence.dropped
         out = SliceScores(
             batch=batch if self.dimension == 0 and piece.shard == 0 else None,
@@ -305,8 +305,8 @@ class Shard:
             if minute:
                 if self.behaviour is not None:
                     self._close_behaviour(self.behaviour)
-                if self.series is not None:
-                    self._close_series(self.series)
+                if self.tenants is not None:
+                    self._close_tenants(self.tenants)
                 self._learn()
 
     def _open_early(self) -> None:
@@ -372,10 +372,10 @@ class Shard:
         rows, rules = judged.windows, self.settings.rules
         self.windows += kept_windows(self.s, self.dimension, behaviour.detector, rows, rules, no_levels())
 
-    def _close_series(self, series: TenantSeries) -> None:
+    def _close_tenants(self, tenants: Tenants) -> None:
         ended = int(self.s.head[NEXT]) * PANE_US
         now = ended if self.watermark == END_OF_TIME else self.watermark
-        alerts, windows = series.close(self.s, now + self.settings.lateness_us)
+        alerts, windows = tenants.close(self.s, now + self.settings.lateness_us)
         self._find(alerts)
         self.windows += windows
 
