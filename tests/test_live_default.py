@@ -1,15 +1,18 @@
-"""What `lapwing score --detector default` does with a table, the live flow does with how entities behave."""
+"""What `lapwing score --detector default` does with a table or a series, the live flow does."""
 
 import json
 import signal
 import threading
 import time
 from collections import Counter, defaultdict
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
@@ -17,8 +20,10 @@ from numpy.typing import NDArray
 from flows import detect
 from flows.config import load
 from flows.score import scores_of
+from models.features.minute import COUNTS
 from models.kernels.close_behaviour import ClosedArrays
 from models.windows.behaviour_scores import Ensemble
+from models.windows.mix import Mix
 from tests.command import begun, command, lapwing, said
 
 EVENTS, CUT = 60_000, 45_000
@@ -31,6 +36,12 @@ batch_rows = 50  # slow enough to be killed under way
 type = "ewma"
 [[detector]]
 type = "reservoir_ensemble"
+[[detector]]
+type = "return_levels"
+[[detector]]
+type = "reservoir_ensemble"
+id = "mix"
+over = "tenants"
 
 [output]
 window_quantile = 0.0
@@ -56,11 +67,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def windows(out: Path) -> Counter[tuple[Any, ...]]:
-    """All closed windows of behaviour: of whom, until when, the score, the quantile, guarded."""
+def windows(out: Path, detector: str = "behaviour") -> Counter[tuple[Any, ...]]:
+    """All closed windows of a detector: of whom, until when, the score, the quantile, guarded."""
     rows = pq.read_table(out / "windows.parquet").to_pylist()
     names = "dimension", "tenant", "entity", "end", "score", "quantile", "guarded", "feature"
-    return Counter(tuple(row[name] for name in names) for row in rows if row["detector"] == "behaviour")
+    return Counter(tuple(row[name] for name in names) for row in rows if row["detector"] == detector)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +86,15 @@ def whole(folder: Path) -> tuple[list[Vectors], Counter[tuple[Any, ...]]]:
             seen[id(self)].append((w.x[:, self.columns].copy(), w.score.copy(), w.quantile.copy()))
 
     config = load(str(folder / "config.toml"))
-    with patch.object(Ensemble, "assess", noted):
+    judge = Mix.judge
+
+    def counted(self: Mix, counts: list[float]) -> tuple[float, float]:
+        told = judge(self, counts)
+        row = (np.array(one)[np.newaxis] for one in (counts, told[0], told[1]))
+        seen[id(self)].append(tuple(row))  # type: ignore[arg-type]
+        return told
+
+    with patch.object(Ensemble, "assess", noted), patch.object(Mix, "judge", counted):
         ran = str(folder / "events.ndjson"), str(folder / "whole")
         detect.run(config, *ran, None, False, "lapwing", threading.Event())
     shards = [tuple(np.concatenate(column) for column in zip(*rows, strict=True)) for rows in seen.values()]
@@ -87,6 +106,7 @@ def test_a_table_of_the_same_rows_has_the_same_scores(
     folder: Path, whole: tuple[list[Vectors], Counter[tuple[Any, ...]]]
 ) -> None:
     shards, told = whole
+    shards = [one for one in shards if one[0].shape[1] != len(COUNTS)]
     assert len(shards) == 3
     for rows, scores, quantiles in shards:
         assert len(rows) > 5_000
@@ -99,6 +119,42 @@ def test_a_table_of_the_same_rows_has_the_same_scores(
     assert Counter(None if np.isnan(x) else x for one in shards for x in one[1].tolist()) == Counter(
         row[4] for row in told.elements()
     )
+
+
+def test_a_table_of_a_tenants_minutes_has_the_same_scores(
+    folder: Path, whole: tuple[list[Vectors], Counter[tuple[Any, ...]]]
+) -> None:
+    tenants = [one for one in whole[0] if one[0].shape[1] == len(COUNTS)]
+    assert tenants
+    for rows, scores, quantiles in tenants:
+        np.savez(folder / "minutes.npz", X=rows)
+        found = scores_of(str(folder / "minutes.npz"), "default")
+        np.testing.assert_array_equal(found.scores, scores)
+        np.testing.assert_array_equal(found.quantiles, quantiles)
+        assert rows[:, 0].max() > 30
+
+
+def test_a_series_of_a_tenants_minutes_has_the_same_scores(
+    folder: Path, whole: tuple[list[Vectors], Counter[tuple[Any, ...]]]
+) -> None:
+    del whole  # it has run
+    rows = [
+        row for row in pq.read_table(folder / "whole" / "windows.parquet").to_pylist() if row["detector"] == "levels"
+    ]
+    series = {(row["tenant"], row["feature"]) for row in rows}
+    assert len(series) == 6
+    for tenant, feature in series:
+        mine = sorted(
+            (row for row in rows if (row["tenant"], row["feature"]) == (tenant, feature)), key=lambda row: row["end"]
+        )
+        assert len(mine) > 2_000
+        begins = [row["end"] - timedelta(minutes=1) for row in mine]
+        assert all(later - one == timedelta(minutes=1) for one, later in pairwise(begins))
+        table = pa.table({"time": begins, "value": [row["observed"] for row in mine]})
+        pq.write_table(table, folder / "series.parquet")
+        found = scores_of(str(folder / "series.parquet"), "default", time_column="time")
+        np.testing.assert_array_equal(found.scores, np.array([row["score"] for row in mine], np.float64))
+        np.testing.assert_array_equal(found.quantiles, np.array([row["quantile"] for row in mine], np.float64))
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +184,8 @@ def test_a_run_goes_on_as_if_it_had_not_been_killed(
     again: Path, whole: tuple[list[Vectors], Counter[tuple[Any, ...]]]
 ) -> None:
     assert windows(again / "out") == whole[1]
+    for detector in ("levels", "mix"):
+        assert windows(again / "out", detector) == windows(again / "whole", detector)
     one, two = ((again / name / "alerts.ndjson").read_bytes().splitlines() for name in ("whole", "out"))
     strange = [
         [json.loads(line)["finding_info"]["uid"] for line in alerts if b"behaviour" in line] for alerts in (one, two)
@@ -152,7 +210,7 @@ def test_what_it_learned_is_told_of(again: Path, whole: tuple[list[Vectors], Cou
 
 def test_what_another_detector_learned_is_not_gone_on_with(again: Path) -> None:
     trees = again / "trees.toml"
-    trees.write_text(CONFIG.replace("reservoir_ensemble", "half_space_trees"))
+    trees.write_text(CONFIG.replace("reservoir_ensemble", "half_space_trees", 1))
     words = "detect", "--input", again / "in", "--output", again / "out", "--state", again / "state", "--config", trees
     done = lapwing(*words)
     assert done.returncode == 3

@@ -42,8 +42,8 @@ class MixAnomaly(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     dimension: Literal["tenant"] = "tenant"
     hits: Annotated[int, msgspec.Meta(ge=1, le=MOST_WINDOWS)] = 3
     windows: Annotated[int, msgspec.Meta(ge=1, le=MOST_WINDOWS)] = 5
-    quantile: Annotated[float, msgspec.Meta(gt=0.5, lt=1)] = 0.999
-    score: Annotated[float, msgspec.Meta(ge=0)] = 5.0
+    quantile: Annotated[float, msgspec.Meta(gt=0.5, lt=1)] = 0.995
+    score: Annotated[float, msgspec.Meta(ge=0)] = 20.0
     after: str = "24h"
     severity: Literal["low", "medium"] = "low"
     mode: Mode = "live"

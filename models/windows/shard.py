@@ -373,8 +373,11 @@ class Shard:
         self.windows += kept_windows(self.s, self.dimension, behaviour.detector, rows, rules, no_levels())
 
     def _close_tenants(self, tenants: Tenants) -> None:
-        ended = int(self.s.head[NEXT]) * PANE_US
-        now = ended if self.watermark == END_OF_TIME else self.watermark
+        until, now = int(self.s.head[NEXT]), self.watermark
+        if now == END_OF_TIME:
+            if self.s.newest[self.s.active[: self.s.head[ACTIVE]]].max() < until - MINUTE:
+                return  # time has ended: that nobody says more is no silence
+            now = until * PANE_US
         alerts, windows = tenants.close(self.s, now + self.settings.lateness_us)
         self._find(alerts)
         self.windows += windows

@@ -18,6 +18,7 @@ from models.kernels.panes import minute_counts
 from models.rules import TenantRule, span
 from models.rules.level_anomaly import LevelAnomaly
 from models.rules.mix_anomaly import MixAnomaly
+from models.windows.dead_letters import REPORT
 from models.windows.kept import no_levels
 from models.windows.mix import BUSY, MOST_MIXES, Mix, mix_bytes
 from models.windows.outage import Outage, Subject, alert_of, begin
@@ -96,8 +97,9 @@ class _Row(NamedTuple):
 
 
 class _Crossing(NamedTuple):
-    """What crossed: the measure, what was expected, and the limit."""
+    """What crossed: since which minute, the measure, what was expected, and the limit."""
 
+    since: int
     value: float
     expected: float
     limit: float
@@ -188,7 +190,7 @@ class Tenants:
             score = float(scores[0])
             for rule, (usual, limit) in zip(rules, beside, strict=True):
                 judged = known.levels.rows >= rule.after_minutes and max(value, usual) >= rule.events
-                crossing = _Crossing(value, usual, limit) if judged and score >= rule.at_least else None
+                crossing = _Crossing(minute, value, usual, limit) if judged and score >= rule.at_least else None
                 alerts += _follow(known, rule, minute, int(value), crossing, created)
             known.levels.unscored += score != score
             usual = beside[0][0] if beside else np.nan
@@ -210,7 +212,7 @@ class Tenants:
             known.strange[rule.id] = late
             crossing = None
             if strange and len(late) >= rule.hits and known.mix.rows >= rule.after_minutes:
-                crossing = _Crossing(score, 1.0, rule.score, one.mix.reasons(counts))
+                crossing = _Crossing(late[0], score, 1.0, rule.score, one.mix.reasons(counts))
             alerts += _follow(known, rule, minute, int(counts[0]), crossing, created)
         known.mix.rows += 1
         known.mix.unscored += score != score
@@ -268,17 +270,20 @@ def _follow(
     """One rule, one minute: the incident that opens, goes on, or has been quiet for long enough."""
     incident, subject = known.open.get(rule.id), _subject(known, rule)
     pane, now = (minute + 1) * _PER_MINUTE - 1, (minute + 1) * _MINUTE_US
-    if incident is None and crossing is None:
-        return []
     activity = UPDATE
     if incident is None:
-        incident = known.open[rule.id] = begin(subject, pane, minute * _PER_MINUTE, created)
+        if crossing is None:
+            return []
+        incident = known.open[rule.id] = begin(subject, pane, crossing.since * _PER_MINUTE, created)
         activity = CREATE
     incident.pending += events
     reasons: tuple[Reason, ...] = ()
     if crossing is not None:
         incident.count, incident.pending, incident.last = incident.count + incident.pending, 0, pane
-        incident.value, incident.expected, incident.limit, reasons = crossing
+        _, incident.value, incident.expected, incident.limit, reasons = crossing
+        if activity == UPDATE and incident.count < max(2 * incident.told, 1) and (pane - incident.first) % REPORT:
+            return []
+        incident.told = float(incident.count)
     elif pane - incident.last >= span.microseconds(rule.quiet) // _MINUTE_US * _PER_MINUTE:
         del known.open[rule.id]
         activity = CLOSE
