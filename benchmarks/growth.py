@@ -25,6 +25,7 @@ from benchmarks.page import Bench, Section
 from benchmarks.run import detect, write_events
 from flows.config import load
 from models import rules
+from models.rules.level_anomaly import LevelAnomaly
 
 EVENTS = (100_000, 300_000, 1_000_000, 3_000_000)
 ENTITIES = (10_000, 100_000, 1_000_000, 10_000_000)
@@ -102,7 +103,8 @@ def without(left_out: str | None, path: Path) -> Path:
         tag = rule.__struct_config__.tag
         dimension = f'dimension = "{rules.dimension(rule)}"\n' if hasattr(rule, "dimension") else ""
         least = f"at_least = {rule.at_least}\n" if dimension and hasattr(rule, "at_least") else ""
-        blocks.append(f'[[detection]]\ntype = "{tag}"\nid = "{rule.id}"\n{dimension}{least}')
+        series = f'series = "{rule.series}"\n' if isinstance(rule, LevelAnomaly) else ""
+        blocks.append(f'[[detection]]\ntype = "{tag}"\nid = "{rule.id}"\n{dimension}{series}{least}')
     path.write_text("\n".join(blocks))
     load(str(path))
     return path

@@ -289,8 +289,8 @@ def _list(
     for at, member in tagged(union, rows, f"$.{name}", faults):
         row, written = member, rows[at]  # type: ignore[index]
         if not row.id and "id" not in written:
-            by = getattr(row, "series", "") or getattr(row, "dimension", "")
-            row = msgspec.structs.replace(row, id=f"{written['type']}_{by}" if by else "")
+            of = [getattr(row, key, "") for key in ("series", "dimension")]
+            row = msgspec.structs.replace(row, id="_".join([written["type"], *filter(None, of)]) if any(of) else "")
         if not _is_id(row.id):
             faults.append(f"Expected 1 to 64 letters, digits, _, - or ., got {shown(row.id)} - at $.{name}[{at}].id")
         elif row.id in first:

@@ -72,7 +72,8 @@ def changes(known: dict[str, str], wanted: dict[str, str]) -> Changes:
     upgraded = _follows(known.get("layout", ""), wanted.get("layout", ""))
     for key in sorted(known.keys() | wanted.keys()):
         free = key in _WHERE_BOTH and not (key in known and key in wanted)
-        if known.get(key) == wanted.get(key) or free or (key == "layout" and upgraded):
+        new = key.startswith(_DETECTOR) and key not in known  # nothing was learned that could be lost
+        if known.get(key) == wanted.get(key) or free or new or (key == "layout" and upgraded):
             kept.append(key)
             continue
         phrase = f"{key} was {known.get(key, 'not set')}, now {wanted.get(key, 'not set')}"

@@ -17,7 +17,7 @@ from models.base import END_OF_TIME
 from models.event import ScoredBatch
 from models.exceptions import AlertException
 from models.kernels.layout import PANE_US
-from models.rules import Rule, SourceRule, default_rules, dimension, opens_early, threshold
+from models.rules import Rule, WholeRule, default_rules, dimension, opens_early, threshold
 from models.rules.behaviour_anomaly import BehaviourAnomaly
 from models.rules.span import pane_of
 from models.windows.incidents import feature_of, incident_uid
@@ -28,7 +28,7 @@ START = 1_795_410_000_000_000
 """2026-11-23T05:00:00Z, the beginning of an hour."""
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
-RULES: dict[str, Rule] = {rule.id: rule for rule in default_rules() if not isinstance(rule, SourceRule)}
+RULES: dict[str, Rule] = {rule.id: rule for rule in default_rules() if not isinstance(rule, WholeRule)}
 
 
 @cache

@@ -365,7 +365,7 @@ def test_check_knows_a_state(run: Run, tmp_path: Path) -> None:
     assert ended.code == 3
     assert "state.shards was 4, now 8" in ended.err
     assert json.loads(run("check", str(file), "--state", state, "--json").out)["state"]["refused"]
-    file.write_text('[[detector]]\ntype = "ewma"\nalpha = 0.02\n')
+    file.write_text((ROOT / "config.toml").read_text().replace("alpha = 0.01", "alpha = 0.02"))
     ended = run("check", str(file), "--state", state)
     assert ended.code == 0
     assert "--accept-rewarm" in ended.out

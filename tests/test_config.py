@@ -41,6 +41,9 @@ def faults(tmp_path: Path, text: str, flags: dict[str, object] | None = None) ->
     return [fault.replace(f"{tmp_path}/", "") for fault in caught.value.faults]
 
 
+TENANTS = (
+    "[[detector]]\ntype = 'return_levels'\n[[detector]]\ntype = 'reservoir_ensemble'\nid = 'mix'\nover = 'tenants'\n"
+)
 BOTH = "[[detector]]\ntype = 'ewma'\n[[detector]]\ntype = 'half_space_trees'\n"
 
 
@@ -52,21 +55,28 @@ def read(tmp_path: Path, text: str) -> Config:
 
 def test_defaults_need_no_file() -> None:
     config = load()
-    assert [row.id for row in config.detector] == ["rates"]
+    assert [row.id for row in config.detector] == ["rates", "levels", "mix"]
     assert config.detection == tuple(rule for rule in rules.default_rules() if not isinstance(rule, BehaviourAnomaly))
     assert {origin for _, _, origin in origins(config)} == {"default"}
 
 
 def test_whoever_learns_behaviour_is_told_of_it(tmp_path: Path) -> None:
-    config = read(tmp_path, "[[detector]]\ntype = 'ewma'\n[[detector]]\ntype = 'half_space_trees'\n")
+    config = read(tmp_path, BOTH + TENANTS)
     assert config.detection == rules.default_rules()
+
+
+def test_whoever_learns_no_tenants_is_not_told_of_them(tmp_path: Path) -> None:
+    left = tuple(rule for rule in load().detection if not isinstance(rule, rules.TenantRule))
+    assert read(tmp_path, "[[detector]]\ntype = 'ewma'\n").detection == left
+    assert len(left) == len(load().detection) - 3
 
 
 def test_a_score_is_on_the_scale_of_what_learns_behaviour(tmp_path: Path) -> None:
     ensemble = BOTH.replace("half_space_trees", "reservoir_ensemble")
     told = [rule for rule in read(tmp_path, ensemble).detection if isinstance(rule, BehaviourAnomaly)]
     assert [rule.least_score for rule in told] == [20.0, 20.0, 20.0]
-    assert [rule.id for rule in read(tmp_path, ensemble).detection] == [rule.id for rule in rules.default_rules()]
+    ids = [rule.id for rule in read(tmp_path, ensemble + TENANTS).detection]
+    assert ids == [rule.id for rule in rules.default_rules()]
     own = f"{ensemble}[[detection]]\ntype = 'behaviour_anomaly'\n"
     (rule,) = read(tmp_path, own).detection
     assert (rule.score, rule.quantile) == (20.0, 0.999)  # type: ignore[union-attr]
@@ -130,8 +140,8 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         "config.toml: Expected a duration above zero - at $.detector[0].half_life",
         'config.toml: Unknown type "brute_force", did you mean "brute_force_ip"? - at $.detection[0].type',
         "config.toml: Missing key type (known: threshold, base, brute_force_user, brute_force_ip, password_spray_ip, "
-        "deletion_surge, traffic_spike, success_after_attack, behaviour_anomaly, dead_letter_surge, source_silence) "
-        "- at $.detection[1]",
+        "deletion_surge, traffic_spike, success_after_attack, behaviour_anomaly, dead_letter_surge, source_silence, "
+        "level_anomaly, mix_anomaly) - at $.detection[1]",
         'config.toml: Expected one of low, medium, high, critical, got "hihg", did you mean "high"? '
         "- at $.detection[2].severity",
         "config.toml: Expected int >= 1 - at $.detection[2].at_least",
@@ -173,6 +183,18 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         (
             f"{BOTH}[[detector]]\ntype = 'reservoir_ensemble'\nid = 'more'\n",
             r"at most one detector of type half_space_trees or reservoir_ensemble, got 2",
+        ),
+        (
+            f"{BOTH}[[detection]]\ntype = 'level_anomaly'\n",
+            r"Expected a \[\[detector\]\] of type return_levels for it - at \$.detection\[0\].type",
+        ),
+        (
+            f"{BOTH}[[detection]]\ntype = 'mix_anomaly'\n",
+            r'of type reservoir_ensemble with over = "tenants" for it - at \$.detection\[0\].type',
+        ),
+        (
+            f"{BOTH}{TENANTS}[[detector]]\ntype = 'return_levels'\nid = 'more'\n",
+            r"at most one detector of type return_levels, got 2",
         ),
         (
             f"{BOTH}[[detection]]\ntype = 'behaviour_anomaly'\nscore = 20.0\n",
@@ -308,7 +330,7 @@ def test_thresholds_are_no_part_of_the_states_identity(tmp_path: Path) -> None:
 
 def test_the_example_is_the_defaults_and_short() -> None:
     path = ROOT / "config.toml"
-    assert len(path.read_text().splitlines()) < 120
+    assert len(path.read_text().splitlines()) < 140
     assert config_hash(load(str(path))) == config_hash(load())
 
 

@@ -225,4 +225,4 @@ def test_a_check_says_what_a_share_asks_for(tmp_path: Path) -> None:
     code, text, _ = command("check", path)
     assert code == 0
     assert "At least 20 dead letters of a source in 5 minutes, and 0.01 of its messages." in text
-    assert "21 default detections are not in this configuration" in text
+    assert "24 default detections are not in this configuration" in text

@@ -14,12 +14,15 @@ import msgspec
 import pytest
 
 from flows.config import Config, load
-from models.rules import base_ids, default_rules, of_sources
+from models.rules import TenantRule, base_ids, default_rules, of_sources
 from models.rules.behaviour_anomaly import BehaviourAnomaly
 from tests.flow_under_test import run
 
 GOLDEN = Path(__file__).parent / "golden"
-IDS = sorted({rule.id for rule in default_rules() if not isinstance(rule, BehaviourAnomaly)} | {*base_ids()})
+IDS = sorted(
+    {rule.id for rule in default_rules() if not isinstance(rule, BehaviourAnomaly | TenantRule)} | {*base_ids()}
+)
+"""What is learned over hours has tests of its own: test_tenants.py has the limit and one event less."""
 OF_SOURCES = {rule.id for rule in of_sources(default_rules())}
 
 Incident = tuple[str, str, datetime, int]

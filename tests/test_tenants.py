@@ -56,7 +56,7 @@ def test_a_minute_at_the_limit_is_told_of_and_one_event_less_is_not(tmp_path: Pa
     assert 5 < more < 60
     success = {"action": "token_refresh", "outcome": "success"}
     (create, close) = told(tmp_path, {AT: [success] * more}, "level_anomaly")
-    assert create["metadata"]["event_code"] == "level_anomaly_events"
+    assert create["metadata"]["event_code"] == "level_anomaly_events_tenant"
     assert (create["activity_id"], close["activity_id"], create["severity_id"]) == (1, 3, 2)
     message = create["message"]
     assert message.startswith(
@@ -70,7 +70,7 @@ def test_a_minute_at_the_limit_is_told_of_and_one_event_less_is_not(tmp_path: Pa
 def test_failures_are_a_series_of_their_own(tmp_path: Path) -> None:
     failures = [{"action": "login", "outcome": "failure"}] * 60
     codes = {one["metadata"]["event_code"] for one in told(tmp_path, {AT: failures}, "level_anomaly")}
-    assert codes == {"level_anomaly_events", "level_anomaly_failures"}
+    assert codes == {"level_anomaly_events_tenant", "level_anomaly_failures_tenant"}
 
 
 def test_before_a_day_is_known_nothing_is_told(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_windows_of_another_configuration_and_none_at_all(place: Path) -> None:
     code, out, err = command("tune", "--budget", "8/day", "--input", place / "out")
     assert code == 3
     assert "Not answered" in out
-    assert "none of 21 detections is answered" in err[-1]
+    assert "none of 24 detections is answered" in err[-1]
     done = command("tune", "--budget", "8/day", "--input", place, "--detection", "brute_force_user")
     assert done[0] == 1
     assert "windows.parquet: no such file" in done[2][-1]

@@ -175,7 +175,7 @@ def of_tenants(rules: Iterable[Rule]) -> tuple[TenantRule, ...]:
     """The rules on the minutes of whole tenants.
 
     >>> [rule.id for rule in of_tenants(default_rules())]
-    ['level_anomaly_events', 'level_anomaly_failures', 'mix_anomaly_tenant']
+    ['level_anomaly_events_tenant', 'level_anomaly_failures_tenant', 'mix_anomaly_tenant']
     """
     return tuple(rule for rule in rules if isinstance(rule, TenantRule))
 
@@ -231,8 +231,8 @@ def default_rules() -> tuple[Rule, ...]:
         TrafficSpike(id="traffic_spike_tenant", dimension="tenant"),
         TrafficSpike(id="traffic_spike_endpoint", dimension="endpoint"),
         TrafficSpike(id="traffic_spike_ip", dimension="ip"),
-        LevelAnomaly(id="level_anomaly_events", series="events"),
-        LevelAnomaly(id="level_anomaly_failures", series="failures"),
+        LevelAnomaly(id="level_anomaly_events_tenant", series="events"),
+        LevelAnomaly(id="level_anomaly_failures_tenant", series="failures"),
         MixAnomaly(id="mix_anomaly_tenant"),
         BehaviourAnomaly(id="behaviour_anomaly_ip", dimension="ip"),
         # An account that is slowly used for something else: strange for long, and never very strange in one minute
