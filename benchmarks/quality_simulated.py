@@ -28,7 +28,18 @@ from tests.command import LAPWING
 
 FIRST_SEED: Final = 9001
 """No detection or threshold was chosen on 9001 and after; docs/quality.md says which had been run before."""
-CONFIG: Final = '[[detector]]\ntype = "ewma"\n[[detector]]\ntype = "{detector}"\n'
+CONFIG: Final = """
+[[detector]]
+type = "ewma"
+[[detector]]
+type = "return_levels"
+[[detector]]
+type = "reservoir_ensemble"
+id = "mix"
+over = "tenants"
+[[detector]]
+type = "{detector}"
+"""
 AS_LIVE: Final = "[input]\nbatch_rows = 8\n"
 THIRDS: Final = ("weakest", "middle", "strongest")
 

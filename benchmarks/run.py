@@ -32,7 +32,18 @@ REFERENCE_EVENTS = 150_000
 REFERENCE_FEW = 5_000
 WARM_BYTES = 4 << 30
 HOURS_A_MILLION = 1.0
-BEHAVIOUR = '[[detector]]\ntype = "ewma"\n[[detector]]\ntype = "half_space_trees"\n'
+BEHAVIOUR = """
+[[detector]]
+type = "ewma"
+[[detector]]
+type = "return_levels"
+[[detector]]
+type = "reservoir_ensemble"
+id = "mix"
+over = "tenants"
+[[detector]]
+type = "half_space_trees"
+"""
 _DETECT = "import sys; from flows.cli import main; sys.exit(main())"
 
 
