@@ -18,7 +18,9 @@ from models.rules.defaults import BASE
 from models.rules.describe import describe, signature
 from models.rules.expression import parse
 from models.rules.flatten import MAX_LEAVES, MAX_MARKS
+from models.rules.level_anomaly import LevelAnomaly
 from models.rules.members import BOOLEANS, TYPES
+from models.rules.mix_anomaly import MixAnomaly
 from models.rules.program import EVERY, FIRST_HASH, NO_METER, Bound, Meter, compile_rules
 from models.rules.threshold import Condition, Threshold, faults
 from tests.test_expression import KNOWN
@@ -353,9 +355,12 @@ def test_what_check_shows() -> None:
 def test_the_documented_examples_are_sound() -> None:
     text = (ROOT / "docs" / "detections.md").read_text()
     blocks = re.findall(r"```(toml|text)\n(.*?)```", text, re.DOTALL)
-    assert [kind for kind, _ in blocks] == ["toml", "toml", "text", "text", "toml"]
+    assert [kind for kind, _ in blocks] == ["toml", "toml", "text", "text", "toml", "toml"]
     assert read(blocks[0][1])[1] == []
-    (learned,) = tomllib.loads(blocks[4][1])["detection"]
+    levels, mix = tomllib.loads(blocks[4][1])["detection"]
+    assert msgspec.convert(levels, Rule) == LevelAnomaly()
+    assert msgspec.convert(mix, Rule) == MixAnomaly()
+    (learned,) = tomllib.loads(blocks[5][1])["detection"]
     assert msgspec.convert(learned, Rule) == BehaviourAnomaly(dimension="user", score=0.97)
     for line in blocks[3][1].splitlines():
         parse(line)
