@@ -1,11 +1,16 @@
 """Copies that numpy would make one row at a time."""
 
+from typing import Final
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from models.kernels.kernel import kernel
+from models.kernels.layout import PANE_US
 from models.kernels.load import copied
+
+SIEVE: Final = 4096
 
 
 @kernel
@@ -63,6 +68,48 @@ def copy_rows(
         at = copied(blob, at, buffer, start[row], size)
         newest = max(newest, place[row])
     return int(newest)
+
+
+@kernel
+def collect_owned(
+    rows: NDArray[np.int64],
+    owners: NDArray[np.uint64],
+    sieve: NDArray[np.bool_],
+    oldest: int,
+    newest: int,
+    entity: NDArray[np.uint64],
+    place: NDArray[np.int64],
+    time: NDArray[np.int64],
+    found: NDArray[np.int64],
+    owner: NDArray[np.uint64],
+) -> int:
+    """Pick the rows of `owners` (in order) in base panes from `oldest` to `newest`: how many there are.
+
+    `found` gets (pane, time, row) of each, `owner` its entity. `sieve`, of SIEVE places, is true at the low bits of
+    each of the owners: few rows are theirs, and for most of the others one look is enough.
+    """
+    n = 0
+    for row in rows:
+        one = entity[row]
+        if not sieve[one & np.uint64(SIEVE - 1)]:
+            continue
+        low, high = 0, len(owners)
+        while low < high:
+            middle = (low + high) >> 1
+            if owners[middle] < one:
+                low = middle + 1
+            else:
+                high = middle
+        if low == len(owners) or owners[low] != one:
+            continue
+        pane = place[row] // PANE_US
+        if oldest <= pane <= newest:
+            found[0, n] = pane
+            found[1, n] = time[row]
+            found[2, n] = row
+            owner[n] = one
+            n += 1
+    return n
 
 
 @njit(cache=True, nogil=True)

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from models.base import END_OF_TIME
 from models.event import EventBatch
+from models.kernels.direct import direct
+from models.kernels.gather import SIEVE, collect_owned
 from models.kernels.layout import PANE_US
 from models.windows.evidence import LEAST, MESSAGE_LIMIT, MOST, Witness, ends, witness
 
+_COLLECT_OWNED = direct(collect_owned)
 STREAK_PANES = 12
 """The longest run of panes that a rule may ask for."""
 
@@ -85,16 +88,17 @@ class Recent:
         """Of some entities, in order, and each pane from `oldest` to `newest`: the first three and last two of rows."""
         if not len(owners):
             return
+        sieve = np.zeros(SIEVE, np.bool_)
+        sieve[owners & np.uint64(SIEVE - 1)] = True
         batches: list[EventBatch] = []
         columns = []
         for batch, rows, _ in held:
-            owner, pane = batch.entity[self.dimension, rows], batch.place[rows] // PANE_US
-            at = np.searchsorted(owners, owner)
-            theirs = owners[np.minimum(at, len(owners) - 1)] == owner
-            hit = np.flatnonzero(theirs & (pane >= oldest) & (pane <= newest))
-            if len(hit):
-                mine, number = rows[hit], np.full(len(hit), len(batches))
-                columns.append((owner[hit], pane[hit], batch.time[mine], number, mine))
+            found, owner = np.empty((3, len(rows)), np.int64), np.empty(len(rows), np.uint64)
+            entity = np.ascontiguousarray(batch.entity[self.dimension])  # what `direct` asks for
+            n = _COLLECT_OWNED(rows, owners, sieve, oldest, newest, entity, batch.place, batch.time, found, owner)
+            if n:
+                pane, time, mine = found[:, :n]
+                columns.append((owner[:n], pane, time, np.full(n, len(batches)), mine))
                 batches.append(batch)
         if columns:
             yield from _ends(batches, *(np.concatenate(column) for column in zip(*columns, strict=True)))
