@@ -11,7 +11,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
@@ -122,7 +122,7 @@ def build(
     watched = (*range(len(DIMENSIONS)), *joint)
     settings = {dimension: shard_settings(config, WATCHED[dimension], program) for dimension in watched}
     rules = {rule.id: rule for rule in config.detection}
-    shown = lru_cache(maxsize=1024)(shown_of(config))  # an incident's alerts show the same few events again and again
+    shown = shown_of(config)
 
     def make_shard(at: int, state: bytes | None) -> Shard:
         shard = Shard(at, settings[at], secret, shown, state)

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any
 
@@ -26,6 +26,7 @@ from flows.formats.canonical import canonical
 from flows.formats.lapwing import Decoded, decode
 from flows.formats.limits import Limits
 from flows.formats.mapped import Choice, Mapped
+from flows.formats.ocsf import SHOWN_AGAIN
 from flows.formats.raw import RawBatch
 from flows.formats.rehearsal import rehearsal_events
 from flows.formats.scored import encode
@@ -152,7 +153,10 @@ def plain_reading(config: Config) -> Callable[[RawBatch], Decoded]:
 
 
 def shown_of(config: Config) -> Callable[[bytes], dict[str, Any]]:
-    """What an alert shows of an event: its canonical members, where its address is, what its user agent says."""
+    """What an alert shows of an event: its canonical members, where its address is, what its user agent says.
+
+    An incident's alerts show the same few events again and again: what was made of the last ones is shared.
+    """
     known = geography(config.input.geo)
 
     def shown(message: bytes) -> dict[str, Any]:
@@ -162,7 +166,7 @@ def shown_of(config: Config) -> Callable[[bytes], dict[str, Any]]:
         agent = members.get("user_agent") if config.input.user_agents else None
         return members | {"client": families(agent)} if isinstance(agent, str) else members
 
-    return canonical if known is None and not config.input.user_agents else shown
+    return lru_cache(SHOWN_AGAIN)(canonical if known is None and not config.input.user_agents else shown)
 
 
 def reading_of(config: Config, topics: bool = False) -> Callable[[RawBatch], Decoded]:

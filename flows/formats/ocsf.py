@@ -1,6 +1,7 @@
 """Alerts as OCSF 1.8.0 Detection Findings (class 2004)."""
 
 import math
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,8 @@ OCSF_VERSION: Final = "1.8.0"
 ATTACK_VERSION: Final = "17.1"
 MOST_EVIDENCES: Final = 5
 MOST_OBSERVABLES: Final = 40
+SHOWN_AGAIN: Final = 4096
+"""So many events that alerts have shown are kept ready: an incident's updates show most of them again."""
 
 _MEDIUM = SEVERITIES.index("medium")
 _ACTIVITIES = {CREATE: "Create", UPDATE: "Update", CLOSE: "Close"}
@@ -29,6 +32,27 @@ _ANALYTICS = {1: "Rule", 2: "Behavioral", 3: "Statistical", LEARNING: "Learning 
 RISK_LEVELS = ("Info", "Low", "Medium", "High", "Critical")
 _TARGETS = {"ip": "IP Address", "user": "User", "endpoint": "Endpoint", "tenant": "Tenant", "source": "Source"}
 _OBSERVABLES = {2: "IP Address", 4: "User Name", 10: "Resource UID", 12: "Subnet"}
+
+
+class _Same:
+    """An event's members as they are shared by the alerts that show it, told apart by which object they are."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self.members = members
+
+    def __hash__(self) -> int:
+        return id(self.members)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.members is other.members
+
+
+@lru_cache(maxsize=SHOWN_AGAIN)
+def _evidence(event: _Same, tenant: str) -> dict[str, Any]:
+    """An event's evidence, made once for all alerts that show it: it is most of the work of encoding one."""
+    return evidence(event.members, tenant)
 
 
 def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, product_version: str) -> bytes:
@@ -56,7 +80,7 @@ def encode_alert(alert: Alert, about: About, rule: Rule, processed_ms: int, prod
     level = sum(risk >= least for least in RISK_FLOOR[2:])
     confidence = 1 + (about.confidence >= 34) + (about.confidence >= 67)
     status_id, status = _SUPPRESSED if alert.suppressed_by else _STATUSES[alert.activity]
-    evidences = [evidence(members, alert.tenant) for members in alert.evidences[:MOST_EVIDENCES]]
+    evidences = [_evidence(_Same(members), alert.tenant) for members in alert.evidences[:MOST_EVIDENCES]]
     return msgspec.json.encode({
         "time": _ms(alert.time),
         "activity_id": alert.activity,
