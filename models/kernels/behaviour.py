@@ -221,8 +221,7 @@ def own_distance(r: RecentArrays, slot: int, f: ProfileArrays, record: int, crow
         seen += recent
         known += own
         shares += share
-        if recent > 0.0:  # most cells are empty, and need no root
-            common += math.sqrt(recent * share)
+        common += math.sqrt(recent * share)  # of an empty cell, too: a root costs less than a branch that is missed
     known += CROWD
     away = distance(seen, seen * shares / known, common * math.sqrt(seen / known))
     return 2.0 * math.sqrt(away / (1.0 + seen / known))
@@ -236,8 +235,7 @@ def crowd_distance(r: RecentArrays, slot: int, crowd: CrowdArrays, sketch: int) 
         recent = float(r.mix[slot, sketch, c])
         seen += recent
         shares += crowd.mix[sketch, c]
-        if recent > 0.0:
-            common += math.sqrt(recent * crowd.mix[sketch, c])
+        common += math.sqrt(recent * crowd.mix[sketch, c])
     return 2.0 * math.sqrt(distance(seen, seen * shares, common * math.sqrt(seen)))
 
 

@@ -1,6 +1,6 @@
 """A learning window ends: how its entities behaved is described by what was known before it, then taught."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,10 @@ from models.kernels.behaviour import (
     remember,
     teach_minute,
 )
-from models.kernels.kernel import kernel
+from models.kernels.kernel import inlined, kernel
+from models.kernels.load import prefetch
+
+_AHEAD: Final = 6  # windows
 
 
 class ClosedArrays(NamedTuple):
@@ -42,12 +45,34 @@ class BehaviourArrays(NamedTuple):
     crowd: CrowdArrays
 
 
+@inlined
+def _fetch(b: BehaviourArrays, record: int, slot: int, place: int) -> None:
+    """Ask for all that describing a window looks at: entities lie in the order of their coming, anywhere in memory."""
+    prefetch(b.sums.mix, place, 0)
+    prefetch(b.sums.mix, place, 63)
+    prefetch(b.sums.met, place, 0)
+    prefetch(b.recent.mix, slot, 0)
+    prefetch(b.recent.mix, slot, 64)
+    prefetch(b.recent.mix, slot, 127)
+    prefetch(b.recent.pace, slot, 0)
+    prefetch(b.recent.minutes, slot, 0)
+    prefetch(b.recent.last, slot, 0)
+    prefetch(b.profiles.mix, record, 0)
+    prefetch(b.profiles.hours, record, 0)
+    prefetch(b.profiles.met, record, 0)
+    prefetch(b.profiles.level, record, 0)
+    prefetch(b.profiles.count, record, 0)
+
+
 @kernel
 def describe_windows(
     b: BehaviourArrays, half: NDArray[np.float64], weight: NDArray[np.float64], minute: int, w: ClosedArrays
 ) -> None:
     """Describe all windows of a minute; only recent behaviour moves."""
-    for i in range(len(w.record)):
+    n = len(w.record)
+    for i in range(n):
+        ahead = min(i + _AHEAD, n - 1)
+        _fetch(b, w.record[ahead], w.slot[ahead], w.place[ahead])
         remember(b.recent, w.slot[i], b.sums, w.place[i], w.panes[i], minute)
         describe_minute(
             b.profiles, w.record[i], b.recent, w.slot[i], b.crowd, b.sums, w.place[i], minute, half, weight,

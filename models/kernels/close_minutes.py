@@ -12,14 +12,27 @@ from models.kernels.close import END, GO_ON, note, warm_hot
 from models.kernels.close import OPEN as OPENS
 from models.kernels.close_behaviour import BehaviourArrays, ClosedArrays, describe_windows, teach_windows
 from models.kernels.kernel import kernel
-from models.kernels.layout import ACTIVE, BUCKETS, MINUTE, MOST_EVENTS, NEVER, NEXT, RuleArrays, ShardArrays
+from models.kernels.layout import (
+    ACTIVE,
+    BUCKETS,
+    MINUTE,
+    MOST_EVENTS,
+    NEVER,
+    NEXT,
+    RING5,
+    RING5_AT,
+    RuleArrays,
+    ShardArrays,
+)
 from models.kernels.learn import DAY, sampled
+from models.kernels.load import prefetch
 from models.kernels.open_minutes import CLOSED, OPEN, KnownArrays, OpenArrays
 from models.kernels.panes import at5
 
 # Places in PastArrays.head: the period of the last halving; since when is counted; what was counted since
 (HALVED, BEGAN, CLOSED_WINDOWS, ACCEPTED, UNSCORED) = range(5)
 PAST_HEAD: Final = 5
+_AHEAD: Final = 8  # windows
 
 
 class PastArrays(NamedTuple):
@@ -192,7 +205,14 @@ def closed_windows(
     line = minute % OPEN
     slots = np.empty(o.length[line], np.int64)
     n = 0
+    last = o.length[line] - 1
     for i in range(o.length[line]):
+        ahead = np.int64(o.line[line, min(i + _AHEAD, last)])
+        prefetch(s.rings, ahead, 0)
+        prefetch(s.newest, ahead, 0)
+        prefetch(o.owner, ahead, 0)
+        prefetch(o.events, ahead * OPEN + line, 0)
+        prefetch(o.listed, ahead * OPEN + line, 0)
         slot = np.int64(o.line[line, i])
         o.listed[slot * OPEN + line] = 0
         if o.events[slot * OPEN + line] > 0 and s.rings[slot].owner == o.owner[slot]:
@@ -213,7 +233,11 @@ def closed_windows(
         np.empty(n, np.bool_),
         np.empty(n, np.bool_),
     )
+    panes = RING5_AT + minute * MINUTE % RING5 * 12
     for i in range(n):
+        ahead = slots[order[min(i + _AHEAD, n - 1)]]
+        prefetch(s.rings, ahead, panes)
+        prefetch(s.rings, ahead, panes + 64)
         slot = slots[order[i]]
         w.slot[i] = slot
         w.record[i] = s.rings[slot].record

@@ -73,13 +73,14 @@ else:
     @intrinsic
     def prefetch(typing_context: Any, rows: Any, at: Any, offset: Any) -> Any:
         """Ask for the cache line `offset` bytes into rows[at]; a place outside the array does no harm."""
-        if not (isinstance(rows, types.Array) and rows.ndim == 1 and rows.layout == "C"):
+        if not (isinstance(rows, types.Array) and rows.layout == "C"):
             return None
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             array = context.make_array(signature.args[0])(context, builder, arguments[0])
-            row = builder.gep(array.data, [arguments[1]])
-            byte = builder.gep(builder.bitcast(row, ir.IntType(8).as_pointer()), [arguments[2]])
+            stride = builder.extract_value(array.strides, 0)
+            data = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+            byte = builder.gep(data, [builder.add(builder.mul(arguments[1], stride), arguments[2])])
             number = ir.IntType(32)
             kind = ir.FunctionType(ir.VoidType(), [byte.type, number, number, number])
             name = "llvm.prefetch.p0"

@@ -10,11 +10,13 @@ from models.kernels.arrive import RowArrays, ScoreArrays
 from models.kernels.behaviour import RecentArrays, SumArrays, add_event, cells_of, clear_sums, forget_recent
 from models.kernels.kernel import inlined, kernel
 from models.kernels.layout import MINUTE, NEXT, PANE_US, ShardArrays
+from models.kernels.load import prefetch
 from models.kernels.table import find
 
 OPEN: Final = 5  # minutes that the base panes ahead of the first open one may touch
 CLOSED: Final = 8  # closed windows that are remembered of an entity, at most so many minutes old
 FRESH: Final = 5  # minutes for which what was known of an entity's behaviour is said of its events
+_AHEAD: Final = 8  # rows
 BEHAVIOUR: Final[int] = FEATURES.index("behaviour")
 
 
@@ -121,7 +123,21 @@ def count_calls(
     endpoint behaves says nothing of one event there: that is many callers' doing.
     """
     first_open = s.head[NEXT]
+    end = len(rows.rows) - 1
     for i in range(len(rows.rows)):
+        ahead_row = rows.rows[min(i + _AHEAD, end)]
+        there = np.int64(out.slot[dimension, ahead_row])
+        if there >= 0:
+            place = there * OPEN + rows.place[ahead_row] // PANE_US // MINUTE % OPEN
+            prefetch(s.rings, there, 0)
+            prefetch(o.owner, there, 0)
+            prefetch(o.events, place, 0)
+            prefetch(o.sums.mix, place, 0)
+            prefetch(o.sums.mix, place, 63)
+            prefetch(o.sums.met, place, 0)
+            prefetch(recent.last, there, 0)
+            prefetch(recent.minutes, there, 0)
+            prefetch(known.rare, there, 0)
         row = rows.rows[i]
         slot = np.int64(out.slot[dimension, row])
         if slot < 0 or s.rings[slot].owner != rows.entity[row]:
