@@ -32,7 +32,7 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets its settings 
             raise IndexError(at)
         buffer[at : at + 8] = np.frombuffer(int(word).to_bytes(8, "little"), np.uint8)
 
-    def prefetch(rows: NDArray[Any], at: int, offset: int) -> None:
+    def prefetch(rows: NDArray[Any], at: int | np.int64, offset: int | np.int64) -> None:
         """Nothing: there is no cache to speak of."""
 
     def trailing_zeros(word: np.uint64) -> int:
