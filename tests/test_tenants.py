@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.detectors.return_levels import ReturnLevels, ReturnLevelsParams
+from models.rules.level_anomaly import LevelAnomaly
 from models.windows.tenants import DAY
 from tests.command import lapwing
 
@@ -42,13 +43,13 @@ def told(folder: Path, extra: Mapping[int, list[dict[str, Any]]], kind: str) -> 
 
 
 def limit() -> float:
-    """From how many events on a minute of the series is at twice its level."""
+    """From how many events on a minute of the series crosses."""
     detector = ReturnLevels(ReturnLevelsParams(), 1)
     minutes = int(START.timestamp()) // 60 + np.arange(MINUTES)
     times = minutes * 60_000_000
     values = np.array(counts(), np.float64)[:, np.newaxis]
     detector.score_learn(values[:AT], times[:AT])
-    return detector.level_at(1_000.0, 2.0, int(times[AT]))[1]
+    return detector.level_at(1_000.0, LevelAnomaly().at_least, int(times[AT]))[1]
 
 
 def test_a_minute_at_the_limit_is_told_of_and_one_event_less_is_not(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_a_minute_at_the_limit_is_told_of_and_one_event_less_is_not(tmp_path: Pa
     assert message.startswith(
         f"Unusual level of traffic: {counts()[AT] + more} events a minute in tenant acme (expected "
     )
-    assert "since 2026-11-03 00:10:00 UTC; not within 2 times what its few strangest episodes" in message
+    assert "since 2026-11-03 00:10:00 UTC; not within 3 times what its few strangest episodes" in message
     assert told(tmp_path, {AT: [success] * (more - 1)}, "level_anomaly") == []
     assert not (tmp_path / "out" / "actions.ndjson").read_bytes()  # it proposes no block
 

@@ -52,7 +52,7 @@ class LevelAnomaly(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     id: str = ""
     dimension: Literal["tenant"] = "tenant"
     series: Literal["events", "failures"] = "events"
-    at_least: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 2.0
+    at_least: Annotated[float, msgspec.Meta(ge=1, le=1e6)] = 3.0
     events: Count = 30
     after: str = "24h"
     severity: Literal["low", "medium"] = "low"
