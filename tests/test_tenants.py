@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from models.detectors.return_levels import ReturnLevels, ReturnLevelsParams
 from models.rules.level_anomaly import LevelAnomaly
@@ -40,6 +41,34 @@ def told(folder: Path, extra: Mapping[int, list[dict[str, Any]]], kind: str) -> 
     assert done.returncode == 0, done.stderr
     alerts = [json.loads(line) for line in (folder / "out" / "alerts.ndjson").read_bytes().splitlines()]
     return [one for one in alerts if one["metadata"]["event_code"].startswith(kind)]
+
+
+def test_hours_without_anybody_are_rows_of_zeros(tmp_path: Path) -> None:
+    heard = [*range(200), *range(320, 420)]
+    with (tmp_path / "events.ndjson").open("w") as file:
+        for minute in heard:
+            for at in range(counts()[minute]):
+                time = START + timedelta(minutes=minute, milliseconds=at * 50)
+                event = {"tenant": "acme", "ip": "203.0.113.1", "action": "login", "outcome": "success"}
+                file.write(json.dumps({"time": time.isoformat(), **event}) + "\n")
+    (tmp_path / "config.toml").write_text("[output]\nwindow_quantile = 0.0\nwindow_sample = 1.0\n")
+    words = "--config", tmp_path / "config.toml", "--input", tmp_path / "events.ndjson", "--output", tmp_path / "out"
+    done = lapwing("detect", *words, "--quiet")
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(tmp_path / "out" / "windows.parquet").to_pylist()
+    mine = {row["start"]: row for row in rows if (row["detector"], row["feature"]) == ("levels", "events_1m")}
+    values = np.zeros((420, 1))
+    values[heard, 0] = [counts()[minute] for minute in heard]
+    times = (int(START.timestamp()) // 60 + np.arange(420)) * 60_000_000
+    scores, quantiles = ReturnLevels(ReturnLevelsParams(), 1).score_learn(values, times)
+    for minute in (*range(100, 200), *range(320, 420)):
+        row = mine[START + timedelta(minutes=minute)]
+        assert (row["observed"], row["score"], row["quantile"]) == (
+            values[minute, 0],
+            scores[minute],
+            quantiles[minute],
+        )
+    assert START + timedelta(minutes=300) not in mine
 
 
 def limit() -> float:

@@ -45,8 +45,8 @@ class LevelAnomaly(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     `after`. It is never above medium by itself, and proposes nothing to be blocked.
 
     When it fails: an episode is told once, so what goes on is told at its beginning only; a first day, or a first week,
-    is compared with less than the seasons that it will know; a tenant of few events has no level; where all tenants of
-    a shard are silent the minutes are looked at when one speaks again (`source_silence` tells of silence).
+    is compared with less than the seasons that it will know; a tenant of few events has no level; minutes in which
+    nobody speaks are learned and not told of (`source_silence` tells of silence).
     """
 
     id: str = ""

@@ -33,6 +33,11 @@ class Mix:
         scores, quantiles = self._detector.score_learn(np.array([counts]))
         return float(scores[0]), float(quantiles[0])
 
+    def learn_silence(self, minutes: int) -> int:
+        """Learn rows of zeros; how many of them had no score."""
+        scores, _ = self._detector.score_learn(np.zeros((minutes, len(COUNTS))))
+        return int(np.isnan(scores).sum())
+
     def reasons(self, counts: list[float]) -> tuple[Reason, ...]:
         """What made a minute strange, the weightiest first, by the model as it is now."""
         found = np.full((1, REASONS, REASON_FIELDS), -1.0)
