@@ -31,9 +31,9 @@ def test_windows_are_filtered_and_in_order(out: str) -> None:
     whole = query.windows(out)
     assert whole.num_rows == pq.read_metadata(Path(out) / "windows.parquet").num_rows
     (tenant, *_) = query.entities(out, "tenant")
-    rows = query.windows(out, tenant.tenant, "tenant", tenant.entity, ["end", "observed", "expected", "feature"])
-    assert rows.column_names == ["end", "observed", "expected", "feature"]
-    assert 0 < rows.num_rows == tenant.windows < whole.num_rows
+    rows = query.windows(out, tenant.tenant, "tenant", tenant.entity, ["end", "observed", "detector", "feature"])
+    assert rows.column_names == ["end", "observed", "detector", "feature"]
+    assert 0 < rows["detector"].to_pylist().count("rates") == tenant.windows < rows.num_rows < whole.num_rows
     ends = rows["end"].to_pylist()
     assert ends == sorted(ends)
     assert query.windows(out, "nobody").num_rows == 0

@@ -32,6 +32,7 @@ print(json.dumps([sorted(before), sorted(loaded() - before)]))
 WHEN_NEEDED = {
     "baseline.count_z", "lines.split_lines", "pairs.users_at", "pairs.live_pairs", "pairs.refill_pairs",
     "table.newcomers", "table.refill", "cells.prune_cells",
+    "gather.collect_owned",  # of the events behind a spike
     "lines.next_lf", "pairs.lives",  # parts of these, where they have yet to be compiled
 }  # fmt: skip
 
