@@ -193,7 +193,7 @@ def main() -> None:
     """Run, print, and fail if anything grew or slowed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--days", type=int, default=11, choices=range(2, 31), metavar="N", help="at least 2")
-    parser.add_argument("--rate", type=float, default=50.0, help="events a second of simulated time")
+    parser.add_argument("--rate", type=float, default=20.0, help="events a second of simulated time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     bench = Bench(parser)
