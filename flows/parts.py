@@ -267,6 +267,7 @@ def _tenants(config: Config) -> TenantSettings | None:
         mix=mix,
         level_rules=tuple(rule for rule in asked if isinstance(rule, LevelAnomaly)),
         mix_rules=tuple(rule for rule in asked if isinstance(rule, MixAnomaly)),
+        lateness_us=config.time.lateness_us,
         keep_quantile=config.output.window_quantile,
         keep_share=config.output.window_sample,
         learned="; ".join(f"{row.id} {learned_shape(row)}" for row in (levels, mix) if row is not None),

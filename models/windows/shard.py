@@ -33,7 +33,6 @@ from models.kernels.layout import (
     EVIDENCE_DROPPED,
     LEARNED_RULE,
     LINGER,
-    MINUTE,
     NEVER,
     NEXT,
     PANE_US,
@@ -169,7 +168,7 @@ class Shard:
             created = min(self.watermark, sources.latest) + self.settings.lateness_us
             self._find(sources.close(self.watermark, created))
         if self.tenants and self.watermark == END_OF_TIME:
-            self._find(self.tenants.end(int(self.s.head[NEXT]) // MINUTE))
+            self._find(self.tenants.end(self.s))
         self.s.head[EVIDENCE_DROPPED] = self.evidence.dropped
         out = SliceScores(
             batch=batch if self.dimension == 0 and piece.shard == 0 else None,
@@ -306,7 +305,9 @@ class Shard:
                 if self.behaviour is not None:
                     self._close_behaviour(self.behaviour)
                 if self.tenants is not None:
-                    self._close_tenants(self.tenants)
+                    alerts, windows = self.tenants.close(self.s, self.watermark)
+                    self._find(alerts)
+                    self.windows += windows
                 self._learn()
 
     def _open_early(self) -> None:
@@ -371,16 +372,6 @@ class Shard:
         self._follow(judged.steps, judged.numbers, int(self.s.head[NEXT]) - 1, reasons_of(judged.reasons))
         rows, rules = judged.windows, self.settings.rules
         self.windows += kept_windows(self.s, self.dimension, behaviour.detector, rows, rules, no_levels())
-
-    def _close_tenants(self, tenants: Tenants) -> None:
-        until, now = int(self.s.head[NEXT]), self.watermark
-        if now == END_OF_TIME:
-            if self.s.newest[self.s.active[: self.s.head[ACTIVE]]].max() < until - MINUTE:
-                return  # time has ended: that nobody says more is no silence
-            now = until * PANE_US
-        alerts, windows = tenants.close(self.s, now + self.settings.lateness_us)
-        self._find(alerts)
-        self.windows += windows
 
     def _learn(self) -> None:
         if self.dimension >= len(DIMENSIONS):

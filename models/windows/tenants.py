@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.alert import CLOSE, CREATE, UPDATE, Alert, Reason
-from models.base import FEATURES, TENANT
+from models.base import END_OF_TIME, FEATURES, TENANT
 from models.detectors.reservoir_ensemble import ReservoirEnsembleParams
 from models.detectors.return_levels import ReturnLevels, ReturnLevelsParams
 from models.features.minute import COUNTS
@@ -49,6 +49,7 @@ class TenantSettings(msgspec.Struct, frozen=True, kw_only=True):
     mix: ReservoirEnsembleParams | None
     level_rules: tuple[LevelAnomaly, ...]
     mix_rules: tuple[MixAnomaly, ...]
+    lateness_us: int
     keep_quantile: float
     keep_share: float
     learned: str
@@ -123,9 +124,14 @@ class Tenants:
         self.tenants: dict[int, _Tenant] = {}
         self._level_rules = [[rule for rule in settings.level_rules if rule.series == name] for name in SERIES]
 
-    def close(self, s: ShardArrays, created: int) -> tuple[list[Alert], list[ClosedWindows]]:
+    def close(self, s: ShardArrays, watermark: int) -> tuple[list[Alert], list[ClosedWindows]]:
         """The minute before head[NEXT] has closed: what it is told of, and the windows that are kept."""
-        minute = int(s.head[NEXT]) // MINUTE - 1
+        until, now = int(s.head[NEXT]), watermark
+        if watermark == END_OF_TIME:
+            if s.newest[s.active[: s.head[ACTIVE]]].max() < until - MINUTE:
+                return [], []  # that nobody says more is no silence
+            now = until * PANE_US
+        minute, created = until // MINUTE - 1, now + self.settings.lateness_us
         spoke = self._hear(s, minute)
         alerts: list[Alert] = []
         rows: list[_Row] = []
@@ -145,8 +151,9 @@ class Tenants:
             known.due = minute + 1
         return alerts, self._kept(rows)
 
-    def end(self, minute: int) -> list[Alert]:
-        """The input has ended with a minute: all incidents close, what was learned stays."""
+    def end(self, s: ShardArrays) -> list[Alert]:
+        """The input has ended: all incidents close, what was learned stays."""
+        minute = int(s.head[NEXT]) // MINUTE
         return [alert for owner in sorted(self.tenants) for alert in self._end(self.tenants[owner].known, minute)]
 
     def _hear(self, s: ShardArrays, minute: int) -> dict[int, list[float]]:
