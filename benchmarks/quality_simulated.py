@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.stats import chi2
 
+from benchmarks.run import EVERYTHING
 from flows.bars import Bar, svg
 from flows.compare import AttackResult, Comparison, Incident, match, read_alerts, read_truth
 from flows.intervals import wilson
@@ -28,18 +29,6 @@ from tests.command import LAPWING
 
 FIRST_SEED: Final = 9001
 """No detection or threshold was chosen on 9001 and after; docs/quality.md says which had been run before."""
-CONFIG: Final = """
-[[detector]]
-type = "ewma"
-[[detector]]
-type = "return_levels"
-[[detector]]
-type = "reservoir_ensemble"
-id = "mix"
-over = "tenants"
-[[detector]]
-type = "{detector}"
-"""
 AS_LIVE: Final = "[input]\nbatch_rows = 8\n"
 THIRDS: Final = ("weakest", "middle", "strongest")
 
@@ -254,8 +243,8 @@ def main() -> None:
     found = Found()
     with tempfile.TemporaryDirectory() as place:
         config, live = Path(place) / "config.toml", Path(place) / "live.toml"
-        config.write_text(CONFIG.format(detector=arguments.detector))
-        live.write_text(AS_LIVE + CONFIG.format(detector=arguments.detector))
+        config.write_text(EVERYTHING.format(behaviour=arguments.detector))
+        live.write_text(AS_LIVE + EVERYTHING.format(behaviour=arguments.detector))
         size = arguments.events, arguments.users, arguments.attacks
         for seed in range(FIRST_SEED, FIRST_SEED + arguments.seeds):
             compared, incidents, _ = attacked(config, seed, *size)

@@ -32,7 +32,7 @@ REFERENCE_EVENTS = 150_000
 REFERENCE_FEW = 5_000
 WARM_BYTES = 4 << 30
 HOURS_A_MILLION = 1.0
-BEHAVIOUR = """
+EVERYTHING = """
 [[detector]]
 type = "ewma"
 [[detector]]
@@ -42,8 +42,9 @@ type = "reservoir_ensemble"
 id = "mix"
 over = "tenants"
 [[detector]]
-type = "half_space_trees"
+type = "{behaviour}"
 """
+"""A configuration with all detectors on, of which one learns behaviour."""
 _DETECT = "import sys; from flows.cli import main; sys.exit(main())"
 
 
@@ -99,7 +100,7 @@ def measure(folder: Path, events: int, rounds: int, seed: int, say: Callable[[st
     """All figures of a benchmark; times are nanoseconds an event."""
     path, short, output = folder / "events.ndjson", folder / "short.ndjson", folder / "out"
     learning = folder / "behaviour.toml"
-    learning.write_text(BEHAVIOUR)
+    learning.write_text(EVERYTHING.format(behaviour="half_space_trees"))
     say(f"simulating {events:,} events")
     write_events(path, events, seed)
     first = lines_of(path, min(REFERENCE_EVENTS, events))
