@@ -162,14 +162,18 @@ def gathered(found: dict[str, Any], pieces: list[list[bytes]], rest: dict[str, A
         "ring_bytes": _rows(found["rings"], active).tobytes(),
         "model": {c: _pack(found[c]) for c in MODEL_COLUMNS},
         "behaviour": {name: _pack(array) for name, array in behaviour.items()},
-        "tenant_tables": {
-            name.removeprefix(_TENANTS): array.tobytes() for name, array in found.items() if name.startswith(_TENANTS)
-        },
+        "tenant_tables": _of_tenants(found, rest.get("tenants", ())),
         "evidence": pieces[:first],
         "hold_back": held_back,
         "incidents": [(int(place[slot]), incident) for slot, incident in rest["incidents"]],
     }
     return msgspec.msgpack.encode(state)
+
+
+def _of_tenants(found: dict[str, Any], tenants: Iterable[tuple[int, Any]]) -> dict[str, bytes]:
+    """The tables of those tenants that are still there: others may lie among what was written before they went."""
+    there = tuple(f"{_TENANTS}{owner:016x}." for owner, _ in tenants)
+    return {name.removeprefix(_TENANTS): array.tobytes() for name, array in found.items() if name.startswith(there)}
 
 
 def snapshot(shard: "Shard") -> bytes:

@@ -1,6 +1,6 @@
 """One shard of one dimension: its entities' windows, what they taught, and their open incidents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -187,8 +187,9 @@ class Shard:
         self.findings, self.windows = [], []
         return out
 
-    def _find(self, alerts: list[Alert]) -> None:
+    def _find(self, alerts: Iterable[Alert], windows: Iterable[ClosedWindows] = ()) -> None:
         self.findings += [Finding(alert.time // PANE_US - 1, alert) for alert in alerts]
+        self.windows += windows
 
     def snapshot(self) -> bytes:
         """The shard as versioned plain bytes; `Shard(..., state=...)` goes on from them."""
@@ -305,17 +306,13 @@ class Shard:
                 if self.behaviour is not None:
                     self._close_behaviour(self.behaviour)
                 if self.tenants is not None:
-                    alerts, windows = self.tenants.close(self.s, self.watermark)
-                    self._find(alerts)
-                    self.windows += windows
+                    self._find(*self.tenants.close(self.s, self.watermark))
                 self._learn()
 
     def _open_early(self) -> None:
         """Nothing can open that was not open before unless something was counted, or another pane is the first."""
         pane = int(self.s.head[NEXT]) // PER30
-        slots = self._stirred
-        if pane != self._looked:
-            slots = self.s.active[: self.s.head[ACTIVE]]
+        slots = self._stirred if pane == self._looked else self.s.active[: self.s.head[ACTIVE]]
         self._looked = pane
         if self.s.head[NEXT] == NEVER or not len(slots):
             return
@@ -339,8 +336,7 @@ class Shard:
         if not len(steps):
             return
         created = (self.watermark if self.watermark != END_OF_TIME else pane * PANE_US) + self.settings.lateness_us
-        why = reasons or [()] * len(steps)
-        for step, each, features in zip(steps.tolist(), numbers.tolist(), why, strict=True):
+        for step, each, features in zip(steps.tolist(), numbers.tolist(), reasons or [()] * len(steps), strict=True):
             slot, name, owner = step[SLOT], ("", ""), 0
             if step[KIND] == JUDGE:
                 self._judge(step[RULE], slot, step[PANE], pane)
