@@ -58,6 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated day and a half with strange behaviour, in one file and in two."""
     folder = tmp_path_factory.mktemp("live")
     (folder / "config.toml").write_text(CONFIG)
+    (folder / "trees.toml").write_text(CONFIG.replace("reservoir_ensemble", "half_space_trees", 1))
     words = ["--events", EVENTS, "--hours", "36", "--users", "900", "--seed", "11", "--attacks", "scraper,mix_turn"]
     assert lapwing("simulate", *map(str, words), "--output", folder / "events.ndjson").returncode == 0
     lines = (folder / "events.ndjson").read_bytes().splitlines(keepends=True)
@@ -210,7 +211,6 @@ def test_what_it_learned_is_told_of(again: Path, whole: tuple[list[Vectors], Cou
 
 def test_what_another_detector_learned_is_not_gone_on_with(again: Path) -> None:
     trees = again / "trees.toml"
-    trees.write_text(CONFIG.replace("reservoir_ensemble", "half_space_trees", 1))
     words = "detect", "--input", again / "in", "--output", again / "out", "--state", again / "state", "--config", trees
     done = lapwing(*words)
     assert done.returncode == 3
