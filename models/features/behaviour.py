@@ -40,6 +40,7 @@ from models.kernels.behaviour import (
     RecentArrays,
     SumArrays,
 )
+from models.kernels.pages import zeros
 
 BEHAVIOUR: Final = (
     "calls", "outcomes", "crowd_calls", "crowd_outcomes", "persistence", "volume", "spacing", "errors", "newness",
@@ -126,27 +127,27 @@ def reasons_of(rows: NDArray[np.float64]) -> list[tuple[Reason, ...]]:
 
 def allocate_sums(places: int) -> SumArrays:
     """Room for so many open minutes."""
-    return SumArrays(np.zeros((places, 2, CELLS), np.uint16), np.zeros(places, np.uint64))
+    return SumArrays(zeros((places, 2, CELLS), np.uint16), zeros(places, np.uint64))
 
 
 def allocate_recent(rings: int) -> RecentArrays:
     """Recent behaviour of so many active entities, none yet."""
     return RecentArrays(
-        np.zeros((rings, 2, CELLS), np.float32),
-        np.zeros((rings, 3), np.float32),
-        np.zeros(rings, np.uint32),
-        np.zeros(rings, np.int32),
+        zeros((rings, 2, CELLS), np.float32),
+        zeros((rings, 3), np.float32),
+        zeros(rings, np.uint32),
+        zeros(rings, np.int32),
     )
 
 
 def allocate_profiles(records: int) -> ProfileArrays:
     """Profiles of so many entities, nothing learned."""
     return ProfileArrays(
-        np.zeros((records, 2, CELLS), np.uint8),
-        np.zeros((records, HOURS), np.uint8),
-        np.zeros(records, np.uint64),
-        np.zeros((records, LEVELS), np.float32),
-        np.zeros(records, np.int32),
+        zeros((records, 2, CELLS), np.uint8),
+        zeros((records, HOURS), np.uint8),
+        zeros(records, np.uint64),
+        zeros((records, LEVELS), np.float32),
+        zeros(records, np.int32),
     )
 
 

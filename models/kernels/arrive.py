@@ -22,6 +22,7 @@ from models.kernels.layout import (
     NEVER,
     NEXT,
     OVERTAKEN,
+    PAIR_END,
     PANE_US,
     PER30,
     RING5,
@@ -30,6 +31,7 @@ from models.kernels.layout import (
     RING30_AT,
     SEEN,
     SPIKE,
+    SQUARE_AT,
     VALUES,
     X_DELETIONS,
     X_ERROR_SHARE,
@@ -194,9 +196,13 @@ def look_ahead(s: ShardArrays, rows: RowArrays, i: int, dimension: int) -> None:
     if i + RECORDS_AHEAD < len(rows.rows):
         row = np.uint64(rows.rows[i + RECORDS_AHEAD])
         entity = rows.entity[row]
-        prefetch(s.records, spot(s.secret, entity, len(s.records)), 0)
+        at = spot(s.secret, entity, len(s.records))
+        prefetch(s.records, at, 0)
+        prefetch(s.records, at, SQUARE_AT)
         if (dimension == IP or dimension == USER) and rows.other[row] != 0:
-            prefetch(s.pairs, spot(s.secret, pair_key(entity, rows.other[row], COUNTERPART), len(s.pairs)), 0)
+            at = spot(s.secret, pair_key(entity, rows.other[row], COUNTERPART), len(s.pairs))
+            prefetch(s.pairs, at, 0)
+            prefetch(s.pairs, at, PAIR_END)
     if i + RINGS_AHEAD < len(rows.rows):
         row = np.uint64(rows.rows[i + RINGS_AHEAD])
         at = spot(s.secret, rows.entity[row], len(s.records))
@@ -205,6 +211,7 @@ def look_ahead(s: ShardArrays, rows: RowArrays, i: int, dimension: int) -> None:
             pane = rows.place[row] // PANE_US
             prefetch(s.rings, slot, 0)
             prefetch(s.rings, slot, 64)
+            prefetch(s.rings, slot, RING5_AT - 1)
             prefetch(s.rings, slot, RING5_AT + 12 * (pane & (RING5 - 1)))
             prefetch(s.rings, slot, RING30_AT + 20 * (pane // PER30 & (RING30 - 1)))
             prefetch(s.rings, slot, LATEST30_AT + 8 * (pane // PER30 & (RING30 - 1)))
@@ -249,17 +256,21 @@ def count_in_cells(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: np.uint6
 @inlined
 def count_row(s: ShardArrays, r: RuleArrays, rows: RowArrays, row: np.uint64, dimension: int, pane: int) -> int:
     """Count one row in its entity's panes and pairs; its ring, or -1 where there is no room."""
-    slot = enter(
-        s,
-        rows.entity[row],
-        rows.names,
-        rows.name_start[row],
-        rows.name_length[row],
-        rows.tenant_start[row],
-        rows.tenant_length[row],
-    )
+    at = find(s, rows.entity[row])
+    slot = int(s.records[at].slot)  # -1 of an empty place too
     if slot < 0:
-        return -1
+        slot = enter(
+            s,
+            at,
+            rows.entity[row],
+            rows.names,
+            rows.name_start[row],
+            rows.name_length[row],
+            rows.tenant_start[row],
+            rows.tenant_length[row],
+        )
+        if slot < 0:
+            return -1
     counts = rows.counts[row]
     pane30 = pane // PER30
     if dimension == IP or dimension == USER:

@@ -12,6 +12,8 @@ import numpy as np
 from numba import config
 from numpy.typing import NDArray
 
+from models.kernels.pages import zeros
+
 PANE_US: Final = 5_000_000  # the base pane
 MINUTE: Final = 12  # base panes in the learning window
 PER30: Final = 6  # base panes in a 30 s pane
@@ -81,6 +83,7 @@ RECORD: Final = np.dtype(
     align=True,
 )
 """What is remembered of an entity: 104 bytes."""
+SQUARE_AT: Final[int] = RECORD.fields["square"][1]  # type: ignore[index]
 
 HOUR_ROW: Final = np.dtype(
     [
@@ -148,6 +151,7 @@ PAIR: Final = np.dtype(
     align=True,
 )
 """One entity and one counterpart: 48 bytes."""
+PAIR_END: Final = PAIR.itemsize - 1
 
 
 CELL: Final = np.dtype(
@@ -247,7 +251,7 @@ def by_attribute(array: NDArray[Any]) -> NDArray[Any]:
 
 def allocate_records(n: int) -> NDArray[Any]:
     """Empty records, `n` a power of two."""
-    records = by_attribute(np.zeros(n, RECORD))
+    records = by_attribute(zeros(n, RECORD))
     records["slot"] = -1
     records["hours"] = -1
     for column in ("first", "last", "guard_day", "guard_since"):
@@ -257,12 +261,12 @@ def allocate_records(n: int) -> NDArray[Any]:
 
 def allocate_hours(n: int) -> NDArray[Any]:
     """Room for the hours of n entities: an address range until it is used."""
-    return by_attribute(np.zeros(n, HOUR_ROW))
+    return by_attribute(zeros(n, HOUR_ROW))
 
 
 def allocate_pairs(m: int) -> NDArray[Any]:
     """Empty pairs, `m` a power of two."""
-    pairs = by_attribute(np.zeros(m, PAIR))
+    pairs = by_attribute(zeros(m, PAIR))
     pairs["slot"] = -1
     pairs["next"] = -1
     return pairs
@@ -274,10 +278,10 @@ def allocate_rings(p: int, rules: int, meters: int) -> dict[str, NDArray[Any]]:
     return {
         "keep": np.full(p, NEVER, np.int32),
         "cell": np.full((p, meters), -1, np.int32),
-        "cells": by_attribute(np.zeros(q, CELL)),
+        "cells": by_attribute(zeros(q, CELL)),
         "free_cells": np.arange(q - 1, -1, -1, dtype=np.int32),
         "walked": np.zeros((meters, WALKED), np.int64),
-        "rings": by_attribute(np.zeros(p, RING)),
+        "rings": by_attribute(zeros(p, RING)),
         "free": np.arange(p - 1, -1, -1, dtype=np.int32),
         "active": np.zeros(p, np.int32),
         "newest": np.full(p, NEVER, np.int32),

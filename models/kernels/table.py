@@ -101,6 +101,7 @@ def let_go(s: ShardArrays, slot: int) -> None:
 @kernel
 def enter(
     s: ShardArrays,
+    at: int,
     entity: np.uint64,
     names: NDArray[np.uint8],
     name_at: int,
@@ -108,10 +109,10 @@ def enter(
     tenant_at: int,
     tenant_length: int,
 ) -> int:
-    """The entity's ring, taken from the pool or from one counted once; -1 when records or rings are used up."""
-    at = find(s, entity)
-    if s.records[at].hash != 0 and s.records[at].slot >= 0:
-        return int(s.records[at].slot)
+    """A ring for an entity that has none, taken from the pool or from one counted once; -1 when there is no room.
+
+    `at` is where `find` has found its record, or the place for one.
+    """
     if s.records[at].hash == 0 and s.head[RECORDS] >= s.head[RECORD_LIMIT]:
         s.head[OVERFLOWED] += 1
         return -1

@@ -26,12 +26,39 @@ Saved = list[tuple[int, int, list[Witness]]]
 Found = Iterator[tuple[tuple[int, int], list[Witness]]]
 
 
+class Copies(NamedTuple):
+    """Events of closed panes, columns of length n; `blob` holds their messages one after another."""
+
+    owner: NDArray[np.uint64]
+    pane: NDArray[np.int64]
+    time: NDArray[np.int64]
+    start: NDArray[np.int64]
+    length: NDArray[np.int64]
+    blob: NDArray[np.uint8]
+
+    def of(self, chosen: NDArray[Any]) -> "Copies":
+        """Some of them, over the same messages."""
+        return Copies(*(column[chosen] for column in self[:-1]), self.blob)
+
+    def found(self) -> Found:
+        """Each entity's and pane's events, as witnesses."""
+        for (entity, pane), few in groupby(self._rows(), itemgetter(0, 1)):
+            yield (entity, pane), [self._witness(*more) for _, _, *more in few]
+
+    def _rows(self) -> Iterator[tuple[int, int, int, int, int]]:
+        return zip(*(column.tolist() for column in self[:-1]), strict=True)
+
+    def _witness(self, time: int, start: int, length: int) -> Witness:
+        return witness(time, self.blob[start : start + length].tobytes())
+
+
 class Recent:
     """All events of open panes; of closed panes only those of entities under way to a spike.
 
     A spike's witnesses are the first three and the last two events, by (time, content), of each of its crossing panes
     and of the run of panes that led to the first. Open panes are references to the batches, so adding costs nothing
-    per event. When a pane has closed, only five events for each entity with a streak stay, as copies.
+    per event. When a pane has closed, only the first and the last events of each entity with a streak stay, as copies.
+    Few streaks become an incident, so only what is asked for is made a witness.
 
     A snapshot holds five events of each open pane for the entities that it is given (those with a streak, and the
     busiest). An entity that was not among them at a crash, and crosses within the panes then open, has fewer witnesses.
@@ -43,7 +70,8 @@ class Recent:
         self.batches: deque[Held] = deque()
         self._first = 0  # the number of the first of the batches, in the order of their coming
         self._indexes: deque[_Index] = deque()
-        self.copies: dict[tuple[int, int], list[Witness]] = {}
+        self.copies: list[Copies] = []
+        self.restored: dict[tuple[int, int], list[Witness]] = {}
 
     def add(self, batch: EventBatch, rows: NDArray[np.int64], newest: int) -> None:
         """Refer to some rows, of which the newest lies in base pane `newest`, until their panes have closed."""
@@ -51,38 +79,44 @@ class Recent:
 
     def closed(self, before: int) -> bool:
         """Whether there is something to let go of, now that all panes before this one are closed."""
-        return bool(self.copies) or (bool(self.batches) and self.batches[0][2] < before)
+        return bool(self.copies or self.restored) or (bool(self.batches) and self.batches[0][2] < before)
 
     def forget(self, before: int, streaking: Owners) -> None:
         """Let go of what no spike can ask for: `streaking` are the entities whose condition held in the last pane."""
-        oldest, closed = before - STREAK_PANES, []
+        oldest, closed, owners = before - STREAK_PANES, [], np.unique(streaking)
         while self.batches and self.batches[0][2] < before:
             closed.append(self.batches.popleft())
         self._first += len(closed)
-        for key, found in self._scanned(closed, np.unique(streaking), oldest):
-            self.copies[key] = ends(sorted(self.copies.get(key, []) + found))
-        kept = set(streaking.tolist())
         # What a restart brought back of panes that are still open belongs to entities without a streak as yet.
-        self.copies = {k: w for k, w in self.copies.items() if k[1] >= before or (k[1] >= oldest and k[0] in kept)}
+        kept = [one.of((one.pane >= before) | ((one.pane >= oldest) & _among(one.owner, owners))) for one in self.copies]
+        self.copies = [one for one in [*kept, *self._copied(closed, owners, oldest)] if len(one.owner)]
+        if self.restored:
+            still = set(owners.tolist())
+            self.restored = {k: w for k, w in self.restored.items() if k[1] >= before or (k[1] >= oldest and k[0] in still)}
 
     def witnesses(self, entity: int, first: int, last: int) -> list[Witness]:
-        """At most five events of an entity for each of the panes from `first` to `last`, by (time, content)."""
-        held = (few for (owner, pane), few in self.copies.items() if owner == entity and first <= pane <= last)
+        """The first and last events of an entity in each of the panes from `first` to `last`, by (time, content)."""
+        held = (few for (owner, pane), few in self.restored.items() if owner == entity and first <= pane <= last)
         found = [w for few in held for w in few]
         owner, open_panes = np.array([entity], np.uint64), [one for one in self.batches if one[2] >= first]
+        for copies in self.copies:
+            mine = np.flatnonzero(copies.owner == owner[0])
+            mine = mine[(copies.pane[mine] >= first) & (copies.pane[mine] <= last)]
+            found += [w for _, few in copies.of(mine).found() for w in few]
         found += [w for _, few in self._scanned(open_panes, owner, first, last) for w in few]
         return sorted(found)
 
     def snapshot(self, before: int, owners: Owners) -> Saved:
         """What is kept of some entities, each named once and in order, `before` being the first open pane."""
-        saved = dict(self.copies)
-        for key, found in self._looked_up(owners, before - STREAK_PANES):
-            saved[key] = ends(sorted(saved[key] + found)) if key in saved else found
+        saved = dict(self.restored)
+        opened = self._looked_up(owners, before - STREAK_PANES)
+        for key, found in chain(*(copies.found() for copies in self.copies), opened):
+            saved[key] = ends(sorted(saved.get(key, []) + found))
         return [(entity, pane, few) for (entity, pane), few in saved.items()]
 
     def restore(self, saved: list[Any]) -> None:
         """Take what a snapshot holds."""
-        self.copies = {(entity, pane): [Witness(*w) for w in few] for entity, pane, few in saved}
+        self.restored = {(entity, pane): [Witness(*w) for w in few] for entity, pane, few in saved}
 
     def _scanned(self, held: Iterable[Held], owners: Owners, oldest: int, newest: int = END_OF_TIME) -> Found:
         """Of some entities, in order, and each pane from `oldest` to `newest`: the first three and last two of rows."""
