@@ -164,6 +164,21 @@ def enter(
 
 
 @kernel
+def with_streak(s: ShardArrays, owners: NDArray[np.uint64]) -> int:
+    """Note the entities of which some rule's condition held in the pane that has closed last: how many there are."""
+    n = 0
+    for i in range(s.head[ACTIVE]):
+        slot = s.active[i]
+        if s.hot[slot]:
+            for rule in range(s.streak.shape[1]):
+                if s.streak[slot, rule] > 0:
+                    owners[n] = s.rings[slot].owner
+                    n += 1
+                    break
+    return n
+
+
+@kernel
 def lengths_of_names(s: ShardArrays, slots: NDArray[np.int32]) -> tuple[int, int]:
     """Bytes of the tenants' and of the entities' names of some rings."""
     tenants = names = 0

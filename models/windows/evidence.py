@@ -3,7 +3,7 @@
 import hashlib
 from collections import deque
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from models.event import EventBatch
 from models.kernels.direct import direct
 from models.kernels.gather import collect, copy_rows
 
+_T = TypeVar("_T")
 _COLLECT, _COPY_ROWS = direct(collect), direct(copy_rows)
 MESSAGE_LIMIT = 2048
 SHARD_LIMIT = 16 << 20
@@ -144,8 +145,8 @@ def witness(time: int, message: bytes) -> Witness:
     return Witness(time, hashlib.blake2b(message, digest_size=8).digest(), message)
 
 
-def ends(witnesses: list[Witness]) -> list[Witness]:
-    """The first three and the last two.
+def ends(witnesses: list[_T]) -> list[_T]:
+    """The first three and the last two of what is in order.
 
     >>> [w.time for w in ends([Witness(t, b"", b"") for t in range(9)])]
     [0, 1, 2, 7, 8]

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from models.alert import CLOSE, CREATE, UPDATE, Alert, Reason
 from models.base import FEATURES, SEVERITIES, WATCHED
@@ -127,12 +129,21 @@ class Incidents:
         self.canonical = canonical
         self.features = [feature_of(rule) for rule in rules]
         self.open: dict[tuple[int, int], Incident] = {}
-        self._live = [at for at, rule in enumerate(rules) if rule.mode == "live"]
+        self._live = {at for at, rule in enumerate(rules) if rule.mode == "live"}
+        self._uids: tuple[NDArray[np.int64], NDArray[np.uint8]] | None = None
 
-    def uids(self, slot: int) -> list[bytes]:
-        """The uids of the incidents open at an entity, smallest first, but of those in shadow."""
-        found = (self.open.get((slot, rule)) for rule in self._live)
-        return sorted(bytes.fromhex(i.uid) for i in found if i is not None)
+    def uids(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """The open incidents but those in shadow: their rings, in order, and the uid of each, of shape (n, 16)."""
+        if self._uids is None:
+            shown = sorted((slot, one.uid) for (slot, rule), one in self.open.items() if rule in self._live)
+            uids = np.frombuffer(bytes.fromhex("".join(uid for _, uid in shown)), np.uint8)
+            self._uids = np.array([slot for slot, _ in shown], np.int64), uids.reshape(-1, 16)
+        return self._uids
+
+    def restore(self, incident: Incident) -> None:
+        """Go on with an incident that was open."""
+        self.open[incident.slot, incident.rule] = incident
+        self._uids = None
 
     def take(
         self,
@@ -156,6 +167,7 @@ class Incidents:
         end = (pane + 1) * width
         if step[KIND] == END:
             del self.open[slot, rule]
+            self._uids = None
             return self._alert(incident, CLOSE, end)
         if step[HOLDS] and numbers[VALUE] > incident.value:
             incident.value, incident.reasons = numbers[VALUE], reasons
@@ -218,6 +230,7 @@ class Incidents:
             incident.expected = numbers[MEAN]
             incident.z = float(count_z(numbers[VALUE], numbers[MEAN], numbers[VARIANCE]))
         self.open[slot, rule] = incident
+        self._uids = None
         self._witness(incident, incident.start, (pane + 1) * width)
         return self._alert(incident, CREATE, (pane + 1) * width)
 

@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, compress, groupby, islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,33 +24,29 @@ Owners = NDArray[np.uint64]
 Held = tuple[EventBatch, NDArray[np.int64], int]
 """Rows of a batch, and the base pane of the newest."""
 Saved = list[tuple[int, int, list[Witness]]]
-Found = Iterator[tuple[tuple[int, int], list[Witness]]]
 
 
 class Copies(NamedTuple):
-    """Events of closed panes, columns of length n; `blob` holds their messages one after another."""
+    """Events of panes, columns of length n; those of one entity and pane lie beside each other."""
 
     owner: NDArray[np.uint64]
     pane: NDArray[np.int64]
     time: NDArray[np.int64]
-    start: NDArray[np.int64]
-    length: NDArray[np.int64]
-    blob: NDArray[np.uint8]
+    message: NDArray[np.object_]  # bytes, empty where they are too long
 
-    def of(self, chosen: NDArray[Any]) -> "Copies":
-        """Some of them, over the same messages."""
-        return Copies(*(column[chosen] for column in self[:-1]), self.blob)
+    def among(self, chosen: NDArray[Any]) -> "Copies":
+        """Some of them."""
+        return Copies(*(column[chosen] for column in self))
 
-    def found(self) -> Found:
-        """Each entity's and pane's events, as witnesses."""
-        for (entity, pane), few in groupby(self._rows(), itemgetter(0, 1)):
-            yield (entity, pane), [self._witness(*more) for _, _, *more in few]
+    def witnesses(self) -> Iterator[tuple[tuple[int, int], list[Witness]]]:
+        """The first three and the last two of each (entity, pane), by (time, content); one may come more than once."""
+        rows = zip(*(column.tolist() for column in self), strict=True)
+        for key, few in groupby(rows, itemgetter(0, 1)):
+            yield key, ends(sorted(witness(time, message) for _, _, time, message in few))
 
-    def _rows(self) -> Iterator[tuple[int, int, int, int, int]]:
-        return zip(*(column.tolist() for column in self[:-1]), strict=True)
 
-    def _witness(self, time: int, start: int, length: int) -> Witness:
-        return witness(time, self.blob[start : start + length].tobytes())
+def _none() -> Copies:
+    return Copies(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.object_))
 
 
 class Recent:
@@ -57,8 +54,8 @@ class Recent:
 
     A spike's witnesses are the first three and the last two events, by (time, content), of each of its crossing panes
     and of the run of panes that led to the first. Open panes are references to the batches, so adding costs nothing
-    per event. When a pane has closed, only the first and the last events of each entity with a streak stay, as copies.
-    Few streaks become an incident, so only what is asked for is made a witness.
+    per event. When a pane has closed, only five events for each entity with a streak stay, as copies; as few streaks
+    become an incident, copies are made witnesses only when they are asked for.
 
     A snapshot holds five events of each open pane for the entities that it is given (those with a streak, and the
     busiest). An entity that was not among them at a crash, and crosses within the panes then open, has fewer witnesses.
@@ -70,7 +67,7 @@ class Recent:
         self.batches: deque[Held] = deque()
         self._first = 0  # the number of the first of the batches, in the order of their coming
         self._indexes: deque[_Index] = deque()
-        self.copies: list[Copies] = []
+        self.copies = _none()
         self.restored: dict[tuple[int, int], list[Witness]] = {}
 
     def add(self, batch: EventBatch, rows: NDArray[np.int64], newest: int) -> None:
@@ -79,49 +76,48 @@ class Recent:
 
     def closed(self, before: int) -> bool:
         """Whether there is something to let go of, now that all panes before this one are closed."""
-        return bool(self.copies or self.restored) or (bool(self.batches) and self.batches[0][2] < before)
+        oldest = self.batches[0][2] if self.batches else before
+        return oldest < before or len(self.copies.pane) > 0 or bool(self.restored)
 
     def forget(self, before: int, streaking: Owners) -> None:
         """Let go of what no spike can ask for: `streaking` are the entities whose condition held in the last pane."""
-        oldest, closed, owners = before - STREAK_PANES, [], np.unique(streaking)
+        oldest, closed = before - STREAK_PANES, []
         while self.batches and self.batches[0][2] < before:
             closed.append(self.batches.popleft())
         self._first += len(closed)
-        # What a restart brought back of panes that are still open belongs to entities without a streak as yet.
-        kept = [one.of((one.pane >= before) | ((one.pane >= oldest) & _among(one.owner, owners))) for one in self.copies]
-        self.copies = [one for one in [*kept, *self._copied(closed, owners, oldest)] if len(one.owner)]
+        self.copies = _joined(
+            self.copies.among(_needed(self.copies.owner, self.copies.pane, before, oldest, streaking)),
+            self._scanned(closed, np.unique(streaking), oldest),
+        )
         if self.restored:
-            still = set(owners.tolist())
-            self.restored = {k: w for k, w in self.restored.items() if k[1] >= before or (k[1] >= oldest and k[0] in still)}
+            owner, pane = (np.array(column) for column in zip(*self.restored, strict=True))
+            needed = _needed(owner.astype(np.uint64), pane, before, oldest, streaking)
+            self.restored = dict(compress(self.restored.items(), needed))
 
     def witnesses(self, entity: int, first: int, last: int) -> list[Witness]:
-        """The first and last events of an entity in each of the panes from `first` to `last`, by (time, content)."""
+        """The first and the last events of an entity in each of the panes from `first` to `last`, in order."""
         held = (few for (owner, pane), few in self.restored.items() if owner == entity and first <= pane <= last)
-        found = [w for few in held for w in few]
         owner, open_panes = np.array([entity], np.uint64), [one for one in self.batches if one[2] >= first]
-        for copies in self.copies:
-            mine = np.flatnonzero(copies.owner == owner[0])
-            mine = mine[(copies.pane[mine] >= first) & (copies.pane[mine] <= last)]
-            found += [w for _, few in copies.of(mine).found() for w in few]
-        found += [w for _, few in self._scanned(open_panes, owner, first, last) for w in few]
-        return sorted(found)
+        copies = self.copies
+        mine = copies.among((copies.owner == owner[0]) & (copies.pane >= first) & (copies.pane <= last))
+        seen = _joined(mine, self._scanned(open_panes, owner, first, last)).witnesses()
+        return sorted(w for few in chain(held, (few for _, few in seen)) for w in few)
 
     def snapshot(self, before: int, owners: Owners) -> Saved:
         """What is kept of some entities, each named once and in order, `before` being the first open pane."""
         saved = dict(self.restored)
-        opened = self._looked_up(owners, before - STREAK_PANES)
-        for key, found in chain(*(copies.found() for copies in self.copies), opened):
-            saved[key] = ends(sorted(saved.get(key, []) + found))
+        for key, found in _joined(self.copies, self._looked_up(owners, before - STREAK_PANES)).witnesses():
+            saved[key] = ends(sorted(saved[key] + found)) if key in saved else found
         return [(entity, pane, few) for (entity, pane), few in saved.items()]
 
     def restore(self, saved: list[Any]) -> None:
         """Take what a snapshot holds."""
         self.restored = {(entity, pane): [Witness(*w) for w in few] for entity, pane, few in saved}
 
-    def _scanned(self, held: Iterable[Held], owners: Owners, oldest: int, newest: int = END_OF_TIME) -> Found:
+    def _scanned(self, held: Iterable[Held], owners: Owners, oldest: int, newest: int = END_OF_TIME) -> Copies:
         """Of some entities, in order, and each pane from `oldest` to `newest`: the first three and last two of rows."""
         if not len(owners):
-            return
+            return _none()
         sieve = np.zeros(SIEVE, np.bool_)
         sieve[owners & np.uint64(SIEVE - 1)] = True
         batches: list[EventBatch] = []
@@ -134,10 +130,11 @@ class Recent:
                 pane, time, mine = found[:, :n]
                 columns.append((owner[:n], pane, time, np.full(n, len(batches)), mine))
                 batches.append(batch)
-        if columns:
-            yield from _ends(batches, *(np.concatenate(column) for column in zip(*columns, strict=True)))
+        if not columns:
+            return _none()
+        return _ends(batches, *(np.concatenate(column) for column in zip(*columns, strict=True)))
 
-    def _looked_up(self, owners: Owners, oldest: int) -> Found:
+    def _looked_up(self, owners: Owners, oldest: int) -> Copies:
         """As `_scanned`, of all batches."""
         self._index()
         batches, columns = [batch for batch, _, _ in self.batches], []
@@ -147,9 +144,10 @@ class Recent:
             at = np.arange(lengths.sum()) + np.repeat(begin - np.cumsum(lengths) + lengths, lengths)
             at = at[(index.number[at] >= self._first) & (index.pane[at] >= oldest)]
             columns.append([column[at] for column in index])
-        if sum(len(column[0]) for column in columns):
-            owner, pane, time, number, rows = (np.concatenate(column) for column in zip(*columns, strict=True))
-            yield from _ends(batches, owner, pane, time, number - self._first, rows)
+        if not sum(len(column[0]) for column in columns):
+            return _none()
+        owner, pane, time, number, rows = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return _ends(batches, owner, pane, time, number - self._first, rows)
 
     def _index(self) -> None:
         """Sort what has come since the last time, and let go of what is of batches that are gone."""
@@ -180,6 +178,20 @@ class _Index(NamedTuple):
     row: NDArray[np.int64]
 
 
+def _needed(owner: Owners, pane: NDArray[np.int64], before: int, oldest: int, streaking: Owners) -> NDArray[np.bool_]:
+    """Which events of entities and panes are needed yet.
+
+    What a restart brought back of panes that are still open belongs to entities without a streak as yet.
+    """
+    return np.asarray((pane >= before) | ((pane >= oldest) & np.isin(owner, streaking)))
+
+
+def _joined(one: Copies, other: Copies) -> Copies:
+    if not len(one.owner) or not len(other.owner):
+        return one if len(one.owner) else other
+    return Copies(*(np.concatenate(columns) for columns in zip(one, other, strict=True)))
+
+
 def _ends(
     batches: Sequence[EventBatch],
     owner: NDArray[np.uint64],
@@ -187,7 +199,7 @@ def _ends(
     time: NDArray[np.int64],
     number: NDArray[np.int64],
     rows: NDArray[np.int64],
-) -> Found:
+) -> Copies:
     """Of each entity and pane the first three and the last two of rows of batches."""
     order = np.lexsort((time, pane, owner))
     owner, pane, time, number, rows = owner[order], pane[order], time[order], number[order], rows[order]
@@ -197,13 +209,22 @@ def _ends(
     third, last_but_one = np.minimum(begin + LEAST, end) - 1, np.maximum(end - MOST, begin)
     lengths = end - begin
     kept = (time <= np.repeat(time[third], lengths)) | (time >= np.repeat(time[last_but_one], lengths))
-    chosen = zip(number[kept].tolist(), rows[kept].tolist(), time[kept].tolist(), strict=True)
-    keys = zip(owner[begin].tolist(), pane[begin].tolist(), strict=True)
-    for key, few in zip(keys, np.add.reduceat(kept.astype(np.int64), begin).tolist(), strict=True):
-        yield key, ends(sorted(_witness(batches[k], row, moment) for k, row, moment in islice(chosen, few)))
+    told = [_message(batches[k], row) for k, row in zip(number[kept].tolist(), rows[kept].tolist(), strict=True)]
+    message = np.empty(len(told), np.object_)
+    message[:] = told
+    found = Copies(owner[kept], pane[kept], time[kept], message)
+    few = np.add.reduceat(kept.astype(np.int64), begin)
+    if few.max() <= LEAST + MOST:
+        return found
+    moment: list[int] = found.time.tolist()
+    chosen: list[int] = []
+    for last, n in zip(np.cumsum(few).tolist(), few.tolist(), strict=True):
+        alike = range(last - n, last)
+        chosen += alike if n <= LEAST + MOST else ends(sorted(alike, key=lambda i: witness(moment[i], told[i])))
+    return found.among(np.array(chosen))
 
 
-def _witness(batch: EventBatch, row: int, time: int) -> Witness:
+def _message(batch: EventBatch, row: int) -> bytes:
     start, length = batch.shown
     at, size = int(start[row]), int(length[row])
-    return witness(time, batch.buffer[at : at + size].tobytes() if size <= MESSAGE_LIMIT else b"")
+    return batch.buffer[at : at + size].tobytes() if size <= MESSAGE_LIMIT else b""

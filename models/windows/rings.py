@@ -7,13 +7,12 @@ from numpy.typing import NDArray
 
 from models.kernels.direct import direct
 from models.kernels.layout import ACTIVE, ShardArrays
-from models.kernels.table import copy_names, lengths_of_names
+from models.kernels.table import copy_names, lengths_of_names, with_streak
 from models.windows.incidents import Incidents
 from models.windows.slice import Texts
 from models.windows.waiting import Waiting
 
-_LENGTHS_OF_NAMES, _COPY_NAMES = direct(lengths_of_names), direct(copy_names)
-NO_OWNERS = np.empty(0, np.uint64)
+_LENGTHS_OF_NAMES, _COPY_NAMES, _WITH_STREAK = direct(lengths_of_names), direct(copy_names), direct(with_streak)
 NO_ROWS, NO_UIDS = np.empty(0, np.int64), np.empty((0, 16), np.uint8)
 BUSIEST = 64
 """Entities of whose open panes a snapshot keeps events, in case a spike comes of them."""
@@ -35,12 +34,8 @@ def name_of(s: ShardArrays, slot: int) -> tuple[str, str]:
 
 def streaking(s: ShardArrays) -> NDArray[np.uint64]:
     """The entities of which some rule's condition held in the pane that has closed last."""
-    if not s.hot.any():
-        return NO_OWNERS
-    active = s.active[: s.head[ACTIVE]]
-    hot = active[s.hot[active] != 0]
-    owners: NDArray[np.uint64] = s.rings["owner"][hot[(s.streak[hot] > 0).any(axis=1)]]
-    return owners
+    owners = np.empty(s.head[ACTIVE], np.uint64)
+    return owners[: _WITH_STREAK(s, owners)]
 
 
 def near_spike(s: ShardArrays, waiting: Iterable[Waiting]) -> NDArray[np.uint64]:
@@ -60,14 +55,11 @@ def under_incidents(
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """The rows of a slice whose entity has an open incident, and its uid for each; `slots` are the rows' rings."""
     hit = np.flatnonzero((slots >= 0) & (s.hot[slots] != 0))
-    uid_rows: list[NDArray[np.int64]] = []
-    uids: list[NDArray[np.uint8]] = []
-    found = slots[hit]
-    for slot in {slot for slot, _ in incidents.open}.intersection(found.tolist()):
-        mine = rows[hit[found == slot]]
-        for uid in incidents.uids(slot):
-            uid_rows.append(mine)
-            uids.append(np.broadcast_to(np.frombuffer(uid, np.uint8), (len(mine), len(uid))))
-    if not uids:
+    known, uids = incidents.uids()
+    begin = np.searchsorted(known, slots[hit], "left")
+    count = np.searchsorted(known, slots[hit], "right") - begin
+    total = int(count.sum())
+    if not total:
         return NO_ROWS, NO_UIDS
-    return np.concatenate(uid_rows), np.concatenate(uids)
+    each = np.arange(total) + np.repeat(begin - np.cumsum(count) + count, count)
+    return np.repeat(rows[hit], count), uids[each]

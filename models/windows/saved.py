@@ -372,4 +372,4 @@ def restore(shard: "Shard", raw: bytes) -> None:
         rule = state["rules"][incident.rule]
         if rule in rules:
             incident.slot, incident.rule = slot, rules.index(rule)
-            shard.incidents.open[slot, incident.rule] = incident
+            shard.incidents.restore(incident)
