@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="figures as JSON, times in nanoseconds an event")
     bench = Bench(parser)
     arguments = bench.arguments
-    touch_memory()
+    touch_memory(1_000_000)
     with tempfile.TemporaryDirectory(prefix="lapwing-bench-") as folder:
         figures = measure(Path(folder), arguments.events, arguments.rounds, arguments.seed)
     print(json.dumps(figures, indent=2) if arguments.json else table(figures))

@@ -10,9 +10,6 @@ from collections.abc import Sequence
 
 import orjson
 
-from flows.formats.simulated import simulate
-from models.simulation.attacks.plan import WELL_FORMED
-
 MEMBERS = ("ip", "endpoint", "user")
 _ALPHA = 0.01
 _MINUTE = 16  # characters of "2026-11-02T00:00"
@@ -44,6 +41,9 @@ def run(lines: Sequence[bytes]) -> float:
 
 def main() -> None:
     """Print events a second of one run."""
+    from flows.formats.simulated import simulate  # no part of the yardstick
+    from models.simulation.attacks.plan import WELL_FORMED
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plain_loop", description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -21,9 +21,6 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import TestingSource, run_main
 from river.anomaly import HalfSpaceTrees
 
-from flows.formats.simulated import simulate
-from models.simulation.attacks.plan import WELL_FORMED
-
 _MINUTE = timedelta(minutes=1)
 _ALIGNED = datetime(2026, 1, 1, tzinfo=UTC)
 _STRANGE = 0.99
@@ -119,6 +116,9 @@ def run(lines: Sequence[bytes], file: TextIO | None = None) -> float:
 
 def main() -> None:
     """Print events a second of one run, and on stderr what the flow prints."""
+    from flows.formats.simulated import simulate  # no part of the yardstick
+    from models.simulation.attacks.plan import WELL_FORMED
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=5_000)
     parser.add_argument("--seed", type=int, default=1)

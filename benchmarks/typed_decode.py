@@ -10,9 +10,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from flows.formats.simulated import simulate
-from models.simulation.attacks.plan import WELL_FORMED
-
 BATCH = 4_096
 
 
@@ -75,6 +72,9 @@ def run(lines: Sequence[bytes]) -> float:
 
 def main() -> None:
     """Print events a second, the median of five runs."""
+    from flows.formats.simulated import simulate  # no part of the yardstick
+    from models.simulation.attacks.plan import WELL_FORMED
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -56,7 +56,7 @@ from flows.lineage import moved as moved_mark
 from flows.mutes import MutesInForce
 from flows.observed import Observed
 from flows.parts import KAFKA, Source, make_source, rehearse, shard_settings, shown_of, table_secret
-from flows.running import result, told_as_ours, watching
+from flows.running import result, spare_collector, told_as_ours, watching
 from flows.state_dir import StateDir, known_sources, open_state
 from flows.state_shape import state_identity
 from flows.steps.assess import Assess, Assessed, Assessing, Saving
@@ -310,9 +310,7 @@ def get_ready(config: Config) -> None:
     """Load, or compile, all code that a run will call, and leave the collector out of it."""
     load_numba()
     rehearse(config)
-    gc.collect()
-    gc.freeze()  # modules and compiled kernels are looked through with every full collection otherwise
-    gc.set_threshold(10_000, 20, 20)  # a batch makes a thousand objects that need no collector
+    spare_collector()
 
 
 def open_source(

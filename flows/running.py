@@ -1,5 +1,6 @@
 """Around a running flow: its progress, its result, and what becomes of a store that cannot be written."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,13 @@ def result(config: Config, totals: Totals, seconds: float, files: list[str], int
         files=files,
         interrupted=interrupted,
     )
+
+
+def spare_collector() -> None:
+    """Leave what is there now out of garbage collection, and what comes for longer: it looks through all there is."""
+    gc.collect()
+    gc.freeze()  # modules and compiled kernels are looked through with every full collection otherwise
+    gc.set_threshold(10_000, 20, 20)  # a batch makes a thousand objects that need no collector
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import run, stops
+from benchmarks import alone, run, stops
 
 EVENTS = 3_000
 
@@ -33,6 +35,22 @@ def test_ratios_are_those_of_the_times(figures):
     ns = figures["ns_an_event"]
     assert figures["detect_over_typed_decode"] == pytest.approx(ns["typed_decode"] / ns["detect"])
     assert figures["detect_over_reference"] == pytest.approx(ns["reference"] / ns["detect"])
+
+
+@pytest.mark.parametrize("yardstick", alone.YARDSTICKS)
+def test_a_yardsticks_process_loads_nothing_of_lapwing(yardstick):
+    loaded = f"import sys, benchmarks.alone, benchmarks.{yardstick}; print(*sys.modules)"
+    names = subprocess.run([sys.executable, "-c", loaded], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    assert f"benchmarks.{yardstick}" in names
+    assert not [name for name in names if name.partition(".")[0] in ("flows", "models", "numba")]
+
+
+def test_a_yardstick_alone_reads_as_many_lines_as_it_is_told(tmp_path):
+    events = tmp_path / "events.ndjson"
+    events.write_bytes(b'{"time":"2026-11-02T00:00:00Z","ip":"192.0.2.1"}\n' * 3 + b"{")
+    assert alone.seconds("plain_loop", events, 3, spared=True) > 0
+    with pytest.raises(subprocess.CalledProcessError):
+        alone.seconds("plain_loop", events, 4)
 
 
 def test_every_stop_is_on_the_path(figures):

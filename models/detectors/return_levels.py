@@ -1,5 +1,6 @@
 """A series beside its own return levels: what only its few strangest episodes have reached."""
 
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +20,7 @@ from models.kernels.return_levels import (
     tell_once,
 )
 from models.kernels.season import TIMELESS, SeasonArrays
+from models.kernels.tail import TailArrays
 from models.thresholds.tail import filled_tail
 
 _DAY_US = 86_400_000_000
@@ -95,6 +97,12 @@ def usual_share(score: float) -> float:
     return float(0.01 ** (score**6)) if score < 1.0 else 0.01 * float(score) ** -8
 
 
+@cache
+def _usual_tail(usual: float) -> TailArrays:
+    """What a series that knows nothing takes for usual: the same for every one, to be copied."""
+    return filled_tail(usual_share, usual)
+
+
 def empty_series(params: ReturnLevelsParams) -> tuple[SeriesArrays, SeasonArrays, SeasonArrays]:
     """A series of which nothing was learned, its day and its week."""
     shape = (VIEWS, 4 * params.episodes)  # more than count, for when the oldest go
@@ -162,7 +170,7 @@ class ReturnLevels:
         arrays = (
             [empty_series(p) for _ in range(features)],
             EpisodeArrays(np.array([0, NEVER], np.int64), np.zeros(1)),
-            filled_tail(usual_share, p.usual),
+            _usual_tail(p.usual),
         )
         self.words = np.empty(_words(arrays), np.int64)
         """All that is learned; another one with the same parameters goes on from a copy."""

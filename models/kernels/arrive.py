@@ -180,7 +180,7 @@ def crossed_now(s: ShardArrays, r: RuleArrays, p: Learned, slot: int, minute: in
             severity = r.severity[rule]
             continue
         if r.kind[rule] == SPIKE:
-            if s.rings[slot].sum5[0] < r.at_least[rule]:
+            if s.streak[slot, rule] < r.extra[rule] - 1 or s.rings[slot].sum5[0] < r.at_least[rule]:
                 continue
             if not looked:
                 mean, variance = expected_events(s, slot, minute, p.alpha, p.warm_up, p.entity_warm_up)

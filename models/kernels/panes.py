@@ -60,9 +60,12 @@ def sum5(s: ShardArrays, slot: int, column: int, pane: int) -> int:
 def sum30(s: ShardArrays, slot: int, column: int, pane: int, window: int) -> int:
     """Counts over `window` 30 s panes that end with `pane`."""
     newest = s.newest30[slot]
-    if pane == newest and window == WINDOW30:
-        return int(s.rings[slot].sum30[column])
     total = 0
+    if pane == newest and window >= WINDOW30:
+        total = int(s.rings[slot].sum30[column])
+        if window == WINDOW30:
+            return total
+        pane, window = pane - WINDOW30, window - WINDOW30
     bits, k = among(s.rings[slot].seen30, newest, pane, window)
     while bits:
         total += s.rings[slot].ring30[(k - trailing_zeros(bits)) & (RING30 - 1), column]
