@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.base import DIMENSIONS, NONE_TIME, SKIP
 from models.event import EventBatch
+from models.kernels.events import count_strange
 from models.thresholds.page_hinkley import PageHinkley, Sums
 
 STRANGE: Final = 0.9
@@ -35,20 +36,17 @@ NO_SHARES: Final = Shares(np.empty(0, np.int64), np.empty((4, 0), np.int64), np.
 
 def shares(batch: EventBatch, quantile: NDArray[np.float64]) -> Shares:
     """What the quantiles (4, n) of a batch say, NaN is not yet known. Rows that nobody adds to a pane say nothing."""
-    counted = (batch.flags & SKIP) == 0
-    place = batch.place
-    if not counted.all():
-        place, quantile = place[counted], quantile[:, counted]
-    if not len(place):
+    strange, known = np.zeros((2, len(quantile)), np.int64)
+    first, last = count_strange(batch.place, batch.flags, np.ascontiguousarray(quantile), STRANGE, strange, known)
+    if last < first:
         return NO_SHARES
-    strange, known = quantile >= STRANGE, quantile == quantile
-    first = int(place.min()) // _STEP_US
-    if int(place.max()) // _STEP_US == first:  # nearly always, where there are many events
-        return Shares(
-            np.array([first]), np.count_nonzero(strange, axis=1)[:, None], np.count_nonzero(known, axis=1)[:, None]
-        )
+    if last // _STEP_US == first // _STEP_US:  # nearly always, where there are many events
+        return Shares(np.array([first // _STEP_US]), strange[:, None], known[:, None])
+    counted = (batch.flags & SKIP) == 0
+    place, quantile = batch.place[counted], quantile[:, counted]
     minutes, which = np.unique(place // _STEP_US, return_inverse=True)
-    return Shares(minutes, _by_minute(strange, which, len(minutes)), _by_minute(known, which, len(minutes)))
+    n = len(minutes)
+    return Shares(minutes, _by_minute(quantile >= STRANGE, which, n), _by_minute(quantile == quantile, which, n))
 
 
 def _by_minute(rows: NDArray[np.bool_], which: NDArray[np.int64], n: int) -> NDArray[np.int64]:

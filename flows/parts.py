@@ -48,6 +48,7 @@ from models.rules.program import Program
 from models.windows.behaviour import BehaviourSettings
 from models.windows.delta import Changes
 from models.windows.joint import joints
+from models.windows.rehearsal import rehearse_rest
 from models.windows.saved import changes, replayed
 from models.windows.shard import Shard, ShardSettings
 from models.windows.tenants import TenantSettings
@@ -217,8 +218,10 @@ def rehearse(config: Config) -> None:
         for at in (*range(len(DIMENSIONS)), *joint)
     }
     for batch in (*batches, partition.last_item(close=True)):
-        pieces = [shards[piece.dimension].assess(piece) for _, piece in split(batch, 1, joint)]
-        encode(gather(pieces).scored)
+        slices = [piece for _, piece in split(batch, 1, joint)]
+        encode(gather([shards[piece.dimension].assess(piece) for piece in slices]).scored)
+        for piece in slices:
+            rehearse_rest(shards[piece.dimension], piece)
     for shard in shards.values():
         replayed([changes(shard, Changes())])
 

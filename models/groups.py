@@ -12,6 +12,7 @@ neither batches nor crashes.
 
 import unicodedata
 from collections.abc import Container, Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final
 
@@ -89,6 +90,7 @@ def _counterparts(evidence: dict[str, Any], ipv6_prefix: int) -> Iterable[tuple[
         yield "user", user
 
 
+@lru_cache(maxsize=4_096)
 def _address(text: str, ipv6_prefix: int) -> str:
     try:
         address = ip_address(text)

@@ -1,4 +1,4 @@
-"""What is tried before the first event: a stream then loads few kernels, those that read files or grow tables."""
+"""What is tried before the first event: a stream then loads few kernels, those that read files."""
 
 import json
 import subprocess
@@ -30,10 +30,8 @@ detect.run(load(), sys.argv[1], sys.argv[2], None, False, "lapwing", threading.E
 print(json.dumps([sorted(before), sorted(loaded() - before)]))
 """
 WHEN_NEEDED = {
-    "baseline.count_z", "lines.split_lines", "pairs.users_at", "pairs.live_pairs", "pairs.refill_pairs",
-    "table.newcomers", "table.refill", "cells.prune_cells",
-    "gather.collect_owned",  # of the events behind a spike
-    "lines.next_lf", "pairs.lives",  # parts of these, where they have yet to be compiled
+    "baseline.count_z", "lines.split_lines", "lines.next_lf",
+    "pairs.lives",  # a part of others, where they have yet to be compiled
 }  # fmt: skip
 
 

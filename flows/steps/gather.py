@@ -114,7 +114,7 @@ def gather(pieces: list[SliceScores], home: Home | SliceScores | None = None) ->
                 if len(column := getattr(piece.scores, name)):
                     getattr(scores, name)[at] = column
     uid_from, uids, more = _uids(batch, pieces)
-    severity = scores.severity.max(axis=0, initial=0)
+    severity = scores.severity  # of joint entities too
     if len(scores.score) > len(DIMENSIONS):
         scores = ScoreArrays._make(column[: len(DIMENSIONS)] for column in scores)
     scored = ScoredBatch(
@@ -152,7 +152,8 @@ def _uids(batch: EventBatch, pieces: list[SliceScores]) -> tuple[np.ndarray, np.
         return np.zeros(n + 1, np.int64), np.empty(0, np.uint8), more
     rows = np.concatenate([piece.uid_rows for piece in marked])
     uids = np.concatenate([piece.uids for piece in marked])
-    order = np.lexsort((*uids.T[::-1], rows))
+    high, low = np.ascontiguousarray(uids).view(">u8").astype(np.uint64).T
+    order = np.lexsort((low, high, rows))
     rows, uids = rows[order], uids[order]
     count = np.bincount(rows, minlength=n)
     rank = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)

@@ -85,13 +85,14 @@ class Recent:
         while self.batches and self.batches[0][2] < before:
             closed.append(self.batches.popleft())
         self._first += len(closed)
-        self.copies = _joined(
-            self.copies.among(_needed(self.copies.owner, self.copies.pane, before, oldest, streaking)),
-            self._scanned(closed, np.unique(streaking), oldest),
-        )
+        owners = np.unique(streaking)
+        kept = self.copies
+        if len(kept.owner):
+            kept = kept.among(_needed(kept.owner, kept.pane, before, oldest, owners))
+        self.copies = _joined(kept, self._scanned(closed, owners, oldest))
         if self.restored:
             owner, pane = (np.array(column) for column in zip(*self.restored, strict=True))
-            needed = _needed(owner.astype(np.uint64), pane, before, oldest, streaking)
+            needed = _needed(owner.astype(np.uint64), pane, before, oldest, owners)
             self.restored = dict(compress(self.restored.items(), needed))
 
     def witnesses(self, entity: int, first: int, last: int) -> list[Witness]:

@@ -223,7 +223,7 @@ class Shard:
         """Count and score the rows of a slice; the rows under an open incident, and its uid for each."""
         batch, rows, scores = piece.batch, piece.rows, piece.scores
         columns = row_arrays(batch, self.dimension, rows)
-        self._grow(columns)
+        self.grow(columns)
         skip = self._counted_before(batch, rows)
         ahead, floor = np.empty(len(rows), np.bool_), int(self.s.head[NEXT])
         waiting, fresh, witnessed, newest, hot = _ARRIVE(
@@ -248,7 +248,8 @@ class Shard:
             return NO_ROWS, NO_UIDS
         return under_incidents(self.s, self.incidents, rows, scores.slot[self.dimension, rows])
 
-    def _grow(self, rows: RowArrays) -> None:
+    def grow(self, rows: RowArrays) -> None:
+        """Make room for the entities of some rows and their pairs, as far as the limits allow."""
         before, self.s = self.s, make_room(self.s, self.arrays, rows)
         if self.behaviour is not None:
             self.behaviour.move(before, self.s)
@@ -388,7 +389,7 @@ class Shard:
         """Count the waiting rows that are within reach; the base pane of the first that is not."""
         still: list[Waiting] = []
         for w in self.waiting:
-            self._grow(w.rows)
+            self.grow(w.rows)
             before = w.done.copy()
             if _ADD_WAITING(self.s, self.arrays, self.dimension, w.rows, w.done):
                 still.append(w)
