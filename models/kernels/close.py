@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from models.kernels.arrive import Learned
 from models.kernels.conditions import counted, expected_events, measure, minute_of, spikes, window_start
-from models.kernels.kernel import inlined, kernel
+from models.kernels.kernel import brief, inlined, kernel
 from models.kernels.layout import (
     ACTIVE,
     LEARNED_RULE,
@@ -164,7 +164,7 @@ def close_panes(
     return n, False
 
 
-@kernel
+@brief
 def open_early(
     s: ShardArrays,
     r: RuleArrays,
@@ -204,7 +204,7 @@ def open_early(
     return n
 
 
-@kernel
+@brief
 def settle(
     s: ShardArrays,
     r: RuleArrays,

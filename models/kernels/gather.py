@@ -6,14 +6,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.kernels.kernel import kernel
+from models.kernels.kernel import brief, kernel
 from models.kernels.layout import PANE_US
 from models.kernels.load import copied
 
 SIEVE: Final = 4096
 
 
-@kernel
+@brief
 def collect(
     rows: NDArray[np.int64],
     mask: np.uint64,
@@ -35,7 +35,7 @@ def collect(
     return n, size
 
 
-@kernel
+@brief
 def copy_rows(
     picked: NDArray[np.int64],
     longest: int,
@@ -70,7 +70,7 @@ def copy_rows(
     return int(newest)
 
 
-@kernel
+@brief
 def collect_owned(
     rows: NDArray[np.int64],
     owners: NDArray[np.uint64],
@@ -112,7 +112,7 @@ def collect_owned(
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def partition_rows(entity: NDArray[np.uint64], bits: int, order: NDArray[np.int64], bounds: NDArray[np.int64]) -> None:
     """Rows by shard, input order kept; shard i has order[bounds[i]:bounds[i + 1]]. Hash 0 belongs to none."""
     bounds[:] = 0

@@ -14,5 +14,8 @@ _BORROWED: Final[dict[str, Any]] = {"_nrt": False}
 
 kernel = njit(cache=True, nogil=True, **_BORROWED)
 
+brief = njit(cache=True, nogil=False, **_BORROWED)
+"""A kernel that is over in microseconds: to let go of Python's lock, and wait until it is free again, takes longer."""
+
 inlined = njit(cache=True, nogil=True, forceinline=True, **_BORROWED)
 """A kernel that is part of its callers: passing a shard's tuple of arrays costs more than most of them do."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.kernels.kernel import inlined, kernel
+from models.kernels.kernel import brief, inlined, kernel
 from models.kernels.layout import (
     ACTIVE,
     COUNTERPARTS,
@@ -55,7 +55,7 @@ def distinct(s: ShardArrays, slot: int, pane: int, window: int) -> tuple[int, in
     return met, failed, succeeded, targets
 
 
-@kernel
+@brief
 def users_at(s: ShardArrays, slot: int, pane: int, window: int) -> tuple[int, int]:
     """The users who failed and who succeeded at an address, over `window` 30 s panes that end with `pane`."""
     _, failed, succeeded, _ = distinct(s, slot, pane, window)

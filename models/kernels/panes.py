@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import DELETION, ERROR, FAILURE, RESET
-from models.kernels.kernel import inlined, kernel
+from models.kernels.kernel import brief, inlined
 from models.kernels.layout import PER30, RING5, RING30, WINDOW5, WINDOW30, ShardArrays
 from models.kernels.load import ONE, trailing_zeros
 
@@ -158,7 +158,7 @@ def add(s: ShardArrays, slot: int, pane: int, counts: int) -> None:
         s.rings[slot].sum30[4] += reset
 
 
-@kernel
+@brief
 def minute_counts(s: ShardArrays, slots: NDArray[np.int32], pane: int, counts: NDArray[np.float64]) -> None:
     """What `models.features.minute.COUNTS` names, of the minute that ends with base pane `pane`: a row a ring."""
     pane30 = pane // PER30

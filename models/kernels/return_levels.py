@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.kernel import inlined, kernel
+from models.kernels.kernel import brief, inlined, kernel
 from models.kernels.season import TIMELESS, SeasonArrays, learn_season, season_explains, season_residual
 from models.kernels.tail import TailArrays, tail_beyond, tail_count
 
@@ -185,7 +185,7 @@ def learn(s: SeriesArrays, p: SeriesLearned, value: float) -> None:
     s.learned[0] = now + 1
 
 
-@kernel
+@brief
 def level_at(
     s: SeriesArrays,
     p: SeriesLearned,

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from models.base import ACTIONS, FAILURE, IP, SKIP, SUCCESS
 from models.kernels.cells import add_to_cell, cell_of
-from models.kernels.kernel import inlined, kernel
+from models.kernels.kernel import brief, inlined
 from models.kernels.layout import MINUTE, PANE_US, PER30, WINDOW15M, RuleArrays, ShardArrays
 from models.kernels.pairs import COUNTERPART, distinct, pair_key, within
 from models.kernels.panes import at30, sum30
@@ -42,7 +42,7 @@ def known(s: ShardArrays, slot: int, other: np.uint64, pane: int, failed: bool) 
     return within(mask, s.pairs[at].newest, pane - 1, WINDOW15M - 1)
 
 
-@kernel
+@brief
 def pick(
     rows: NDArray[np.int64],
     entity: NDArray[np.uint64],
@@ -68,7 +68,7 @@ def pick(
     return n
 
 
-@kernel
+@brief
 def firsts(
     order: NDArray[np.int64], other: NDArray[np.uint64], counts: NDArray[np.uint8], fresh: NDArray[np.bool_]
 ) -> None:
@@ -86,7 +86,7 @@ def firsts(
             succeeded = True
 
 
-@kernel
+@brief
 def follow(
     s: ShardArrays,
     r: RuleArrays,

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels.kernel import inlined, kernel
+from models.kernels.kernel import brief, inlined, kernel
 from models.kernels.layout import (
     ACTIVE,
     FREE,
@@ -163,7 +163,7 @@ def enter(
     return int(slot)
 
 
-@kernel
+@brief
 def with_streak(s: ShardArrays, owners: NDArray[np.uint64]) -> int:
     """Note the entities of which some rule's condition held in the pane that has closed last: how many there are."""
     n = 0
@@ -178,7 +178,7 @@ def with_streak(s: ShardArrays, owners: NDArray[np.uint64]) -> int:
     return n
 
 
-@kernel
+@brief
 def lengths_of_names(s: ShardArrays, slots: NDArray[np.int32]) -> tuple[int, int]:
     """Bytes of the tenants' and of the entities' names of some rings."""
     tenants = names = 0
@@ -188,7 +188,7 @@ def lengths_of_names(s: ShardArrays, slots: NDArray[np.int32]) -> tuple[int, int
     return tenants, names
 
 
-@kernel
+@brief
 def copy_names(
     s: ShardArrays,
     slots: NDArray[np.int32],
