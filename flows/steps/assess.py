@@ -17,7 +17,7 @@ from flows.generations import WAY_OUT
 from flows.shard_log import ShardLog
 from flows.shard_state import packed, state_of
 from flows.steps.packed import Packed, pack, unpack
-from flows.steps.strands import Strand, Strands
+from flows.steps.strands import Result, Strand, Strands
 from models.base import DIMENSIONS, WATCHED
 from models.kernels.arrive import ScoreArrays
 from models.windows.delta import Changes
@@ -50,7 +50,7 @@ class Assessing:
 
     __slots__ = ("_packed", "number", "scores")
 
-    def __init__(self, number: int, scores: "Future[SliceScores]") -> None:
+    def __init__(self, number: int, scores: Result[SliceScores]) -> None:
         self.number, self.scores = number, scores
         self._packed: tuple[Any, ...] | None = None
 
@@ -136,7 +136,7 @@ class Assess(StatefulBatchLogic[Slice, tuple[str, Assessing | Assessed], bytes])
         self._folder = log
         self._log: ShardLog | None = None
         self._seen = Changes()
-        self._last: Future[SliceScores] | None = None
+        self._last: Result[SliceScores] | None = None
 
     def on_batch(self, values: list[Slice]) -> tuple[list[tuple[str, Assessing | Assessed]], bool]:
         """Assess slices in the order of their arrival."""

@@ -1,6 +1,5 @@
 """`gather`: the slices of a batch become one scored batch again."""
 
-from concurrent.futures import wait
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
@@ -91,7 +90,7 @@ class Gather(StatefulBatchLogic[Assessing | Assessed | Home, Gathered, list[obje
                 pieces.append(piece)
             if len(pieces) == self._slices and (not self._spread or piece.number in self._homes):
                 del self._waiting[piece.number]
-                wait(one.scores for one in pieces if isinstance(one, Assessing))  # woken once, not for each
+                pieces[-1].result()  # the last to be done, mostly: one wait is shorter than many
                 out.append(gather([one.result() for one in pieces], self._homes.pop(piece.number, None)))
         return out, StatefulBatchLogic.RETAIN
 

@@ -2,12 +2,56 @@
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from heapq import heappop, heappush, heappushpop
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 Job = Callable[[], Any]
+_T = TypeVar("_T")
+
+
+class Result(Generic[_T]):
+    """What a job comes to. Of a `Future` it has what is needed here, at a tenth of the cost: there are 4,000 a second.
+
+    >>> result = Result()
+    >>> result.take(lambda: 1 + 1)
+    >>> result.done(), result.result()
+    (True, 2)
+    """
+
+    __slots__ = ("_error", "_turn", "_value", "over")
+
+    def __init__(self) -> None:
+        self._turn = Lock()
+        self._turn.acquire()
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self.over = False
+
+    def take(self, job: Callable[[], _T]) -> None:
+        """Do the job, and wake who waits for it."""
+        try:
+            self._value = job()
+        except BaseException as error:  # noqa: BLE001 (who asks for the result gets it)
+            self._error = error
+        self.over = True
+        self._turn.release()
+
+    def done(self) -> bool:
+        """Whether the job is over."""
+        return self.over
+
+    def result(self, timeout: float = -1) -> _T:
+        """What the job gave, or raised, waiting for it; TimeoutError where that takes more than so many seconds."""
+        if not self.over:
+            if not self._turn.acquire(timeout=timeout):
+                raise TimeoutError
+            self._turn.release()  # for the next who waits
+        if self._error is not None:
+            raise self._error
+        value: _T = self._value
+        return value
 
 
 class Strands:
@@ -29,25 +73,27 @@ class Strands:
             self._count += 1
             return Strand(self, self._count)
 
-    def add(self, strand: "Strand", job: Job) -> "Future[Any]":
+    def add(self, strand: "Strand", job: Job) -> Result[Any]:
         """A job for a strand."""
-        future: Future[Any] = Future()
+        result: Result[Any] = Result()
         if self._threads is None:
-            _do(job, future)
-            return future
+            result.take(job)
+            return result
         with self._lock:
-            strand.jobs.append((job, future))
+            strand.jobs.append((job, result))
             if len(strand.jobs) == 1:
                 heappush(self._due, (strand.done, strand.number, strand))
                 self._threads.submit(self._work)
-        return future
+        return result
 
     def _work(self) -> None:
         """Do what comes first, and go on for as long as the strand just left has more to do: one for each strand."""
         with self._lock:
             strand = heappop(self._due)[2]
         while True:
-            _do(*strand.jobs[0])
+            job, result = strand.jobs[0]
+            result.take(job)
+            del job, result  # what they hold is not to stay until the next
             with self._lock:
                 strand.jobs.popleft()
                 strand.done += 1
@@ -66,18 +112,9 @@ class Strand:
 
     def __init__(self, strands: Strands, number: int) -> None:
         self.number, self.done = number, 0
-        self.jobs: deque[tuple[Job, Future[Any]]] = deque()
+        self.jobs: deque[tuple[Job, Result[Any]]] = deque()
         self._strands = strands
 
-    def add(self, job: Job) -> "Future[Any]":
+    def add(self, job: Job) -> Result[Any]:
         """Do this after what was added before; what it raises is raised by the result."""
         return self._strands.add(self, job)
-
-
-def _do(job: Job, future: "Future[Any]") -> None:
-    try:
-        result = job()
-    except BaseException as error:  # noqa: BLE001 (who asks for the result gets it)
-        future.set_exception(error)
-    else:
-        future.set_result(result)
