@@ -91,8 +91,8 @@ class Recent:
             kept = kept.among(_needed(kept.owner, kept.pane, before, oldest, owners))
         self.copies = _joined(kept, self._scanned(closed, owners, oldest))
         if self.restored:
-            owner, pane = (np.array(column) for column in zip(*self.restored, strict=True))
-            needed = _needed(owner.astype(np.uint64), pane, before, oldest, owners)
+            owner, pane = zip(*self.restored, strict=True)
+            needed = _needed(np.array(owner, np.uint64), np.array(pane), before, oldest, owners)
             self.restored = dict(compress(self.restored.items(), needed))
 
     def witnesses(self, entity: int, first: int, last: int) -> list[Witness]:
