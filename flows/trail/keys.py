@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import mkstemp
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -383,16 +384,18 @@ def _make(path: Path) -> None:
     try:
         path.mkdir(parents=True, mode=0o700, exist_ok=True)
         path.chmod(0o700)
-        place = path / f".{STORE}.new"
-        place.unlink(missing_ok=True)
-        place.touch(mode=0o600)
-        with closing(sqlite3.connect(place, isolation_level=None)) as connection:
-            connection.executescript(_SCHEMA)
-            own = [(name, os.urandom(KEY_BYTES)) for name in ("naming", "indexing", "general")]
-            connection.executemany("INSERT INTO store VALUES (?, ?)", own)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-        os.link(place, path / STORE)  # never over a store that another process has made meanwhile
-        place.unlink()
+        made, name = mkstemp(".new", f".{STORE}.", path)  # of its own: others may be at it too
+        os.close(made)
+        place = Path(name)
+        try:
+            with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+                connection.executescript(_SCHEMA)
+                own = [(name, os.urandom(KEY_BYTES)) for name in ("naming", "indexing", "general")]
+                connection.executemany("INSERT INTO store VALUES (?, ?)", own)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+            os.link(place, path / STORE)  # never over a store that another process has made meanwhile
+        finally:
+            place.unlink()
         sync(path)
     except FileExistsError:
         return
